@@ -1,0 +1,99 @@
+//! Our own stable error codes. Each has a page in `docs/errors/`.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $number:literal, $title:literal;)*) => {
+        /// A stable error code.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum Code {
+            $($(#[$doc])* #[serde(rename = $number)] $name,)*
+        }
+
+        impl Code {
+            /// Every code.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The code as it is shown, e.g. `BO0012`.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $number,)* }
+            }
+
+            /// A few words that name the condition.
+            #[must_use]
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$name => $title,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// Something failed inside Backout.
+    Internal = "BO0001", "internal fault";
+    /// The request is malformed.
+    BadRequest = "BO0002", "malformed request";
+    /// The signature, key or token is not accepted.
+    Unauthenticated = "BO0003", "not authenticated";
+    /// The policy does not allow it.
+    Denied = "BO0004", "not allowed by policy";
+    /// Too many calls in a second.
+    Throttled = "BO0005", "too many requests";
+    /// No such resource.
+    NotFound = "BO0006", "no such resource";
+    /// The name is taken.
+    NameTaken = "BO0007", "name already in use";
+    /// Another job holds the resource.
+    ResourceBusy = "BO0008", "another job holds the resource";
+    /// The same Idempotency-Key came with another request.
+    IdempotencyMismatch = "BO0009", "idempotency key used for another request";
+    /// The store cannot be reached or is damaged.
+    Store = "BO0010", "store not available";
+    /// A job was cancelled on request.
+    Cancelled = "BO0011", "cancelled on request";
+    /// A worker lost its lease.
+    StaleFence = "BO0012", "lease lost to another worker";
+    /// The undo of a step failed.
+    UndoFailed = "BO0013", "undo failed, job held";
+    /// The job is not in a state that allows this.
+    JobState = "BO0014", "job is not in a state for this";
+    /// There is nothing to undo, or it is gone.
+    NotReversible = "BO0015", "job cannot be undone";
+    /// The disk file is not there.
+    DiskMissing = "BO0020", "disk file missing";
+    /// A process holds the disk open.
+    DiskInUse = "BO0021", "disk held open by a process";
+    /// The disk has another size than the snapshot.
+    DiskSizeChanged = "BO0022", "disk size changed since the snapshot";
+    /// Not enough free space.
+    NoSpace = "BO0023", "not enough free space";
+    /// The driver cannot work here.
+    DriverUnsupported = "BO0024", "driver not supported here";
+    /// A file operation on the disk failed.
+    DiskIo = "BO0025", "disk operation failed";
+    /// The disk is not in the form its driver expects.
+    DiskFormat = "BO0026", "disk image format not as expected";
+    /// The snapshot belongs to another disk.
+    WrongDisk = "BO0027", "snapshot is of another disk";
+    /// The snapshot is not usable now.
+    SnapshotState = "BO0028", "snapshot not in a usable state";
+    /// The server is not in a state that allows this.
+    ServerState = "BO0029", "server not in a state for this";
+    /// The user's start or stop command failed.
+    PowerCommand = "BO0030", "start or stop command failed";
+    /// The copy will not be of one instant.
+    NotConstantTime = "BO0031", "time grows with the size of the disk";
+    /// A running server will be stopped by force.
+    ForcedStop = "BO0032", "running server will be stopped";
+    /// The disk is managed already.
+    DiskManaged = "BO0033", "disk already under management";
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,192 @@
+//! Identifiers, each a type of its own.
+//!
+//! Ids are opaque outside this file: their forms are fixed here once, since
+//! scripts and vendors' clients keep them. What the prefixes are chosen after
+//! is told in `docs/semantics.md`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Where randomness comes from.
+pub trait Entropy: Send + Sync {
+    /// Fills `out` with random bytes.
+    fn fill(&self, out: &mut [u8]);
+}
+
+/// The operating system's random source.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OsEntropy;
+
+impl Entropy for OsEntropy {
+    fn fill(&self, out: &mut [u8]) {
+        getrandom::fill(out).expect("the operating system always has randomness after boot");
+    }
+}
+
+const BASE36: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
+
+/// `len` random characters of `[a-z0-9]`.
+#[must_use]
+pub fn random_base36(entropy: &dyn Entropy, len: usize) -> String {
+    let mut out = String::with_capacity(len);
+    let mut bytes = [0u8; 64];
+    while out.len() < len {
+        entropy.fill(&mut bytes);
+        for b in bytes {
+            // 252 is the largest multiple of 36 that fits a byte: beyond it the
+            // remainder would be biased.
+            if b < 252 && out.len() < len {
+                out.push(char::from(BASE36[usize::from(b % 36)]));
+            }
+        }
+    }
+    out
+}
+
+/// A random (version 4) UUID in its usual text form.
+#[must_use]
+pub fn random_uuid(entropy: &dyn Entropy) -> String {
+    let mut b = [0u8; 16];
+    entropy.fill(&mut b);
+    b[6] = (b[6] & 0x0f) | 0x40;
+    b[8] = (b[8] & 0x3f) | 0x80;
+    let n = u128::from_be_bytes(b);
+    format!(
+        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+        n >> 96,
+        (n >> 80) & 0xffff,
+        (n >> 64) & 0xffff,
+        (n >> 48) & 0xffff,
+        n & 0xffff_ffff_ffff
+    )
+}
+
+/// An id text that does not have the form of its kind.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("malformed {kind} id {text:?}: expected {prefix} and {len} characters of a-z and 0-9")]
+pub struct MalformedId {
+    /// What kind of id was expected.
+    pub kind: &'static str,
+    /// The text that was given, cut to 64 characters.
+    pub text: String,
+    /// The prefix every id of this kind has.
+    pub prefix: &'static str,
+    /// How many characters follow the prefix.
+    pub len: usize,
+}
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident = $prefix:literal + $len:literal;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// The text every id of this kind begins with.
+            pub const PREFIX: &'static str = $prefix;
+
+            /// A fresh random id.
+            #[must_use]
+            pub fn random(entropy: &dyn Entropy) -> Self {
+                Self(format!("{}{}", $prefix, random_base36(entropy, $len)))
+            }
+
+            /// The id as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = MalformedId;
+
+            fn from_str(text: &str) -> Result<Self, MalformedId> {
+                let well_formed = text.strip_prefix($prefix).is_some_and(|rest| {
+                    rest.len() == $len && rest.bytes().all(|b| BASE36.contains(&b))
+                });
+                if well_formed {
+                    Ok(Self(text.to_owned()))
+                } else {
+                    Err(MalformedId {
+                        kind: stringify!($name),
+                        text: text.chars().take(64).collect(),
+                        prefix: $prefix,
+                        len: $len,
+                    })
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<'de, str>::deserialize(d)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    )*};
+}
+
+ids! {
+    /// A job. Underscore rather than hyphen: a double click selects it whole.
+    JobId = "job_" + 16;
+    /// An account.
+    AccountId = "acct_" + 12;
+    /// A server (SEMANTICS section 4: `lhins-` and 8 of `[a-z0-9]`).
+    InstanceId = "lhins-" + 8;
+    /// A disk.
+    DiskId = "lhdisk-" + 8;
+    /// A snapshot, or a safety point, of a disk.
+    SnapshotId = "lhsnap-" + 8;
+}
+
+/// The id of one call, made by the server for every answer, kept with the job,
+/// the audit line and the log.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RequestId(pub String);
+
+impl RequestId {
+    /// A fresh one: a random UUID.
+    #[must_use]
+    pub fn random(entropy: &dyn Entropy) -> Self {
+        Self(random_uuid(entropy))
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_have_their_form() {
+        let id = InstanceId::random(&OsEntropy);
+        assert_eq!(id.as_str().parse::<InstanceId>().unwrap(), id);
+        for bad in ["", "lhins-", "lhins-k31c771", "lhins-K31C771O", "lhsnap-k31c771o", "lhins-k31c771o "] {
+            assert!(bad.parse::<InstanceId>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn uuids_are_version_4() {
+        let u = random_uuid(&OsEntropy);
+        assert_eq!(u.len(), 36);
+        assert_eq!(&u[14..15], "4");
+        assert!(matches!(&u[19..20], "8" | "9" | "a" | "b"));
+    }
+}
