@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 /// A fencing token: it grows each time a job changes hands. Every write to the
 /// store, and every effect on something real, names the token it was begun
 /// with; a smaller one than was seen before is refused.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[derive(Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Fence(pub i64);
 

@@ -177,7 +177,14 @@ mod tests {
     fn ids_have_their_form() {
         let id = InstanceId::random(&OsEntropy);
         assert_eq!(id.as_str().parse::<InstanceId>().unwrap(), id);
-        for bad in ["", "lhins-", "lhins-k31c771", "lhins-K31C771O", "lhsnap-k31c771o", "lhins-k31c771o "] {
+        for bad in [
+            "",
+            "lhins-",
+            "lhins-k31c771",
+            "lhins-K31C771O",
+            "lhsnap-k31c771o",
+            "lhins-k31c771o ",
+        ] {
             assert!(bad.parse::<InstanceId>().is_err(), "{bad:?}");
         }
     }
