@@ -1,1 +1,23 @@
-//! placeholder
+//! The durable job engine.
+//!
+//! A job is one durable run of a [`Procedure`]: a fixed table of [`Step`]s,
+//! each with a `do` and an `undo`, both safe to repeat. The engine writes down
+//! an intent before a step and a record after it; whatever a step wants to
+//! change in the store is written in the same transaction as its record. A job
+//! ends in exactly one [`Outcome`](backout_core::outcome::Outcome), across
+//! `kill -9` at any instant.
+//!
+//! Architecture invariants:
+//! - this crate knows no product, no driver and no protocol;
+//! - a job holds exclusive claims on a set of resources, by a constraint in the
+//!   store (primary key of `claims`), not by a check in code;
+//! - every write about a running job carries its fencing token, in the `WHERE`
+//!   of the statement; a worker that lost its lease can change nothing;
+//! - one job that cannot be recovered does not keep the others from it.
+
+mod procedure;
+
+pub use procedure::{
+    Cancel, Commit, Done, Input, Moment, Point, Probe, ProbeAction, Procedure, Step, StepContext,
+    StepError, StepFuture, Undo,
+};
