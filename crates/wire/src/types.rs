@@ -1,0 +1,8 @@
+//! Typed requests and responses of the served families, made from the
+//! contract. A request is read from the validated parameters of a
+//! [`crate::Call`]; a response is handed to [`crate::encode_success`].
+
+/// Tencent Lighthouse, API version 2020-03-24.
+pub mod lighthouse {
+    pub use crate::generated::lighthouse_types::*;
+}
