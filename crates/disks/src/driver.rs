@@ -1,0 +1,171 @@
+//! What every driver does.
+
+use crate::error::Result;
+use crate::lock::Guard;
+use crate::model::{
+    Adopted, Captured, Disk, DriverKind, HeadFacts, Kept, Name, Point, PointFacts, Progress,
+    Purged, Retired, Staged, Swapped,
+};
+use crate::{qcow2, whole_file};
+
+/// Makes restore points of a disk, and goes back to them.
+///
+/// All functions block. Those that change something take a [`Guard`] of the
+/// same disk, may be repeated after a crash, and clean up after themselves when
+/// they fail. An undo takes no receipt of the function it undoes, because that
+/// may have crashed before it could give one.
+///
+/// Every function can return [`crate::Error::Io`], [`crate::Error::NoSpace`],
+/// [`crate::Error::ReadOnly`], and [`crate::Error::Missing`] when the head is
+/// not there; only further errors are named below.
+pub trait Driver: Send + Sync {
+    /// Which driver it is.
+    fn kind(&self) -> DriverKind;
+
+    /// Whether capture and stage take the same time for any size of disk.
+    fn constant_time(&self) -> bool;
+
+    /// Checks that the driver can work with `disk`, and makes it ready. `disk`
+    /// has the format of the user's file. `name` names the lowest layer, where
+    /// the driver makes one.
+    ///
+    /// # Errors
+    /// [`crate::Error::Unsupported`], [`crate::Error::Format`], and for a raw head
+    /// under the qcow2 driver [`crate::Error::InUse`].
+    fn adopt(&self, guard: &Guard, disk: &Disk, name: &Name) -> Result<Adopted>;
+
+    /// Undoes [`Driver::adopt`]; `disk` and `name` as they were given to it. A
+    /// head that was put under the qcow2 driver becomes raw again, with the
+    /// contents it has now.
+    ///
+    /// # Errors
+    /// [`crate::Error::InUse`], [`crate::Error::Tool`],
+    /// [`crate::Error::Cancelled`].
+    fn unadopt(
+        &self,
+        guard: &Guard,
+        disk: &Disk,
+        name: &Name,
+        progress: &dyn Progress,
+    ) -> Result<()>;
+
+    /// Looks at the head.
+    ///
+    /// # Errors
+    /// [`crate::Error::Format`].
+    fn inspect(&self, disk: &Disk) -> Result<HeadFacts>;
+
+    /// Makes the restore point `name.point(disk.format)` of the head.
+    ///
+    /// # Errors
+    /// [`crate::Error::InUse`] (qcow2 only: a writer would go on to write into
+    /// the point), [`crate::Error::Tool`], [`crate::Error::Cancelled`],
+    /// [`crate::Error::Unsupported`].
+    fn capture(
+        &self,
+        guard: &Guard,
+        disk: &Disk,
+        name: &Name,
+        progress: &dyn Progress,
+    ) -> Result<Captured>;
+
+    /// Undoes [`Driver::capture`]. The head keeps its contents.
+    ///
+    /// # Errors
+    /// [`crate::Error::InUse`] (qcow2 only).
+    fn uncapture(&self, guard: &Guard, disk: &Disk, name: &Name) -> Result<()>;
+
+    /// Builds a new head out of `point`, beside the present one.
+    ///
+    /// # Errors
+    /// [`crate::Error::PointMissing`], [`crate::Error::Format`],
+    /// [`crate::Error::Tool`], [`crate::Error::Cancelled`].
+    fn stage(
+        &self,
+        guard: &Guard,
+        disk: &Disk,
+        point: &Point,
+        name: &Name,
+        progress: &dyn Progress,
+    ) -> Result<Staged>;
+
+    /// Undoes [`Driver::stage`].
+    ///
+    /// # Errors
+    /// None of its own.
+    fn unstage(&self, guard: &Guard, disk: &Disk, name: &Name) -> Result<()>;
+
+    /// Gives the present head a second name, so that it outlives the swap: the
+    /// safety point `name.point(disk.format)`.
+    ///
+    /// # Errors
+    /// [`crate::Error::HeadChanged`] when something else is kept under `name`
+    /// already.
+    fn keep(&self, guard: &Guard, disk: &Disk, name: &Name) -> Result<Kept>;
+
+    /// Undoes [`Driver::keep`].
+    ///
+    /// # Errors
+    /// [`crate::Error::HeadChanged`] when the name is the only one left of what
+    /// was kept.
+    fn unkeep(&self, guard: &Guard, disk: &Disk, name: &Name) -> Result<()>;
+
+    /// Puts the staged head in the place of the kept one.
+    ///
+    /// # Errors
+    /// [`crate::Error::HeadChanged`] when the head is no longer the kept file,
+    /// [`crate::Error::PointMissing`], [`crate::Error::InUse`].
+    fn swap(&self, guard: &Guard, disk: &Disk, staged: &Staged, kept: &Kept) -> Result<Swapped>;
+
+    /// Undoes [`Driver::swap`]: the kept file is the head again, and the staged
+    /// one is back under its staged name, with whatever was written since.
+    ///
+    /// # Errors
+    /// As [`Driver::swap`].
+    fn unswap(&self, guard: &Guard, disk: &Disk, staged: &Staged, kept: &Kept) -> Result<()>;
+
+    /// Takes a point away, undoably. Nothing is freed yet.
+    ///
+    /// # Errors
+    /// [`crate::Error::Format`] when a header cannot be read, so that it is not
+    /// known who needs the point.
+    fn retire(&self, guard: &Guard, disk: &Disk, point: &Point) -> Result<Retired>;
+
+    /// Undoes [`Driver::retire`]. Not after the purge.
+    ///
+    /// # Errors
+    /// None of its own.
+    fn unretire(&self, guard: &Guard, disk: &Disk, point: &Point) -> Result<()>;
+
+    /// Removes the retired `point` for good, and every forgotten layer that
+    /// neither the head nor a `live` point needs. There is no undo. A point in
+    /// `live` is never removed.
+    ///
+    /// # Errors
+    /// As [`Driver::retire`].
+    fn purge(&self, guard: &Guard, disk: &Disk, point: &Point, live: &[Point]) -> Result<Purged>;
+
+    /// Checks that a point is there, whole as far as its headers tell, and that
+    /// every layer below it is there.
+    ///
+    /// # Errors
+    /// [`crate::Error::PointMissing`], [`crate::Error::Format`].
+    fn verify_point(&self, disk: &Disk, point: &Point) -> Result<PointFacts>;
+
+    /// Free space to have before capturing the head (`None`) or staging a
+    /// point, in bytes.
+    ///
+    /// # Errors
+    /// [`crate::Error::PointMissing`].
+    fn space_needed(&self, disk: &Disk, point: Option<&Point>) -> Result<u64>;
+}
+
+/// The driver of that kind.
+#[must_use]
+pub fn driver(kind: DriverKind) -> &'static dyn Driver {
+    match kind {
+        DriverKind::Reflink => &whole_file::REFLINK,
+        DriverKind::Copy => &whole_file::COPY,
+        DriverKind::Qcow2 => &qcow2::QCOW2,
+    }
+}
