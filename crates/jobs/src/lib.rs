@@ -15,9 +15,26 @@
 //!   of the statement; a worker that lost its lease can change nothing;
 //! - one job that cannot be recovered does not keep the others from it.
 
+mod handle;
+mod model;
+mod persistence;
 mod procedure;
+mod registry;
+mod submit;
+mod worker;
 
+pub use handle::{
+    CancelAnswer, Jobs, JobsError, MAX_EVENT_PAGE, MAX_PAGE, RETAIN_BATCH, get_in, holder_of,
+};
+pub use model::{
+    Cursor, Direction, EventKind, EventView, Filter, JobError, JobView, MalformedCursor, Page,
+    State, StepState, StepView,
+};
+pub use persistence::MIGRATIONS;
 pub use procedure::{
     Cancel, Commit, Done, Input, Moment, Point, Probe, ProbeAction, Procedure, Step, StepContext,
     StepError, StepFuture, Undo,
 };
+pub use registry::{Registry, StepLine, planned_steps};
+pub use submit::{Idempotency, MAX_CLAIMS, NewJob, SubmitError, Submitted, submit};
+pub use worker::{LEASE_MS, NoProbe, Stopped, Worker, WorkerConfig};

@@ -64,6 +64,11 @@ pub enum Undo<P> {
     },
     /// The step changes nothing that outlives it.
     Nothing,
+    /// It cannot be: a point of no return. Once its intent is written the job
+    /// only goes forward: a cancel request comes too late, a crash repeats the
+    /// step, and a failure (after the retries) holds the job, to be retried
+    /// forward. Before its intent it is as any other step.
+    Never,
 }
 
 /// What a finished step leaves behind.
@@ -187,7 +192,9 @@ pub struct StepContext {
     pub request: RequestId,
     /// On whose behalf it runs.
     pub account: AccountId,
-    /// The token every effect must carry.
+    /// The token every effect must carry. It grows over all jobs of the store,
+    /// not only over the claims of one: drivers compare the tokens of jobs that
+    /// worked on one resource one after another.
     pub fence: Fence,
     /// For reading. Writes go through [`Done::with`].
     pub store: Store,
