@@ -1,1 +1,19 @@
-//! placeholder
+//! Servers: a system disk that can be taken back to a snapshot.
+//!
+//! Architecture invariants: this crate knows no vendor and no protocol, and not
+//! which disk driver it has; what it changes in the world it changes inside a
+//! job's step. The call, its dry run and the list of denied actions ask the
+//! same function of [`preflight`].
+
+pub mod model;
+pub mod persistence;
+pub mod plan;
+mod power;
+pub mod preflight;
+pub mod procedures;
+mod refusal;
+mod service;
+
+pub use persistence::MIGRATIONS;
+pub use refusal::Refusal;
+pub use service::{Caller, DELETE_MAX, Denied, NAME_MAX_CHARS, NewServer, Proposal, Servers, TAGS_MAX};

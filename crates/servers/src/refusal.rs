@@ -1,0 +1,137 @@
+//! Every reason why a server's disk cannot be worked on now.
+
+use backout_core::code::Code;
+use backout_core::ids::{InstanceId, JobId, SnapshotId};
+use backout_disks::Holder;
+
+use crate::model::{Power, SnapshotState};
+
+/// Why not. The message is a lower-case fragment that fits "failed to ..." and
+/// ends with what to do next.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// No server has this id or name.
+    #[error("find server {0:?}: list the servers to see which there are")]
+    ServerNotFound(String),
+    /// No snapshot has this id or name.
+    #[error("find snapshot {0:?}: list the snapshots to see which there are")]
+    SnapshotNotFound(String),
+    /// The snapshot was taken of another disk.
+    #[error("use snapshot {snapshot} on server {server}: it was taken of another disk, and only the original one can go back to it")]
+    OtherDisk {
+        /// The snapshot.
+        snapshot: SnapshotId,
+        /// The server it was to be used on.
+        server: InstanceId,
+    },
+    /// The server is being taken under management.
+    #[error("use server {0}: it is still being created, wait for its job")]
+    ServerCreating(InstanceId),
+    /// A job works on the server, or is held on it.
+    #[error("use server {server}: job {job} holds it; follow it with: backout jobs show {job}")]
+    ServerBusy {
+        /// The server.
+        server: InstanceId,
+        /// The job that holds it.
+        job: JobId,
+    },
+    /// The server is in a state that does not allow it.
+    #[error("use server {server} while it is {}", power.as_str())]
+    ServerState {
+        /// The server.
+        server: InstanceId,
+        /// Its state.
+        power: Power,
+    },
+    /// The snapshot is not usable now.
+    #[error("use snapshot {snapshot} while it is {}: wait for its job", state.as_str())]
+    SnapshotState {
+        /// The snapshot.
+        snapshot: SnapshotId,
+        /// Its state.
+        state: SnapshotState,
+    },
+    /// The head has another virtual size than the snapshot.
+    #[error("go back to snapshot {snapshot} of {snapshot_bytes} bytes: the disk has {head_bytes} bytes now; give it the snapshot's size again")]
+    SizeChanged {
+        /// The snapshot.
+        snapshot: SnapshotId,
+        /// Its virtual size, in bytes.
+        snapshot_bytes: u64,
+        /// The head's, in bytes.
+        head_bytes: u64,
+    },
+    /// A process has the disk open.
+    #[error("change disk {path}: {} it open; stop that, or give the server a stop command", holders_text(holders))]
+    InUse {
+        /// The head.
+        path: String,
+        /// Who holds it.
+        holders: Vec<Holder>,
+    },
+    /// The copy would not fit.
+    #[error("copy {needed_bytes} bytes beside {path}: only {free_bytes} bytes are free; make room")]
+    NoSpace {
+        /// The head.
+        path: String,
+        /// What the copy takes, in bytes.
+        needed_bytes: u64,
+        /// What is free, in bytes.
+        free_bytes: u64,
+    },
+    /// The driver found something wrong with a file.
+    #[error("read the disk: {0}")]
+    Disk(#[source] backout_disks::Error),
+    /// The name is taken.
+    #[error("add server {0:?}: an existing server has this name or this disk")]
+    Taken(String),
+    /// A parameter is out of its range.
+    #[error("{0}")]
+    Invalid(String),
+    /// The same idempotency key came with another request.
+    #[error("use this idempotency key: it was used for another request")]
+    IdempotencyMismatch,
+    /// The job cannot be undone.
+    #[error("undo job {job}: {why}")]
+    NotReversible {
+        /// The job.
+        job: JobId,
+        /// Why, and what to do instead.
+        why: &'static str,
+    },
+    /// The store is in the way.
+    #[error("reach the state: {0}")]
+    Store(#[from] backout_store::Error),
+}
+
+impl Refusal {
+    /// Our stable code.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::ServerNotFound(_) | Self::SnapshotNotFound(_) => Code::NotFound,
+            Self::OtherDisk { .. } => Code::WrongDisk,
+            Self::ServerCreating(_) | Self::ServerState { .. } => Code::ServerState,
+            Self::ServerBusy { .. } => Code::ResourceBusy,
+            Self::SnapshotState { .. } => Code::SnapshotState,
+            Self::SizeChanged { .. } => Code::DiskSizeChanged,
+            Self::InUse { .. } => Code::DiskInUse,
+            Self::NoSpace { .. } => Code::NoSpace,
+            Self::Disk(e) => e.code(),
+            Self::Taken(_) => Code::NameTaken,
+            Self::Invalid(_) => Code::BadRequest,
+            Self::IdempotencyMismatch => Code::IdempotencyMismatch,
+            Self::NotReversible { .. } => Code::NotReversible,
+            Self::Store(_) => Code::Store,
+        }
+    }
+}
+
+/// "process 12 (qemu) and 2 more hold".
+fn holders_text(holders: &[Holder]) -> String {
+    match holders {
+        [] => "something holds".to_owned(),
+        [one] => format!("{one} holds"),
+        [one, rest @ ..] => format!("{one} and {} more hold", rest.len()),
+    }
+}
