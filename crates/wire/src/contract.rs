@@ -278,7 +278,11 @@ mod tests {
                 "lighthouse:ApplyInstanceSnapshot",
             ),
             (Service::CdbV2, "GetCdbRollbackJob", "cdb:GetCdbRollbackJob"),
-            (Service::Sae, "RollbackApplication", "sae:RollbackApplication"),
+            (
+                Service::Sae,
+                "RollbackApplication",
+                "sae:RollbackApplication",
+            ),
         ] {
             let operation = find(service, name).expect("known operation");
             assert_eq!(operation.policy_action(), expect);

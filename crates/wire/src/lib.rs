@@ -13,7 +13,26 @@
 //! Section numbers in comments are those of PROTOCOL.md.
 
 pub mod contract;
+mod crypto;
+mod decode;
+mod fault;
+mod form;
 mod generated;
+mod json;
+mod multipart;
+mod protocol;
+mod reply;
+mod request;
+pub mod sign;
+mod signed;
 pub mod types;
 
 pub use contract::{Member, Operation, Param, Service, Type, find, operations, operations_of};
+pub use decode::Call;
+pub use fault::{Fault, Rejection};
+pub use protocol::Protocol;
+pub use reply::{
+    Reply, SurfaceError, encode_rejection, encode_success, encode_surface_error, sae_message,
+};
+pub use request::RawRequest;
+pub use signed::{Signed, parse, trace_id};

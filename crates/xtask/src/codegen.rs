@@ -203,7 +203,11 @@ impl Tables<'_> {
     fn param(&mut self, field: &Value) -> Result<String> {
         let name = text(field, "name")?;
         let ty = self.ty(field)?;
-        let make = if flag(field, "required") { "req" } else { "opt" };
+        let make = if flag(field, "required") {
+            "req"
+        } else {
+            "opt"
+        };
         let mut out = format!("{make}({name:?}, {ty})");
         if flag(field, "disabled") {
             out.push_str(".dead()");
@@ -439,7 +443,7 @@ fn render_common() -> Result<String> {
     let mut out = String::from(HEADER);
     out.push_str(
         "\n/// Every common error code of Tencent API 3.0.\n\
-         pub(crate) static TENCENT_CODES: &[&str] = &[\n",
+         #[cfg(test)]\npub(crate) static TENCENT_CODES: &[&str] = &[\n",
     );
     for code in array(&common["tencent_api3"], "codes")? {
         writeln!(out, "{:?},", text(code, "code")?)?;
