@@ -16,4 +16,6 @@ mod service;
 
 pub use persistence::MIGRATIONS;
 pub use refusal::Refusal;
-pub use service::{Caller, DELETE_MAX, Denied, NAME_MAX_CHARS, NewServer, Proposal, Servers, TAGS_MAX};
+pub use service::{
+    Caller, DELETE_MAX, Denied, NAME_MAX_CHARS, NewServer, Proposal, Servers, TAGS_MAX,
+};

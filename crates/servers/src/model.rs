@@ -86,7 +86,9 @@ impl Power {
     /// Reads [`Power::as_str`] back.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Creating, Self::Running, Self::Stopped].into_iter().find(|p| p.as_str() == word)
+        [Self::Creating, Self::Running, Self::Stopped]
+            .into_iter()
+            .find(|p| p.as_str() == word)
     }
 }
 
@@ -109,7 +111,11 @@ impl SystemDisk {
     /// What the driver is told.
     #[must_use]
     pub fn spec(&self) -> Disk {
-        Disk { head: self.head.clone(), format: self.format, driver: self.driver }
+        Disk {
+            head: self.head.clone(),
+            format: self.format,
+            driver: self.driver,
+        }
     }
 }
 
@@ -161,9 +167,14 @@ impl OperationKind {
     /// Reads [`OperationKind::as_str`] back.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Adopt, Self::CreateSnapshot, Self::ApplySnapshot, Self::DeleteSnapshot]
-            .into_iter()
-            .find(|k| k.as_str() == word)
+        [
+            Self::Adopt,
+            Self::CreateSnapshot,
+            Self::ApplySnapshot,
+            Self::DeleteSnapshot,
+        ]
+        .into_iter()
+        .find(|k| k.as_str() == word)
     }
 }
 
@@ -193,7 +204,9 @@ impl OperationState {
     /// Reads [`OperationState::as_str`] back.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Operating, Self::Success, Self::Failed].into_iter().find(|s| s.as_str() == word)
+        [Self::Operating, Self::Success, Self::Failed]
+            .into_iter()
+            .find(|s| s.as_str() == word)
     }
 }
 
@@ -251,7 +264,9 @@ impl SnapshotKind {
     /// Reads [`SnapshotKind::as_str`] back.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::User, Self::Safety].into_iter().find(|k| k.as_str() == word)
+        [Self::User, Self::Safety]
+            .into_iter()
+            .find(|k| k.as_str() == word)
     }
 }
 
@@ -284,9 +299,14 @@ impl SnapshotState {
     /// Reads [`SnapshotState::as_str`] back.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Creating, Self::Normal, Self::RollingBack, Self::Deleting]
-            .into_iter()
-            .find(|s| s.as_str() == word)
+        [
+            Self::Creating,
+            Self::Normal,
+            Self::RollingBack,
+            Self::Deleting,
+        ]
+        .into_iter()
+        .find(|s| s.as_str() == word)
     }
 }
 

@@ -142,7 +142,10 @@ struct Conditions {
 
 impl Conditions {
     fn new(first: &str, value: impl Into<Value>) -> Self {
-        Self { sql: format!("{first} = $1"), params: vec![value.into()] }
+        Self {
+            sql: format!("{first} = $1"),
+            params: vec![value.into()],
+        }
     }
 
     fn bind(&mut self, value: impl Into<Value>) -> String {
@@ -153,16 +156,22 @@ impl Conditions {
     fn one_of<'a>(&mut self, column: &str, values: impl IntoIterator<Item = &'a str>) {
         let marks: Vec<String> = values.into_iter().map(|v| self.bind(v)).collect();
         if !marks.is_empty() {
-            self.sql.push_str(&format!(" AND {column} IN ({})", marks.join(", ")));
+            self.sql
+                .push_str(&format!(" AND {column} IN ({})", marks.join(", ")));
         }
     }
 
     fn tags(&mut self, column: &str, filters: &[TagFilter]) {
         for filter in filters {
-            let mut inner = Self { sql: String::new(), params: std::mem::take(&mut self.params) };
+            let mut inner = Self {
+                sql: String::new(),
+                params: std::mem::take(&mut self.params),
+            };
             match filter {
                 TagFilter::Keys(keys) => inner.one_of("t.tag_key", keys.iter().map(String::as_str)),
-                TagFilter::Values(values) => inner.one_of("t.tag_value", values.iter().map(String::as_str)),
+                TagFilter::Values(values) => {
+                    inner.one_of("t.tag_value", values.iter().map(String::as_str))
+                }
                 TagFilter::Pair(key, values) => {
                     inner.one_of("t.tag_key", [key.as_str()]);
                     inner.one_of("t.tag_value", values.iter().map(String::as_str));
@@ -201,7 +210,10 @@ pub fn list_servers(
         w.sql
     );
     let rows = tx.query(&sql, &w.params)?;
-    Ok((total, rows.iter().map(read_server).collect::<Result<_, _>>()?))
+    Ok((
+        total,
+        rows.iter().map(read_server).collect::<Result<_, _>>()?,
+    ))
 }
 
 /// One page of an owner's snapshots, newest first, and how many match.
@@ -232,28 +244,44 @@ pub fn list_snapshots(
         w.sql
     );
     let rows = tx.query(&sql, &w.params)?;
-    Ok((total, rows.iter().map(read_snapshot).collect::<Result<_, _>>()?))
+    Ok((
+        total,
+        rows.iter().map(read_snapshot).collect::<Result<_, _>>()?,
+    ))
 }
 
 fn count(tx: &mut dyn Tx, table: &str, w: &Conditions) -> Result<u64, Error> {
     let sql = format!("SELECT COUNT(*) FROM {table} WHERE {}", w.sql);
-    let row = query_one(tx, &sql, &w.params)?.ok_or_else(|| Error::corrupt("COUNT(*) gave no row"))?;
+    let row =
+        query_one(tx, &sql, &w.params)?.ok_or_else(|| Error::corrupt("COUNT(*) gave no row"))?;
     Ok(row.get::<i64>(0)?.cast_unsigned())
 }
 
 /// A server by id or by name. Ids win: a name may look like one.
-pub fn find_server(tx: &mut dyn Tx, owner: &AccountId, id_or_name: &str) -> Result<Option<Server>, Error> {
+pub fn find_server(
+    tx: &mut dyn Tx,
+    owner: &AccountId,
+    id_or_name: &str,
+) -> Result<Option<Server>, Error> {
     let sql = format!(
         "SELECT {SERVER_COLUMNS} FROM servers s JOIN disks d ON d.server = s.id \
          WHERE s.owner = $1 AND (s.id = $2 OR s.name = $2) ORDER BY CASE WHEN s.id = $2 THEN 0 ELSE 1 END LIMIT 1"
     );
-    query_one(tx, &sql, params![owner.as_str(), id_or_name])?.as_ref().map(read_server).transpose()
+    query_one(tx, &sql, params![owner.as_str(), id_or_name])?
+        .as_ref()
+        .map(read_server)
+        .transpose()
 }
 
 /// A server by id, whoever owns it.
 pub fn server_by_id(tx: &mut dyn Tx, id: &InstanceId) -> Result<Option<Server>, Error> {
-    let sql = format!("SELECT {SERVER_COLUMNS} FROM servers s JOIN disks d ON d.server = s.id WHERE s.id = $1");
-    query_one(tx, &sql, params![id.as_str()])?.as_ref().map(read_server).transpose()
+    let sql = format!(
+        "SELECT {SERVER_COLUMNS} FROM servers s JOIN disks d ON d.server = s.id WHERE s.id = $1"
+    );
+    query_one(tx, &sql, params![id.as_str()])?
+        .as_ref()
+        .map(read_server)
+        .transpose()
 }
 
 /// A snapshot by id, or by its name among those of `server`, the newest when
@@ -269,19 +297,30 @@ pub fn find_snapshot(
          ORDER BY CASE WHEN id = $2 THEN 0 ELSE 1 END, created_ms DESC LIMIT 1"
     );
     let server = server.map_or("", InstanceId::as_str);
-    query_one(tx, &sql, params![owner.as_str(), id_or_name, server])?.as_ref().map(read_snapshot).transpose()
+    query_one(tx, &sql, params![owner.as_str(), id_or_name, server])?
+        .as_ref()
+        .map(read_snapshot)
+        .transpose()
 }
 
 /// A snapshot by id, whoever owns it.
 pub fn snapshot_by_id(tx: &mut dyn Tx, id: &SnapshotId) -> Result<Option<Snapshot>, Error> {
     let sql = format!("SELECT {SNAPSHOT_COLUMNS} FROM snapshots WHERE id = $1");
-    query_one(tx, &sql, params![id.as_str()])?.as_ref().map(read_snapshot).transpose()
+    query_one(tx, &sql, params![id.as_str()])?
+        .as_ref()
+        .map(read_snapshot)
+        .transpose()
 }
 
 /// The safety point that `job` left behind.
 pub fn safety_point_of(tx: &mut dyn Tx, job: &JobId) -> Result<Option<Snapshot>, Error> {
-    let sql = format!("SELECT {SNAPSHOT_COLUMNS} FROM snapshots WHERE kind = 'safety' AND id = (SELECT safety FROM safety_points WHERE job = $1)");
-    query_one(tx, &sql, params![job.as_str()])?.as_ref().map(read_snapshot).transpose()
+    let sql = format!(
+        "SELECT {SNAPSHOT_COLUMNS} FROM snapshots WHERE kind = 'safety' AND id = (SELECT safety FROM safety_points WHERE job = $1)"
+    );
+    query_one(tx, &sql, params![job.as_str()])?
+        .as_ref()
+        .map(read_snapshot)
+        .transpose()
 }
 
 /// The files of all snapshots of `server`, safety points included.
@@ -292,7 +331,10 @@ pub fn points_of(tx: &mut dyn Tx, server: &InstanceId) -> Result<Vec<(SnapshotId
     )?;
     rows.iter()
         .map(|row| {
-            let point = Point { file: row.get(1)?, format: row.parse(2, |t| t.parse().ok())? };
+            let point = Point {
+                file: row.get(1)?,
+                format: row.parse(2, |t| t.parse().ok())?,
+            };
             Ok((row.parse(0, |t| t.parse().ok())?, point))
         })
         .collect()
@@ -346,7 +388,10 @@ pub fn insert_server(tx: &mut dyn Tx, server: &Server) -> Result<bool, Error> {
 
 /// Forgets a server, its disk and its snapshots. Files are not touched.
 pub fn delete_server(tx: &mut dyn Tx, id: &InstanceId) -> Result<(), Error> {
-    tx.execute("DELETE FROM server_tags WHERE resource = $1", params![id.as_str()])?;
+    tx.execute(
+        "DELETE FROM server_tags WHERE resource = $1",
+        params![id.as_str()],
+    )?;
     tx.execute("DELETE FROM servers WHERE id = $1", params![id.as_str()])?;
     Ok(())
 }
@@ -355,19 +400,30 @@ pub fn delete_server(tx: &mut dyn Tx, id: &InstanceId) -> Result<(), Error> {
 pub fn update_disk(tx: &mut dyn Tx, disk: &SystemDisk) -> Result<(), Error> {
     tx.execute(
         "UPDATE disks SET format = $2, size_bytes = $3 WHERE id = $1",
-        params![disk.id.as_str(), disk.format.as_str(), disk.size_bytes.cast_signed()],
+        params![
+            disk.id.as_str(),
+            disk.format.as_str(),
+            disk.size_bytes.cast_signed()
+        ],
     )?;
     Ok(())
 }
 
 /// Records whether a server runs.
 pub fn set_power(tx: &mut dyn Tx, id: &InstanceId, power: Power) -> Result<(), Error> {
-    tx.execute("UPDATE servers SET power = $2 WHERE id = $1", params![id.as_str(), power.as_str()])?;
+    tx.execute(
+        "UPDATE servers SET power = $2 WHERE id = $1",
+        params![id.as_str(), power.as_str()],
+    )?;
     Ok(())
 }
 
 /// Records what is asked of a server.
-pub fn set_server_operation(tx: &mut dyn Tx, id: &InstanceId, op: &LatestOperation) -> Result<(), Error> {
+pub fn set_server_operation(
+    tx: &mut dyn Tx,
+    id: &InstanceId,
+    op: &LatestOperation,
+) -> Result<(), Error> {
     let [kind, state, request, started] = op_values(Some(op));
     tx.execute(
         "UPDATE servers SET op_kind = $2, op_state = $3, op_request = $4, op_started_ms = $5 WHERE id = $1",
@@ -377,8 +433,15 @@ pub fn set_server_operation(tx: &mut dyn Tx, id: &InstanceId, op: &LatestOperati
 }
 
 /// Records how a server's operation ended.
-pub fn end_server_operation(tx: &mut dyn Tx, id: &InstanceId, state: OperationState) -> Result<(), Error> {
-    tx.execute("UPDATE servers SET op_state = $2 WHERE id = $1", params![id.as_str(), state.as_str()])?;
+pub fn end_server_operation(
+    tx: &mut dyn Tx,
+    id: &InstanceId,
+    state: OperationState,
+) -> Result<(), Error> {
+    tx.execute(
+        "UPDATE servers SET op_state = $2 WHERE id = $1",
+        params![id.as_str(), state.as_str()],
+    )?;
     Ok(())
 }
 
@@ -414,8 +477,14 @@ pub fn insert_snapshot(tx: &mut dyn Tx, snapshot: &Snapshot) -> Result<(), Error
 
 /// Forgets a snapshot. Its file is not touched.
 pub fn delete_snapshot(tx: &mut dyn Tx, id: &SnapshotId) -> Result<(), Error> {
-    tx.execute("DELETE FROM server_tags WHERE resource = $1", params![id.as_str()])?;
-    tx.execute("DELETE FROM safety_points WHERE safety = $1", params![id.as_str()])?;
+    tx.execute(
+        "DELETE FROM server_tags WHERE resource = $1",
+        params![id.as_str()],
+    )?;
+    tx.execute(
+        "DELETE FROM safety_points WHERE safety = $1",
+        params![id.as_str()],
+    )?;
     tx.execute("DELETE FROM snapshots WHERE id = $1", params![id.as_str()])?;
     Ok(())
 }
@@ -443,19 +512,39 @@ pub fn begin_snapshot_operation(
 }
 
 /// Records that a job is done with a snapshot, which is usable again.
-pub fn end_snapshot_operation(tx: &mut dyn Tx, id: &SnapshotId, op: Option<OperationState>) -> Result<(), Error> {
-    tx.execute("UPDATE snapshots SET state = 'normal' WHERE id = $1", params![id.as_str()])?;
+pub fn end_snapshot_operation(
+    tx: &mut dyn Tx,
+    id: &SnapshotId,
+    op: Option<OperationState>,
+) -> Result<(), Error> {
+    tx.execute(
+        "UPDATE snapshots SET state = 'normal' WHERE id = $1",
+        params![id.as_str()],
+    )?;
     if let Some(op) = op {
-        tx.execute("UPDATE snapshots SET op_state = $2 WHERE id = $1", params![id.as_str(), op.as_str()])?;
+        tx.execute(
+            "UPDATE snapshots SET op_state = $2 WHERE id = $1",
+            params![id.as_str(), op.as_str()],
+        )?;
     }
     Ok(())
 }
 
 /// Records the file of a snapshot.
-pub fn set_point(tx: &mut dyn Tx, id: &SnapshotId, point: &Point, size_bytes: u64) -> Result<(), Error> {
+pub fn set_point(
+    tx: &mut dyn Tx,
+    id: &SnapshotId,
+    point: &Point,
+    size_bytes: u64,
+) -> Result<(), Error> {
     tx.execute(
         "UPDATE snapshots SET point_file = $2, point_format = $3, size_bytes = $4 WHERE id = $1",
-        params![id.as_str(), &point.file, point.format.as_str(), size_bytes.cast_signed()],
+        params![
+            id.as_str(),
+            &point.file,
+            point.format.as_str(),
+            size_bytes.cast_signed()
+        ],
     )?;
     Ok(())
 }
@@ -486,7 +575,10 @@ fn read_server(row: &Row) -> Result<Server, Error> {
         name: row.get(2)?,
         node: row.get(3)?,
         power: row.parse(4, Power::parse)?,
-        commands: PowerCommands { start: row.get(5)?, stop: row.get(6)? },
+        commands: PowerCommands {
+            start: row.get(5)?,
+            stop: row.get(6)?,
+        },
         latest: read_op(row, 7)?,
         tags: read_tags(row, 11)?,
         created: Timestamp(row.get(12)?),
@@ -503,7 +595,10 @@ fn read_server(row: &Row) -> Result<Server, Error> {
 fn read_snapshot(row: &Row) -> Result<Snapshot, Error> {
     let file: Option<String> = row.get(7)?;
     let point = match file {
-        Some(file) => Some(Point { file, format: row.parse(8, |t| t.parse().ok())? }),
+        Some(file) => Some(Point {
+            file,
+            format: row.parse(8, |t| t.parse().ok())?,
+        }),
         None => None,
     };
     let job: Option<String> = row.get(14)?;
@@ -518,7 +613,9 @@ fn read_snapshot(row: &Row) -> Result<Snapshot, Error> {
         point,
         size_bytes: row.get::<i64>(9)?.cast_unsigned(),
         latest: read_op(row, 10)?,
-        job: job.map(|t| t.parse().map_err(|e| Error::corrupt(format!("{e}")))).transpose()?,
+        job: job
+            .map(|t| t.parse().map_err(|e| Error::corrupt(format!("{e}"))))
+            .transpose()?,
         tags: read_tags(row, 15)?,
         created: Timestamp(row.get(16)?),
     })
@@ -539,7 +636,12 @@ fn read_op(row: &Row, first: usize) -> Result<Option<LatestOperation>, Error> {
 
 fn op_values(op: Option<&LatestOperation>) -> [Value; 4] {
     op.map_or([Value::Null, Value::Null, Value::Null, Value::Null], |op| {
-        [op.kind.as_str().into(), op.state.as_str().into(), (&op.request.0).into(), op.started.0.into()]
+        [
+            op.kind.as_str().into(),
+            op.state.as_str().into(),
+            (&op.request.0).into(),
+            op.started.0.into(),
+        ]
     })
 }
 
@@ -556,5 +658,7 @@ fn tags_text(tags: &[Tag]) -> Result<String, Error> {
 }
 
 fn path_text(path: &std::path::Path) -> Result<String, Error> {
-    path.to_str().map(str::to_owned).ok_or_else(|| Error::corrupt("a disk path that is not UTF-8"))
+    path.to_str()
+        .map(str::to_owned)
+        .ok_or_else(|| Error::corrupt("a disk path that is not UTF-8"))
 }

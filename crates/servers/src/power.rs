@@ -34,13 +34,22 @@ pub async fn run(verb: &str, command: &str, server: &Server, logs: &Path) -> Res
     let failed = |why: String| {
         StepError::failed(
             Code::PowerCommand,
-            format!("{verb} server {} by its command: {why}; see {}", server.name, log.display()),
+            format!(
+                "{verb} server {} by its command: {why}; see {}",
+                server.name,
+                log.display()
+            ),
         )
     };
     let open = || -> std::io::Result<std::fs::File> {
         std::fs::create_dir_all(logs)?;
         let fresh = std::fs::metadata(&log).is_ok_and(|m| m.len() > LOG_MAX_BYTES);
-        OpenOptions::new().create(true).write(true).append(!fresh).truncate(fresh).open(&log)
+        OpenOptions::new()
+            .create(true)
+            .write(true)
+            .append(!fresh)
+            .truncate(fresh)
+            .open(&log)
     };
     let out = open().map_err(|e| failed(e.to_string()))?;
     let err = out.try_clone().map_err(|e| failed(e.to_string()))?;
@@ -66,9 +75,15 @@ pub async fn run(verb: &str, command: &str, server: &Server, logs: &Path) -> Res
         Err(_) => {
             if let Some(pid) = group.and_then(|p| rustix::process::Pid::from_raw(p.cast_signed())) {
                 // It may have ended in this very moment.
-                drop(rustix::process::kill_process_group(pid, rustix::process::Signal::KILL));
+                drop(rustix::process::kill_process_group(
+                    pid,
+                    rustix::process::Signal::KILL,
+                ));
             }
-            Err(failed(format!("it did not return within {} s", COMMAND_TIMEOUT.as_secs())))
+            Err(failed(format!(
+                "it did not return within {} s",
+                COMMAND_TIMEOUT.as_secs()
+            )))
         }
     }
 }
@@ -78,9 +93,15 @@ fn log_path(logs: &Path, server: &Server) -> PathBuf {
 }
 
 fn tail(log: &Path) -> String {
-    let Ok(bytes) = std::fs::read(log) else { return String::new() };
+    let Ok(bytes) = std::fs::read(log) else {
+        return String::new();
+    };
     let from = bytes.len().saturating_sub(TAIL_BYTES);
     let text = String::from_utf8_lossy(&bytes[from..]);
     let text = text.trim();
-    if text.is_empty() { String::new() } else { format!(", its last words: {text}") }
+    if text.is_empty() {
+        String::new()
+    } else {
+        format!(", its last words: {text}")
+    }
 }

@@ -4,10 +4,12 @@
 //! actions and the console all ask the same one. The functions are pure: what
 //! they judge was looked at before, by [`look`].
 
+use std::path::Path;
+
 use backout_core::code::Code;
 use backout_core::ids::JobId;
 use backout_core::plan::{Estimate, Finding, Preflight};
-use backout_disks::{DriverKind, HeadFacts, Holder, Point};
+use backout_disks::{DriverKind, HeadFacts, Holder, Point, PointFacts};
 
 use crate::model::{Power, Server, Snapshot, SnapshotState, SystemDisk};
 use crate::refusal::Refusal;
@@ -17,10 +19,10 @@ use crate::refusal::Refusal;
 pub struct DiskFacts {
     /// The head, or why it cannot be read.
     pub head: Result<HeadFacts, backout_disks::Error>,
-    /// The processes that have the head open.
+    /// The processes and loop devices that can write to the head.
     pub holders: Vec<Holder>,
     /// The restore point, or why it cannot be used; absent when none is meant.
-    pub point: Option<Result<(), backout_disks::Error>>,
+    pub point: Option<Result<PointFacts, backout_disks::Error>>,
     /// Bytes that the operation would copy; 0 when it works by metadata.
     pub copy_bytes: u64,
     /// Bytes that are free beside the head.
@@ -34,12 +36,41 @@ pub fn look(disk: &SystemDisk, point: Option<&Point>) -> DiskFacts {
     let driver = backout_disks::driver(disk.driver);
     DiskFacts {
         head: driver.inspect(&spec),
-        holders: backout_disks::holders(&disk.head),
+        holders: writers(&disk.head).unwrap_or_default(),
         point: point.map(|p| driver.verify_point(&spec, p)),
         copy_bytes: driver.space_needed(&spec, point).unwrap_or(0),
         free_bytes: backout_disks::free_bytes(&disk.head).ok(),
     }
 }
+
+/// Who can write to `head`. Readers do no harm: they go on with the file they
+/// opened.
+///
+/// # Errors
+/// As [`backout_disks::holders`].
+pub fn writers(head: &Path) -> Result<Vec<Holder>, backout_disks::Error> {
+    let mut holders = backout_disks::holders(head)?;
+    holders.retain(|h| h.writable);
+    Ok(holders)
+}
+
+/// `12 (qemu-system), loop0`.
+#[must_use]
+pub fn holder_names(holders: &[Holder]) -> String {
+    let name = |h: &Holder| {
+        h.pid
+            .map_or_else(|| h.comm.clone(), |pid| format!("{} (pid {pid})", h.comm))
+    };
+    holders
+        .iter()
+        .take(NAMED_HOLDERS)
+        .map(name)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// How many holders a message names; one is enough to act on.
+const NAMED_HOLDERS: usize = 4;
 
 /// The judgement on an operation.
 #[derive(Debug, Default)]
@@ -62,7 +93,14 @@ impl Checked {
     #[must_use]
     pub fn view(&self) -> Preflight {
         Preflight {
-            blockers: self.blockers.iter().map(|b| Finding { code: b.code(), message: b.to_string() }).collect(),
+            blockers: self
+                .blockers
+                .iter()
+                .map(|b| Finding {
+                    code: b.code(),
+                    message: b.to_string(),
+                })
+                .collect(),
             warnings: self.warnings.clone(),
             estimate: self.estimate.clone(),
         }
@@ -73,7 +111,10 @@ impl Checked {
     /// # Errors
     /// The first blocker.
     pub fn clear(self) -> Result<Cleared, Refusal> {
-        self.blockers.into_iter().next().map_or(Ok(Cleared(())), Err)
+        self.blockers
+            .into_iter()
+            .next()
+            .map_or(Ok(Cleared(())), Err)
     }
 
     fn block_if(&mut self, condition: bool, refusal: impl FnOnce() -> Refusal) {
@@ -83,31 +124,45 @@ impl Checked {
     }
 
     fn warn(&mut self, code: Code, message: impl Into<String>) {
-        self.warnings.push(Finding { code, message: message.into() });
+        self.warnings.push(Finding {
+            code,
+            message: message.into(),
+        });
     }
 
     /// What every operation asks of the server.
     fn server(&mut self, server: &Server, holder: Option<&JobId>) {
         if let Some(job) = holder {
             if server.power == Power::Creating {
-                self.blockers.push(Refusal::ServerCreating(server.id.clone()));
+                self.blockers
+                    .push(Refusal::ServerCreating(server.id.clone()));
             } else {
-                self.blockers.push(Refusal::ServerBusy { server: server.id.clone(), job: job.clone() });
+                self.blockers.push(Refusal::ServerBusy {
+                    server: server.id.clone(),
+                    job: job.clone(),
+                });
             }
         } else {
-            self.block_if(server.power == Power::Creating, || Refusal::ServerCreating(server.id.clone()));
+            self.block_if(server.power == Power::Creating, || {
+                Refusal::ServerCreating(server.id.clone())
+            });
         }
     }
 
     /// What every operation asks of a snapshot.
     fn snapshot(&mut self, server: &Server, snapshot: &Snapshot) {
-        self.block_if(snapshot.server != server.id || snapshot.disk != server.disk.id, || Refusal::OtherDisk {
-            snapshot: snapshot.id.clone(),
-            server: server.id.clone(),
-        });
-        self.block_if(snapshot.state != SnapshotState::Normal, || Refusal::SnapshotState {
-            snapshot: snapshot.id.clone(),
-            state: snapshot.state,
+        self.block_if(
+            snapshot.server != server.id || snapshot.disk != server.disk.id,
+            || Refusal::OtherDisk {
+                snapshot: snapshot.id.clone(),
+                server: server.id.clone(),
+            },
+        );
+        self.block_if(snapshot.state != SnapshotState::Normal, || {
+            Refusal::SnapshotState {
+                snapshot: snapshot.id.clone(),
+                state: snapshot.state,
+            }
         });
     }
 
@@ -148,17 +203,30 @@ pub fn must_stop(server: &Server, facts: &DiskFacts) -> bool {
 /// Judges a rollback of `server` to `snapshot`. `holder` is the job that has a
 /// claim on the server.
 #[must_use]
-pub fn rollback(server: &Server, snapshot: &Snapshot, holder: Option<&JobId>, facts: DiskFacts) -> Checked {
+pub fn rollback(
+    server: &Server,
+    snapshot: &Snapshot,
+    holder: Option<&JobId>,
+    facts: DiskFacts,
+) -> Checked {
     let mut checked = Checked::default();
     checked.server(server, holder);
     checked.snapshot(server, snapshot);
     let stop = must_stop(server, &facts);
-    let DiskFacts { head, holders, point, copy_bytes, free_bytes } = facts;
+    let DiskFacts {
+        head,
+        holders,
+        point,
+        copy_bytes,
+        free_bytes,
+    } = facts;
     match head {
-        Ok(head) => checked.block_if(head.size_bytes != snapshot.size_bytes, || Refusal::SizeChanged {
-            snapshot: snapshot.id.clone(),
-            snapshot_bytes: snapshot.size_bytes,
-            head_bytes: head.size_bytes,
+        Ok(head) => checked.block_if(head.size_bytes != snapshot.size_bytes, || {
+            Refusal::SizeChanged {
+                snapshot: snapshot.id.clone(),
+                snapshot_bytes: snapshot.size_bytes,
+                head_bytes: head.size_bytes,
+            }
         }),
         Err(e) => checked.blockers.push(Refusal::Disk(e)),
     }
@@ -174,7 +242,10 @@ pub fn rollback(server: &Server, snapshot: &Snapshot, holder: Option<&JobId>, fa
             ),
         );
     } else if stop {
-        checked.blockers.push(Refusal::InUse { path: server.disk.head.display().to_string(), holders });
+        checked.blockers.push(Refusal::InUse {
+            path: server.disk.head.display().to_string(),
+            holders: holder_names(&holders),
+        });
     }
     checked.space(server, copy_bytes, free_bytes);
     checked
@@ -185,7 +256,13 @@ pub fn rollback(server: &Server, snapshot: &Snapshot, holder: Option<&JobId>, fa
 pub fn create_snapshot(server: &Server, holder: Option<&JobId>, facts: DiskFacts) -> Checked {
     let mut checked = Checked::default();
     checked.server(server, holder);
-    let DiskFacts { head, holders, copy_bytes, free_bytes, .. } = facts;
+    let DiskFacts {
+        head,
+        holders,
+        copy_bytes,
+        free_bytes,
+        ..
+    } = facts;
     if let Err(e) = head {
         checked.blockers.push(Refusal::Disk(e));
     }
@@ -195,7 +272,10 @@ pub fn create_snapshot(server: &Server, holder: Option<&JobId>, facts: DiskFacts
             "the disk is in use: the snapshot will be as after a power cut, of one instant",
         );
     } else if !holders.is_empty() {
-        checked.blockers.push(Refusal::InUse { path: server.disk.head.display().to_string(), holders });
+        checked.blockers.push(Refusal::InUse {
+            path: server.disk.head.display().to_string(),
+            holders: holder_names(&holders),
+        });
     }
     checked.space(server, copy_bytes, free_bytes);
     checked
@@ -205,8 +285,13 @@ pub fn create_snapshot(server: &Server, holder: Option<&JobId>, facts: DiskFacts
 #[must_use]
 pub fn delete_snapshot(server: &Server, snapshot: &Snapshot, holder: Option<&JobId>) -> Checked {
     let mut checked = Checked::default();
-    checked.server(server, holder);
+    // The snapshot's own state says more than that its server is busy.
     checked.snapshot(server, snapshot);
-    checked.estimate = Estimate { copy_bytes: Some(0), space_bytes: Some(0), constant_time: true };
+    checked.server(server, holder);
+    checked.estimate = Estimate {
+        copy_bytes: Some(0),
+        space_bytes: Some(0),
+        constant_time: true,
+    };
     checked
 }

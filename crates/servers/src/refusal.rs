@@ -2,7 +2,6 @@
 
 use backout_core::code::Code;
 use backout_core::ids::{InstanceId, JobId, SnapshotId};
-use backout_disks::Holder;
 
 use crate::model::{Power, SnapshotState};
 
@@ -17,7 +16,9 @@ pub enum Refusal {
     #[error("find snapshot {0:?}: list the snapshots to see which there are")]
     SnapshotNotFound(String),
     /// The snapshot was taken of another disk.
-    #[error("use snapshot {snapshot} on server {server}: it was taken of another disk, and only the original one can go back to it")]
+    #[error(
+        "use snapshot {snapshot} on server {server}: it was taken of another disk, and only the original one can go back to it"
+    )]
     OtherDisk {
         /// The snapshot.
         snapshot: SnapshotId,
@@ -52,7 +53,9 @@ pub enum Refusal {
         state: SnapshotState,
     },
     /// The head has another virtual size than the snapshot.
-    #[error("go back to snapshot {snapshot} of {snapshot_bytes} bytes: the disk has {head_bytes} bytes now; give it the snapshot's size again")]
+    #[error(
+        "go back to snapshot {snapshot} of {snapshot_bytes} bytes: the disk has {head_bytes} bytes now; give it the snapshot's size again"
+    )]
     SizeChanged {
         /// The snapshot.
         snapshot: SnapshotId,
@@ -62,12 +65,14 @@ pub enum Refusal {
         head_bytes: u64,
     },
     /// A process has the disk open.
-    #[error("change disk {path}: {} it open; stop that, or give the server a stop command", holders_text(holders))]
+    #[error(
+        "change disk {path} while it is open in {holders}: stop that, or give the server a stop command"
+    )]
     InUse {
         /// The head.
         path: String,
-        /// Who holds it.
-        holders: Vec<Holder>,
+        /// Who holds it, for people.
+        holders: String,
     },
     /// The copy would not fit.
     #[error("copy {needed_bytes} bytes beside {path}: only {free_bytes} bytes are free; make room")]
@@ -107,7 +112,7 @@ pub enum Refusal {
 impl Refusal {
     /// Our stable code.
     #[must_use]
-    pub const fn code(&self) -> Code {
+    pub fn code(&self) -> Code {
         match self {
             Self::ServerNotFound(_) | Self::SnapshotNotFound(_) => Code::NotFound,
             Self::OtherDisk { .. } => Code::WrongDisk,
@@ -124,14 +129,5 @@ impl Refusal {
             Self::NotReversible { .. } => Code::NotReversible,
             Self::Store(_) => Code::Store,
         }
-    }
-}
-
-/// "process 12 (qemu) and 2 more hold".
-fn holders_text(holders: &[Holder]) -> String {
-    match holders {
-        [] => "something holds".to_owned(),
-        [one] => format!("{one} holds"),
-        [one, rest @ ..] => format!("{one} and {} more hold", rest.len()),
     }
 }

@@ -8,19 +8,22 @@ use backout_core::ids::{AccountId, DiskId, Entropy, InstanceId, JobId, RequestId
 use backout_core::plan::{Plan, Preflight};
 use backout_core::time::Clock;
 use backout_disks::DriverKind;
-use backout_jobs::{Jobs, NewJob, Registry, SubmitError, Submitted};
+use backout_jobs::{
+    Idempotency, JobView, Jobs, JobsError, NewJob, Registry, SubmitError, Submitted,
+};
 use backout_store::{Store, Tx};
 use serde::Serialize;
 
 use crate::model::{
-    LatestOperation, OperationKind, OperationState, Power, PowerCommands, Server, Snapshot, SnapshotKind,
-    SnapshotState, SystemDisk, Tag,
+    LatestOperation, OperationKind, OperationState, Power, PowerCommands, Server, Snapshot,
+    SnapshotKind, SnapshotState, SystemDisk, Tag,
 };
 use crate::persistence::{self, Page, ServerFilter, SnapshotFilter};
 use crate::plan::plan;
 use crate::preflight::{self, Checked, Cleared, DiskFacts};
 use crate::procedures::{
-    Adopt, AdoptInput, ApplyInput, ApplySnapshot, CreateInput, CreateSnapshot, DeleteInput, DeleteSnapshot,
+    Adopt, AdoptInput, ApplyInput, ApplySnapshot, CreateInput, CreateSnapshot, DeleteInput,
+    DeleteSnapshot,
 };
 use crate::refusal::Refusal;
 
@@ -44,7 +47,7 @@ pub struct Caller {
     /// The id of the call.
     pub request: RequestId,
     /// The caller's idempotency key and a hash of its request.
-    pub idempotency: Option<(String, String)>,
+    pub idempotency: Option<Idempotency>,
 }
 
 /// A disk to take under management.
@@ -95,26 +98,47 @@ pub struct Servers {
 impl Servers {
     /// Servers whose disks are on the host `node`.
     #[must_use]
-    pub fn new(store: Store, jobs: Jobs, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>, node: String) -> Self {
-        Self { store, jobs, clock, entropy, node }
+    pub fn new(
+        store: Store,
+        jobs: Jobs,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        node: String,
+    ) -> Self {
+        Self {
+            store,
+            jobs,
+            clock,
+            entropy,
+            node,
+        }
     }
 
     /// The kinds of job that a worker for servers must know. `logs` is the
     /// folder for the output of start and stop commands.
-    pub fn register(registry: &mut Registry, logs: PathBuf) {
-        registry.add(Adopt);
-        registry.add(CreateSnapshot);
-        registry.add(ApplySnapshot { logs });
-        registry.add(DeleteSnapshot);
+    #[must_use]
+    pub fn register(registry: Registry, logs: PathBuf) -> Registry {
+        registry
+            .with(Adopt)
+            .with(CreateSnapshot)
+            .with(ApplySnapshot { logs })
+            .with(DeleteSnapshot)
     }
 
     /// One page of servers, newest first, and how many match.
     ///
     /// # Errors
     /// [`Refusal::Store`].
-    pub async fn list(&self, owner: &AccountId, filter: ServerFilter, page: Page) -> Result<(u64, Vec<Server>), Refusal> {
+    pub async fn list(
+        &self,
+        owner: &AccountId,
+        filter: ServerFilter,
+        page: Page,
+    ) -> Result<(u64, Vec<Server>), Refusal> {
         let owner = owner.clone();
-        self.store.read(move |tx| Ok(persistence::list_servers(tx, &owner, &filter, page)?)).await
+        self.store
+            .read(move |tx| Ok(persistence::list_servers(tx, &owner, &filter, page)?))
+            .await
     }
 
     /// One page of snapshots, newest first, and how many match. Each comes with
@@ -136,7 +160,7 @@ impl Servers {
                 for snapshot in snapshots {
                     let percent = match (&snapshot.job, snapshot.state) {
                         (_, SnapshotState::Normal) | (None, _) => 100,
-                        (Some(job), _) => backout_jobs::percent(tx, job)?,
+                        (Some(job), _) => progress(tx, job)?,
                     };
                     out.push((snapshot, percent));
                 }
@@ -151,7 +175,9 @@ impl Servers {
     /// [`Refusal::ServerNotFound`], [`Refusal::Store`].
     pub async fn get(&self, owner: &AccountId, id_or_name: &str) -> Result<Server, Refusal> {
         let (owner, wanted) = (owner.clone(), id_or_name.to_owned());
-        self.store.read(move |tx| server_of(tx, &owner, &wanted)).await
+        self.store
+            .read(move |tx| server_of(tx, &owner, &wanted))
+            .await
     }
 
     /// Takes an existing image file under management, in place.
@@ -174,15 +200,21 @@ impl Servers {
             let head = backout_disks::canonical_head(&path)?;
             let format = backout_disks::detect_format(&head)?;
             let folder = head.parent().unwrap_or(&head);
-            let driver = backout_disks::choose(&backout_disks::probe(folder), format, asked)?;
-            let disk = backout_disks::Disk { head, format, driver };
+            let driver = backout_disks::choose(&backout_disks::probe(folder)?, format, asked)?;
+            let disk = backout_disks::Disk {
+                head,
+                format,
+                driver,
+            };
             let facts = backout_disks::driver(driver).inspect(&disk)?;
-            let held = !backout_disks::holders(&disk.head).is_empty();
+            let held = !preflight::writers(&disk.head)?.is_empty();
             Ok((disk, facts.size_bytes, held))
         })
         .await?;
         if disk.head.to_str().is_none() {
-            return Err(Refusal::Invalid("manage a disk whose path is not UTF-8: rename it".into()));
+            return Err(Refusal::Invalid(
+                "manage a disk whose path is not UTF-8: rename it".into(),
+            ));
         }
         let entropy = self.entropy.as_ref();
         let job = JobId::random(entropy);
@@ -205,17 +237,29 @@ impl Servers {
             tags: new.tags,
         };
         let running = server.commands.stop.is_some() && (new.running || held);
-        let input = AdoptInput { server: server.id.clone(), disk: server.disk.clone(), running };
+        let input = AdoptInput {
+            server: server.id.clone(),
+            disk: server.disk.clone(),
+            running,
+        };
         let new_job = self.job(
             caller,
             job.clone(),
-            plan(&Adopt, format!("take {} under management", server.name), claims(&server)),
+            plan(
+                &Adopt,
+                format!("take {} under management", server.name),
+                claims(&server),
+            ),
             &server,
             &input,
         )?;
         let added = server.clone();
         self.submit(new_job, move |tx| {
-            if persistence::insert_server(tx, &added)? { Ok(()) } else { Err(Refusal::Taken(added.name.clone())) }
+            if persistence::insert_server(tx, &added)? {
+                Ok(())
+            } else {
+                Err(Refusal::Taken(added.name.clone()))
+            }
         })
         .await?;
         Ok((server, job))
@@ -225,7 +269,11 @@ impl Servers {
     ///
     /// # Errors
     /// [`Refusal::ServerNotFound`], [`Refusal::Store`].
-    pub async fn propose_snapshot(&self, owner: &AccountId, server: &str) -> Result<Proposal, Refusal> {
+    pub async fn propose_snapshot(
+        &self,
+        owner: &AccountId,
+        server: &str,
+    ) -> Result<Proposal, Refusal> {
         let (server, holder) = self.server_and_holder(owner, server).await?;
         let facts = look(&server, None).await?;
         let title = format!("take a snapshot of {}", server.name);
@@ -253,7 +301,10 @@ impl Servers {
         }
         let (server, holder) = self.server_and_holder(&caller.owner, server).await?;
         let facts = look(&server, None).await?;
-        let size_bytes = facts.head.as_ref().map_or(server.disk.size_bytes, |h| h.size_bytes);
+        let size_bytes = facts
+            .head
+            .as_ref()
+            .map_or(server.disk.size_bytes, |h| h.size_bytes);
         let cleared = preflight::create_snapshot(&server, holder.as_ref(), facts).clear()?;
         let now = self.clock.now();
         let job = JobId::random(self.entropy.as_ref());
@@ -274,24 +325,36 @@ impl Servers {
             tags,
         };
         let id = snapshot.id.clone();
-        let input = CreateInput { server: server.id.clone(), snapshot: id.clone(), disk: server.disk.clone() };
+        let input = CreateInput {
+            server: server.id.clone(),
+            snapshot: id.clone(),
+            disk: server.disk.clone(),
+        };
         let title = format!("take snapshot {} of {}", snapshot.name, server.name);
-        let new_job =
-            self.cleared_job(cleared, caller, job, plan(&CreateSnapshot, title, claims(&server)), &server, &input)?;
+        let new_job = self.cleared_job(
+            cleared,
+            caller,
+            job,
+            plan(&CreateSnapshot, title, claims(&server)),
+            &server,
+            &input,
+        )?;
         let submitted = self
             .submit(new_job, move |tx| {
                 persistence::insert_snapshot(tx, &snapshot)?;
-                Ok(persistence::set_server_operation(tx, &snapshot.server, &operation)?)
+                Ok(persistence::set_server_operation(
+                    tx,
+                    &snapshot.server,
+                    &operation,
+                )?)
             })
             .await?;
         // A repeated call with the same idempotency key gets the first one's.
-        match submitted {
-            Submitted::New(job) => Ok((id, job)),
-            Submitted::Existing(job) => {
-                let first: CreateInput = self.input_of(&job).await?;
-                Ok((first.snapshot, job))
-            }
+        if submitted.repeated {
+            let first: CreateInput = self.input_of(&submitted.id).await?;
+            return Ok((first.snapshot, submitted.id));
         }
+        Ok((id, submitted.id))
     }
 
     /// Judges and plans a rollback of a server to a snapshot.
@@ -299,13 +362,22 @@ impl Servers {
     /// # Errors
     /// [`Refusal::ServerNotFound`], [`Refusal::SnapshotNotFound`],
     /// [`Refusal::Store`].
-    pub async fn propose_rollback(&self, owner: &AccountId, server: &str, snapshot: &str) -> Result<Proposal, Refusal> {
+    pub async fn propose_rollback(
+        &self,
+        owner: &AccountId,
+        server: &str,
+        snapshot: &str,
+    ) -> Result<Proposal, Refusal> {
         let (server, holder) = self.server_and_holder(owner, server).await?;
         let snapshot = self.snapshot(owner, Some(&server.id), snapshot).await?;
         let checked = judge_rollback(&server, &snapshot, holder.as_ref()).await?;
         Ok(Proposal {
             preflight: checked.view(),
-            plan: plan(&ApplySnapshot::default(), rollback_title(&server, &snapshot), claims(&server)),
+            plan: plan(
+                &ApplySnapshot::default(),
+                rollback_title(&server, &snapshot),
+                claims(&server),
+            ),
         })
     }
 
@@ -313,9 +385,16 @@ impl Servers {
     ///
     /// # Errors
     /// The first blocker of the preflight.
-    pub async fn apply_snapshot(&self, caller: &Caller, server: &str, snapshot: &str) -> Result<JobId, Refusal> {
+    pub async fn apply_snapshot(
+        &self,
+        caller: &Caller,
+        server: &str,
+        snapshot: &str,
+    ) -> Result<JobId, Refusal> {
         let (server, holder) = self.server_and_holder(&caller.owner, server).await?;
-        let snapshot = self.snapshot(&caller.owner, Some(&server.id), snapshot).await?;
+        let snapshot = self
+            .snapshot(&caller.owner, Some(&server.id), snapshot)
+            .await?;
         self.roll_back(caller, server, snapshot, holder, None).await
     }
 
@@ -324,11 +403,23 @@ impl Servers {
     /// # Errors
     /// [`Refusal::NotReversible`], or a blocker of the preflight.
     pub async fn undo(&self, caller: &Caller, job: &JobId) -> Result<JobId, Refusal> {
-        let view = self.jobs.get(job).await.map_err(Refusal::Store)?;
-        let refused = |why| Refusal::NotReversible { job: job.clone(), why };
-        let view = view.ok_or_else(|| refused("there is no such job; list them with: backout jobs list"))?;
+        let refused = |why| Refusal::NotReversible {
+            job: job.clone(),
+            why,
+        };
+        let view = match self.jobs.get(job).await {
+            Ok(view) if view.account == caller.owner => view,
+            Ok(_) | Err(JobsError::NotFound(_) | JobsError::NotHeld { .. }) => {
+                return Err(refused(
+                    "there is no such job; list them with: backout jobs list",
+                ));
+            }
+            Err(JobsError::Store(e)) => return Err(e.into()),
+        };
         if view.procedure == <CreateSnapshot as backout_jobs::Procedure>::name(&CreateSnapshot) {
-            return Err(refused("it only took a snapshot, which can be deleted instead"));
+            return Err(refused(
+                "it only took a snapshot, which can be deleted instead",
+            ));
         }
         if view.outcome != Some(backout_core::outcome::Outcome::Applied) {
             return Err(refused("only a job that ended as applied can be undone"));
@@ -340,8 +431,11 @@ impl Servers {
             .await?
             .filter(|s| s.owner == owner)
             .ok_or_else(|| refused("it left no safety point, or that is gone"))?;
-        let (server, holder) = self.server_and_holder(&caller.owner, safety.server.as_str()).await?;
-        self.roll_back(caller, server, safety, holder, Some(job.clone())).await
+        let (server, holder) = self
+            .server_and_holder(&caller.owner, safety.server.as_str())
+            .await?;
+        self.roll_back(caller, server, safety, holder, Some(job.clone()))
+            .await
     }
 
     async fn roll_back(
@@ -356,10 +450,13 @@ impl Servers {
         let stop = preflight::must_stop(&server, &facts);
         let checked = preflight::rollback(&server, &snapshot, holder.as_ref(), facts);
         let cleared = checked.clear()?;
-        let point = snapshot.point.clone().ok_or_else(|| Refusal::SnapshotState {
-            snapshot: snapshot.id.clone(),
-            state: snapshot.state,
-        })?;
+        let point = snapshot
+            .point
+            .clone()
+            .ok_or_else(|| Refusal::SnapshotState {
+                snapshot: snapshot.id.clone(),
+                state: snapshot.state,
+            })?;
         let job = JobId::random(self.entropy.as_ref());
         let operation = self.operation(OperationKind::ApplySnapshot, caller, self.clock.now());
         let input = ApplyInput {
@@ -371,7 +468,11 @@ impl Servers {
             stop,
             asked: self.clock.now(),
         };
-        let plan = plan(&ApplySnapshot::default(), rollback_title(&server, &snapshot), claims(&server));
+        let plan = plan(
+            &ApplySnapshot::default(),
+            rollback_title(&server, &snapshot),
+            claims(&server),
+        );
         let mut new_job = self.cleared_job(cleared, caller, job.clone(), plan, &server, &input)?;
         new_job.undo_of = undo_of;
         let submitted = self
@@ -382,7 +483,10 @@ impl Servers {
                 let now = persistence::snapshot_by_id(tx, &snapshot.id)?
                     .ok_or_else(|| Refusal::SnapshotNotFound(snapshot.id.to_string()))?;
                 if now.state != SnapshotState::Normal {
-                    return Err(Refusal::SnapshotState { snapshot: now.id, state: now.state });
+                    return Err(Refusal::SnapshotState {
+                        snapshot: now.id,
+                        state: now.state,
+                    });
                 }
                 persistence::begin_snapshot_operation(
                     tx,
@@ -391,24 +495,35 @@ impl Servers {
                     &job,
                     Some(&operation),
                 )?;
-                Ok(persistence::set_server_operation(tx, &server.id, &operation)?)
+                Ok(persistence::set_server_operation(
+                    tx, &server.id, &operation,
+                )?)
             })
             .await?;
-        Ok(submitted.id().clone())
+        Ok(submitted.id)
     }
 
     /// Deletes snapshots, all of them or none.
     ///
     /// # Errors
     /// [`Refusal::Invalid`] for more than ten, or the first blocker.
-    pub async fn delete_snapshots(&self, caller: &Caller, snapshots: &[String]) -> Result<Vec<JobId>, Refusal> {
+    pub async fn delete_snapshots(
+        &self,
+        caller: &Caller,
+        snapshots: &[String],
+    ) -> Result<Vec<JobId>, Refusal> {
         if snapshots.is_empty() || snapshots.len() > DELETE_MAX {
-            return Err(Refusal::Invalid(format!("delete {} snapshots at once: give 1 to {DELETE_MAX}", snapshots.len())));
+            return Err(Refusal::Invalid(format!(
+                "delete {} snapshots at once: give 1 to {DELETE_MAX}",
+                snapshots.len()
+            )));
         }
         let mut wanted: Vec<(Server, Vec<Snapshot>)> = Vec::new();
         for id in snapshots {
             let snapshot = self.snapshot(&caller.owner, None, id).await?;
-            let (server, holder) = self.server_and_holder(&caller.owner, snapshot.server.as_str()).await?;
+            let (server, holder) = self
+                .server_and_holder(&caller.owner, snapshot.server.as_str())
+                .await?;
             preflight::delete_snapshot(&server, &snapshot, holder.as_ref()).clear()?;
             match wanted.iter_mut().find(|(s, _)| s.id == server.id) {
                 Some((_, list)) if list.iter().any(|s| s.id == snapshot.id) => {}
@@ -423,12 +538,20 @@ impl Servers {
             let input = DeleteInput {
                 server: server.id.clone(),
                 disk: server.disk.clone(),
-                snapshots: list.iter().map(|s| (s.id.clone(), s.point.clone())).collect(),
+                snapshots: list
+                    .iter()
+                    .map(|s| (s.id.clone(), s.point.clone()))
+                    .collect(),
             };
             let names: Vec<&str> = list.iter().map(|s| s.name.as_str()).collect();
             let title = format!("delete snapshot {} of {}", names.join(", "), server.name);
-            let new_job =
-                self.job(caller, job, plan(&DeleteSnapshot, title, claims(&server)), &server, &input)?;
+            let new_job = self.job(
+                caller,
+                job,
+                plan(&DeleteSnapshot, title, claims(&server)),
+                &server,
+                &input,
+            )?;
             work.push((new_job, list));
         }
         let jobs = self
@@ -437,17 +560,26 @@ impl Servers {
                 let mut jobs = Vec::new();
                 for (new_job, list) in work {
                     let submitted = submit_job(tx, &new_job)?;
-                    jobs.push(submitted.id().clone());
-                    if matches!(submitted, Submitted::Existing(_)) {
+                    jobs.push(submitted.id);
+                    if submitted.repeated {
                         continue;
                     }
                     for snapshot in list {
                         let now = persistence::snapshot_by_id(tx, &snapshot.id)?
                             .ok_or_else(|| Refusal::SnapshotNotFound(snapshot.id.to_string()))?;
                         if now.state != SnapshotState::Normal {
-                            return Err(Refusal::SnapshotState { snapshot: now.id, state: now.state });
+                            return Err(Refusal::SnapshotState {
+                                snapshot: now.id,
+                                state: now.state,
+                            });
                         }
-                        persistence::begin_snapshot_operation(tx, &now.id, SnapshotState::Deleting, &new_job.id, None)?;
+                        persistence::begin_snapshot_operation(
+                            tx,
+                            &now.id,
+                            SnapshotState::Deleting,
+                            &new_job.id,
+                            None,
+                        )?;
                     }
                 }
                 Ok(jobs)
@@ -469,13 +601,23 @@ impl Servers {
         let mut out = Vec::with_capacity(ids.len());
         for id in ids {
             let snapshot = self.snapshot(owner, None, id).await?;
-            let (server, holder) = self.server_and_holder(owner, snapshot.server.as_str()).await?;
+            let (server, holder) = self
+                .server_and_holder(owner, snapshot.server.as_str())
+                .await?;
             let rollback = judge_rollback(&server, &snapshot, holder.as_ref()).await?;
             let delete = preflight::delete_snapshot(&server, &snapshot, holder.as_ref());
-            let denied = [(OperationKind::ApplySnapshot, rollback), (OperationKind::DeleteSnapshot, delete)]
-                .into_iter()
-                .filter_map(|(action, checked)| checked.clear().err().map(|refusal| Denied { action, refusal }))
-                .collect();
+            let denied = [
+                (OperationKind::ApplySnapshot, rollback),
+                (OperationKind::DeleteSnapshot, delete),
+            ]
+            .into_iter()
+            .filter_map(|(action, checked)| {
+                checked
+                    .clear()
+                    .err()
+                    .map(|refusal| Denied { action, refusal })
+            })
+            .collect();
             out.push((snapshot.id, denied));
         }
         Ok(out)
@@ -500,12 +642,16 @@ impl Servers {
             .await
     }
 
-    async fn server_and_holder(&self, owner: &AccountId, wanted: &str) -> Result<(Server, Option<JobId>), Refusal> {
+    async fn server_and_holder(
+        &self,
+        owner: &AccountId,
+        wanted: &str,
+    ) -> Result<(Server, Option<JobId>), Refusal> {
         let (owner, wanted) = (owner.clone(), wanted.to_owned());
         self.store
             .read(move |tx| {
                 let server = server_of(tx, &owner, &wanted)?;
-                let holder = backout_jobs::holder(tx, &server.resource())?;
+                let holder = backout_jobs::holder_of(tx, &server.resource())?;
                 Ok((server, holder))
             })
             .await
@@ -513,12 +659,23 @@ impl Servers {
 
     async fn input_of<T: serde::de::DeserializeOwned>(&self, job: &JobId) -> Result<T, Refusal> {
         let wanted = job.clone();
-        let input = self.store.read::<_, Refusal>(move |tx| Ok(backout_jobs::input(tx, &wanted)?)).await?;
-        serde_json::from_value(input).map_err(|e| Refusal::Store(backout_store::Error::corrupt(format!("job input: {e}"))))
+        let view = self.store.read(move |tx| job_view(tx, &wanted)).await?;
+        serde_json::from_value(view.input)
+            .map_err(|e| Refusal::Store(backout_store::Error::corrupt(format!("job input: {e}"))))
     }
 
-    fn operation(&self, kind: OperationKind, caller: &Caller, now: backout_core::time::Timestamp) -> LatestOperation {
-        LatestOperation { kind, state: OperationState::Operating, request: caller.request.clone(), started: now }
+    fn operation(
+        &self,
+        kind: OperationKind,
+        caller: &Caller,
+        now: backout_core::time::Timestamp,
+    ) -> LatestOperation {
+        LatestOperation {
+            kind,
+            state: OperationState::Operating,
+            request: caller.request.clone(),
+            started: now,
+        }
     }
 
     /// A job that changes a disk: needs the proof that its preflight passed.
@@ -551,8 +708,9 @@ impl Servers {
             node: server.node.clone(),
             resource: server.resource(),
             claims: plan.claims.clone(),
-            input: serde_json::to_value(input)
-                .map_err(|e| Refusal::Store(backout_store::Error::corrupt(format!("job input: {e}"))))?,
+            input: serde_json::to_value(input).map_err(|e| {
+                Refusal::Store(backout_store::Error::corrupt(format!("job input: {e}")))
+            })?,
             plan,
             undo_of: None,
             idempotency: caller.idempotency.clone(),
@@ -571,7 +729,7 @@ impl Servers {
             .store
             .write(move |tx| {
                 let submitted = submit_job(tx, &new_job)?;
-                if let Submitted::New(_) = submitted {
+                if !submitted.repeated {
                     rows(tx)?;
                 }
                 Ok::<_, Refusal>(submitted)
@@ -585,19 +743,35 @@ impl Servers {
 fn submit_job(tx: &mut dyn Tx, new_job: &NewJob) -> Result<Submitted, Refusal> {
     backout_jobs::submit(tx, new_job).map_err(|e| match e {
         SubmitError::Busy { resource, job } => {
-            let id = resource.strip_prefix("server/").and_then(|id| id.parse().ok());
+            let id = resource
+                .strip_prefix("server/")
+                .and_then(|id| id.parse().ok());
             match id {
                 Some(server) => Refusal::ServerBusy { server, job },
                 None => Refusal::Invalid(format!("claim {resource}: job {job} holds it")),
             }
         }
-        SubmitError::IdempotencyMismatch => Refusal::IdempotencyMismatch,
+        SubmitError::IdempotencyMismatch { .. } => Refusal::IdempotencyMismatch,
+        SubmitError::TooManyClaims { .. } => Refusal::Invalid(e.to_string()),
         SubmitError::Store(e) => Refusal::Store(e),
     })
 }
 
+fn job_view(tx: &mut dyn Tx, job: &JobId) -> Result<JobView, Refusal> {
+    backout_jobs::get_in(tx, job).map_err(|e| match e {
+        JobsError::Store(e) => Refusal::Store(e),
+        other => Refusal::Store(backout_store::Error::corrupt(other.to_string())),
+    })
+}
+
+/// How far a job is, in per cent.
+fn progress(tx: &mut dyn Tx, job: &JobId) -> Result<u8, Refusal> {
+    Ok(job_view(tx, job)?.percent)
+}
+
 fn server_of(tx: &mut dyn Tx, owner: &AccountId, wanted: &str) -> Result<Server, Refusal> {
-    persistence::find_server(tx, owner, wanted)?.ok_or_else(|| Refusal::ServerNotFound(wanted.to_owned()))
+    persistence::find_server(tx, owner, wanted)?
+        .ok_or_else(|| Refusal::ServerNotFound(wanted.to_owned()))
 }
 
 /// What a job on `server` claims.
@@ -606,10 +780,15 @@ fn claims(server: &Server) -> Vec<String> {
 }
 
 fn rollback_title(server: &Server, snapshot: &Snapshot) -> String {
-    format!("take {} back to {} {}", server.name, match snapshot.kind {
-        SnapshotKind::User => "snapshot",
-        SnapshotKind::Safety => "safety point",
-    }, snapshot.name)
+    format!(
+        "take {} back to {} {}",
+        server.name,
+        match snapshot.kind {
+            SnapshotKind::User => "snapshot",
+            SnapshotKind::Safety => "safety point",
+        },
+        snapshot.name
+    )
 }
 
 async fn look(server: &Server, point: Option<&backout_disks::Point>) -> Result<DiskFacts, Refusal> {
@@ -617,7 +796,11 @@ async fn look(server: &Server, point: Option<&backout_disks::Point>) -> Result<D
     blocking(move || Ok(preflight::look(&disk, point.as_ref()))).await
 }
 
-async fn judge_rollback(server: &Server, snapshot: &Snapshot, holder: Option<&JobId>) -> Result<Checked, Refusal> {
+async fn judge_rollback(
+    server: &Server,
+    snapshot: &Snapshot,
+    holder: Option<&JobId>,
+) -> Result<Checked, Refusal> {
     let facts = look(server, snapshot.point.as_ref()).await?;
     Ok(preflight::rollback(server, snapshot, holder, facts))
 }
@@ -633,7 +816,12 @@ async fn blocking<T: Send + 'static>(
 
 /// `NAME-MMDDhhmmss`, as the vendor's sample has it (SEMANTICS section 4).
 fn default_name(server: &str, iso8601: &str) -> String {
-    let digits: String = iso8601.chars().filter(char::is_ascii_digit).skip(4).take(10).collect();
+    let digits: String = iso8601
+        .chars()
+        .filter(char::is_ascii_digit)
+        .skip(4)
+        .take(10)
+        .collect();
     let room = NAME_MAX_CHARS - digits.len() - 1;
     let name: String = server.chars().take(room).collect();
     format!("{name}-{digits}")
@@ -651,8 +839,16 @@ fn check_name(what: &str, name: &str) -> Result<(), Refusal> {
 }
 
 fn check_tags(tags: &[Tag]) -> Result<(), Refusal> {
-    let distinct = tags.iter().enumerate().all(|(i, t)| tags[..i].iter().all(|u| u.key != t.key));
-    if tags.len() > TAGS_MAX || !distinct || tags.iter().any(|t| t.key.is_empty() || t.key.len() > 127 || t.value.len() > 255) {
+    let distinct = tags
+        .iter()
+        .enumerate()
+        .all(|(i, t)| tags[..i].iter().all(|u| u.key != t.key));
+    if tags.len() > TAGS_MAX
+        || !distinct
+        || tags
+            .iter()
+            .any(|t| t.key.is_empty() || t.key.len() > 127 || t.value.len() > 255)
+    {
         return Err(Refusal::Invalid(format!(
             "set these tags: give at most {TAGS_MAX}, each key once, keys of 1 to 127 and values of at most 255 bytes"
         )));
@@ -673,8 +869,16 @@ mod tests {
 
     #[test]
     fn default_names_fit() {
-        assert_eq!(default_name("day-backup", "2020-09-03T14:51:22Z"), "day-backup-0903145122");
-        assert_eq!(default_name(&"x".repeat(90), "2020-09-03T14:51:22Z").chars().count(), NAME_MAX_CHARS);
+        assert_eq!(
+            default_name("day-backup", "2020-09-03T14:51:22Z"),
+            "day-backup-0903145122"
+        );
+        assert_eq!(
+            default_name(&"x".repeat(90), "2020-09-03T14:51:22Z")
+                .chars()
+                .count(),
+            NAME_MAX_CHARS
+        );
     }
 
     #[test]

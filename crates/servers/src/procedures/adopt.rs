@@ -33,7 +33,10 @@ const STEPS: &[Step<Adopt>] = &[Step {
     name: "adopt",
     does: "make the folder for restore points beside the disk, and the head what the driver needs",
     run: |_, ctx| Box::pin(adopt(ctx)),
-    undo: Undo::By { does: "make the head what it was", run: |_, ctx| Box::pin(unadopt(ctx)) },
+    undo: Undo::By {
+        does: "make the head what it was",
+        run: |_, ctx| Box::pin(unadopt(ctx)),
+    },
 }];
 
 impl Procedure for Adopt {
@@ -60,7 +63,11 @@ impl Procedure for Adopt {
                         };
                         persistence::update_disk(tx, &disk)?;
                     }
-                    let power = if input.running { Power::Running } else { Power::Stopped };
+                    let power = if input.running {
+                        Power::Running
+                    } else {
+                        Power::Stopped
+                    };
                     persistence::set_power(tx, &input.server, power)?;
                     settle_server(tx, &input.server, outcome)
                 }
@@ -78,8 +85,10 @@ fn layer(input: &AdoptInput) -> Result<Name, StepError> {
 async fn adopt(ctx: &StepContext) -> Result<Done, StepError> {
     let input: AdoptInput = ctx.input()?;
     let layer = layer(&input)?;
-    let adopted =
-        on_disk(ctx, &input.disk, move |driver, guard, disk, _| driver.adopt(guard, disk, &layer)).await?;
+    let adopted = on_disk(ctx, &input.disk, move |driver, guard, disk, _| {
+        driver.adopt(guard, disk, &layer)
+    })
+    .await?;
     Done::remember(&adopted)
 }
 

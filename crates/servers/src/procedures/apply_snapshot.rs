@@ -22,10 +22,11 @@ use backout_jobs::{Commit, Done, Procedure, Step, StepContext, StepError, Undo};
 use backout_store::{Error as StoreError, Tx};
 use serde::{Deserialize, Serialize};
 
-use super::{name, on_disk, operation_state, server, settle_server};
+use super::{disk_error, name, on_disk, operation_state, server, settle_server};
 use crate::model::{Power, Server, Snapshot, SnapshotKind, SnapshotState, SystemDisk};
 use crate::persistence;
 use crate::power;
+use crate::preflight::{holder_names, writers};
 use crate::service::NAME_MAX_CHARS;
 
 /// How long a stopped server may take to let its disk go after its stop command
@@ -66,31 +67,46 @@ const STEPS: &[Step<ApplySnapshot>] = &[
         name: "stage",
         does: "build the new head out of the snapshot, beside the present one",
         run: |_, ctx| Box::pin(stage(ctx)),
-        undo: Undo::By { does: "remove the new head", run: |_, ctx| Box::pin(unstage(ctx)) },
+        undo: Undo::By {
+            does: "remove the new head",
+            run: |_, ctx| Box::pin(unstage(ctx)),
+        },
     },
     Step {
         name: "stop",
         does: "stop the server, if it runs",
         run: |p, ctx| Box::pin(stop(p, ctx)),
-        undo: Undo::By { does: "start the server again, if it ran", run: |p, ctx| Box::pin(start(p, ctx)) },
+        undo: Undo::By {
+            does: "start the server again, if it ran",
+            run: |p, ctx| Box::pin(start(p, ctx)),
+        },
     },
     Step {
         name: "keep",
         does: "keep the present head as a safety point",
         run: |_, ctx| Box::pin(keep(ctx)),
-        undo: Undo::By { does: "forget the safety point", run: |_, ctx| Box::pin(unkeep(ctx)) },
+        undo: Undo::By {
+            does: "forget the safety point",
+            run: |_, ctx| Box::pin(unkeep(ctx)),
+        },
     },
     Step {
         name: "swap",
         does: "put the new head in the place of the present one",
         run: |_, ctx| Box::pin(swap(ctx)),
-        undo: Undo::By { does: "put the kept head back", run: |_, ctx| Box::pin(unswap(ctx)) },
+        undo: Undo::By {
+            does: "put the kept head back",
+            run: |_, ctx| Box::pin(unswap(ctx)),
+        },
     },
     Step {
         name: "start",
         does: "start the server, if it was running",
         run: |p, ctx| Box::pin(start(p, ctx)),
-        undo: Undo::By { does: "stop the server again, if it was started", run: |p, ctx| Box::pin(stop(p, ctx)) },
+        undo: Undo::By {
+            does: "stop the server again, if it was started",
+            run: |p, ctx| Box::pin(stop(p, ctx)),
+        },
     },
 ];
 
@@ -109,7 +125,11 @@ impl Procedure for ApplySnapshot {
         let job = ctx.job.clone();
         Box::new(move |tx| {
             let Ok(input) = input else { return Ok(()) };
-            persistence::end_snapshot_operation(tx, &input.snapshot, Some(operation_state(outcome)))?;
+            persistence::end_snapshot_operation(
+                tx,
+                &input.snapshot,
+                Some(operation_state(outcome)),
+            )?;
             if let (Outcome::Applied, Ok(Some(kept))) = (outcome, kept) {
                 let safety = safety_point(tx, &input, kept, job.clone())?;
                 persistence::insert_snapshot(tx, &safety)?;
@@ -127,9 +147,13 @@ fn safety_point(
     kept: Kept,
     job: backout_core::ids::JobId,
 ) -> Result<Snapshot, StoreError> {
-    let target = persistence::snapshot_by_id(tx, &input.snapshot)?
-        .ok_or_else(|| StoreError::corrupt("the snapshot's row is gone while its job has the claim"))?;
-    let name: String = format!("before going back to {}", target.name).chars().take(NAME_MAX_CHARS).collect();
+    let target = persistence::snapshot_by_id(tx, &input.snapshot)?.ok_or_else(|| {
+        StoreError::corrupt("the snapshot's row is gone while its job has the claim")
+    })?;
+    let name: String = format!("before going back to {}", target.name)
+        .chars()
+        .take(NAME_MAX_CHARS)
+        .collect();
     Ok(Snapshot {
         id: input.safety.clone(),
         owner: target.owner,
@@ -160,7 +184,10 @@ async fn stage(ctx: &StepContext) -> Result<Done, StepError> {
 async fn unstage(ctx: &StepContext) -> Result<Done, StepError> {
     let input: ApplyInput = ctx.input()?;
     let staged = name(&input.safety)?;
-    on_disk(ctx, &input.disk, move |driver, guard, disk, _| driver.unstage(guard, disk, &staged)).await?;
+    on_disk(ctx, &input.disk, move |driver, guard, disk, _| {
+        driver.unstage(guard, disk, &staged)
+    })
+    .await?;
     Ok(Done::nothing())
 }
 
@@ -197,17 +224,15 @@ async fn wait_until_let_go(ctx: &StepContext, server: &Server) -> Result<(), Ste
     let name = server.name.clone();
     ctx.blocking(move || {
         for _ in 0..LET_GO_TRIES {
-            if backout_disks::holders(&head).is_empty() {
+            if writers(&head).map_err(disk_error)?.is_empty() {
                 return Ok(());
             }
             std::thread::sleep(LET_GO_PAUSE);
         }
+        let holders = holder_names(&writers(&head).map_err(disk_error)?);
         Err(StepError::failed(
             Code::DiskInUse,
-            format!(
-                "stop server {name}: its stop command returned, but {} still has the disk open",
-                backout_disks::holders(&head).iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-            ),
+            format!("stop server {name}: its stop command returned, but the disk is still open in {holders}"),
         ))
     })
     .await
@@ -216,14 +241,20 @@ async fn wait_until_let_go(ctx: &StepContext, server: &Server) -> Result<(), Ste
 async fn keep(ctx: &StepContext) -> Result<Done, StepError> {
     let input: ApplyInput = ctx.input()?;
     let safety = name(&input.safety)?;
-    let kept = on_disk(ctx, &input.disk, move |driver, guard, disk, _| driver.keep(guard, disk, &safety)).await?;
+    let kept = on_disk(ctx, &input.disk, move |driver, guard, disk, _| {
+        driver.keep(guard, disk, &safety)
+    })
+    .await?;
     Done::remember(&kept)
 }
 
 async fn unkeep(ctx: &StepContext) -> Result<Done, StepError> {
     let input: ApplyInput = ctx.input()?;
     let safety = name(&input.safety)?;
-    on_disk(ctx, &input.disk, move |driver, guard, disk, _| driver.unkeep(guard, disk, &safety)).await?;
+    on_disk(ctx, &input.disk, move |driver, guard, disk, _| {
+        driver.unkeep(guard, disk, &safety)
+    })
+    .await?;
     Ok(Done::nothing())
 }
 
@@ -234,17 +265,26 @@ fn receipts(ctx: &StepContext) -> Result<Option<(Staged, Kept)>, StepError> {
 
 async fn swap(ctx: &StepContext) -> Result<Done, StepError> {
     let input: ApplyInput = ctx.input()?;
-    let (staged, kept) = receipts(ctx)?
-        .ok_or_else(|| StepError::failed(Code::Internal, "swap heads: the records of stage and keep are missing"))?;
-    let swapped =
-        on_disk(ctx, &input.disk, move |driver, guard, disk, _| driver.swap(guard, disk, &staged, &kept)).await?;
+    let (staged, kept) = receipts(ctx)?.ok_or_else(|| {
+        StepError::failed(
+            Code::Internal,
+            "swap heads: the records of stage and keep are missing",
+        )
+    })?;
+    let swapped = on_disk(ctx, &input.disk, move |driver, guard, disk, _| {
+        driver.swap(guard, disk, &staged, &kept)
+    })
+    .await?;
     Done::remember(&swapped)
 }
 
 async fn unswap(ctx: &StepContext) -> Result<Done, StepError> {
     let input: ApplyInput = ctx.input()?;
     if let Some((staged, kept)) = receipts(ctx)? {
-        on_disk(ctx, &input.disk, move |driver, guard, disk, _| driver.unswap(guard, disk, &staged, &kept)).await?;
+        on_disk(ctx, &input.disk, move |driver, guard, disk, _| {
+            driver.unswap(guard, disk, &staged, &kept)
+        })
+        .await?;
     }
     Ok(Done::nothing())
 }

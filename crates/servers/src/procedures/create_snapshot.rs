@@ -33,7 +33,10 @@ const STEPS: &[Step<CreateSnapshot>] = &[Step {
     name: "capture",
     does: "make the restore point beside the disk",
     run: |_, ctx| Box::pin(capture(ctx)),
-    undo: Undo::By { does: "remove the restore point", run: |_, ctx| Box::pin(uncapture(ctx)) },
+    undo: Undo::By {
+        does: "remove the restore point",
+        run: |_, ctx| Box::pin(uncapture(ctx)),
+    },
 }];
 
 impl Procedure for CreateSnapshot {
@@ -51,7 +54,11 @@ impl Procedure for CreateSnapshot {
             let Ok(input) = input else { return Ok(()) };
             match outcome {
                 Outcome::Applied => {
-                    persistence::end_snapshot_operation(tx, &input.snapshot, Some(operation_state(outcome)))?;
+                    persistence::end_snapshot_operation(
+                        tx,
+                        &input.snapshot,
+                        Some(operation_state(outcome)),
+                    )?;
                 }
                 Outcome::Reverted => persistence::delete_snapshot(tx, &input.snapshot)?,
                 Outcome::Held => {}
@@ -70,13 +77,21 @@ async fn capture(ctx: &StepContext) -> Result<Done, StepError> {
     .await?;
     let done = Done::remember(&captured)?;
     Ok(done.with(move |tx| {
-        persistence::set_point(tx, &input.snapshot, &captured.point, captured.facts.size_bytes)
+        persistence::set_point(
+            tx,
+            &input.snapshot,
+            &captured.point,
+            captured.facts.size_bytes,
+        )
     }))
 }
 
 async fn uncapture(ctx: &StepContext) -> Result<Done, StepError> {
     let input: CreateInput = ctx.input()?;
     let point = name(&input.snapshot)?;
-    on_disk(ctx, &input.disk, move |driver, guard, disk, _| driver.uncapture(guard, disk, &point)).await?;
+    on_disk(ctx, &input.disk, move |driver, guard, disk, _| {
+        driver.uncapture(guard, disk, &point)
+    })
+    .await?;
     Ok(Done::nothing())
 }

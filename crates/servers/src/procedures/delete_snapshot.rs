@@ -11,7 +11,7 @@ use backout_disks::Point;
 use backout_jobs::{Commit, Done, Procedure, Step, StepContext, StepError, Undo};
 use serde::{Deserialize, Serialize};
 
-use super::{on_disk, settle_server};
+use super::on_disk;
 use crate::model::SystemDisk;
 use crate::persistence;
 
@@ -32,7 +32,10 @@ pub struct DeleteInput {
 
 impl DeleteInput {
     fn points(&self) -> Vec<Point> {
-        self.snapshots.iter().filter_map(|(_, point)| point.clone()).collect()
+        self.snapshots
+            .iter()
+            .filter_map(|(_, point)| point.clone())
+            .collect()
     }
 }
 
@@ -41,7 +44,10 @@ const STEPS: &[Step<DeleteSnapshot>] = &[
         name: "retire",
         does: "move the restore points out of the way",
         run: |_, ctx| Box::pin(retire(ctx)),
-        undo: Undo::By { does: "move the restore points back", run: |_, ctx| Box::pin(unretire(ctx)) },
+        undo: Undo::By {
+            does: "move the restore points back",
+            run: |_, ctx| Box::pin(unretire(ctx)),
+        },
     },
     Step {
         name: "purge",
@@ -71,7 +77,7 @@ impl Procedure for DeleteSnapshot {
                     Outcome::Held => {}
                 }
             }
-            settle_server(tx, &input.server, outcome)
+            Ok(())
         })
     }
 }
@@ -110,7 +116,9 @@ async fn purge(ctx: &StepContext) -> Result<Done, StepError> {
         .store
         .read(move |tx| {
             let all = persistence::points_of(tx, &server)?;
-            let live = all.into_iter().filter(|(id, _)| gone.iter().all(|(g, _)| g != id));
+            let live = all
+                .into_iter()
+                .filter(|(id, _)| gone.iter().all(|(g, _)| g != id));
             Ok::<Vec<Point>, backout_store::Error>(live.map(|(_, point)| point).collect())
         })
         .await?;

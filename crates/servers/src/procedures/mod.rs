@@ -36,13 +36,18 @@ const LOCK_TRIES: u32 = 40;
 async fn on_disk<T: Send + 'static>(
     ctx: &StepContext,
     disk: &SystemDisk,
-    work: impl FnOnce(&dyn Driver, &Guard, &Disk, &dyn Progress) -> backout_disks::Result<T> + Send + 'static,
+    work: impl FnOnce(&dyn Driver, &Guard, &Disk, &dyn Progress) -> backout_disks::Result<T>
+    + Send
+    + 'static,
 ) -> Result<T, StepError> {
     let (ctx, spec) = (ctx.clone(), disk.spec());
     let for_worker = ctx.clone();
     ctx.blocking(move || {
         let guard = lock(&for_worker, &spec)?;
-        let progress = StepProgress { ctx: &for_worker, last_percent: Mutex::new(None) };
+        let progress = StepProgress {
+            ctx: &for_worker,
+            last_percent: Mutex::new(None),
+        };
         work(backout_disks::driver(spec.driver), &guard, &spec, &progress).map_err(disk_error)
     })
     .await
@@ -70,7 +75,11 @@ fn disk_error(e: backout_disks::Error) -> StepError {
         backout_disks::Error::Cancelled { .. } => StepError::Cancelled,
         e => {
             let message = with_cause(&e);
-            if e.is_passing() { StepError::again(e.code(), message) } else { StepError::failed(e.code(), message) }
+            if e.is_passing() {
+                StepError::again(e.code(), message)
+            } else {
+                StepError::failed(e.code(), message)
+            }
         }
     }
 }
@@ -91,11 +100,21 @@ struct StepProgress<'a> {
 
 impl Progress for StepProgress<'_> {
     fn at(&self, done: u64, total: u64) {
-        let percent = u8::try_from(done.saturating_mul(100).checked_div(total).unwrap_or(100).min(100)).unwrap_or(100);
-        let mut last = self.last_percent.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let percent = u8::try_from(
+            done.saturating_mul(100)
+                .checked_div(total)
+                .unwrap_or(100)
+                .min(100),
+        )
+        .unwrap_or(100);
+        let mut last = self
+            .last_percent
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         if *last != Some(percent) {
             *last = Some(percent);
-            self.ctx.progress(percent, format!("{done} of {total} bytes"));
+            self.ctx
+                .progress(percent, format!("{done} of {total} bytes"));
         }
     }
 
@@ -113,12 +132,21 @@ fn name(id: &backout_core::ids::SnapshotId) -> Result<Name, StepError> {
 /// The server's row, as it is now.
 async fn server(ctx: &StepContext, id: &InstanceId) -> Result<Server, StepError> {
     let wanted = id.clone();
-    let found = ctx.store.read(move |tx| persistence::server_by_id(tx, &wanted)).await?;
-    found.ok_or_else(|| StepError::failed(Code::NotFound, format!("find server {id}: its row is gone")))
+    let found = ctx
+        .store
+        .read(move |tx| persistence::server_by_id(tx, &wanted))
+        .await?;
+    found.ok_or_else(|| {
+        StepError::failed(Code::NotFound, format!("find server {id}: its row is gone"))
+    })
 }
 
 /// Records on the server how its operation ended.
-fn settle_server(tx: &mut dyn Tx, id: &InstanceId, outcome: Outcome) -> Result<(), backout_store::Error> {
+fn settle_server(
+    tx: &mut dyn Tx,
+    id: &InstanceId,
+    outcome: Outcome,
+) -> Result<(), backout_store::Error> {
     persistence::end_server_operation(tx, id, operation_state(outcome))
 }
 
