@@ -1,4 +1,5 @@
 //! Accounts and keys on both databases.
+#![expect(clippy::unwrap_used, reason = "a helper that fails must fail its test")]
 
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
