@@ -1,1 +1,15 @@
-//! placeholder
+//! The surfaces: what callers say, mapped onto products, and what products say,
+//! mapped onto each caller's codes.
+//!
+//! One module a surface: [`lighthouse`] is a vendor's, [`native`] is our own.
+//! [`front`] is the way of a vendor's signed call through all of them: parse,
+//! look the key up, verify, decode, limit, authorise, act, encode.
+//!
+//! Architecture invariants: this crate and `wire` are the only ones that know a
+//! vendor; it knows no HTTP stack; it changes nothing itself, but asks products
+//! to.
+
+pub mod audit;
+pub mod front;
+pub mod lighthouse;
+// pub mod native;

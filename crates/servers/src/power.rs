@@ -75,10 +75,7 @@ pub async fn run(verb: &str, command: &str, server: &Server, logs: &Path) -> Res
         Err(_) => {
             if let Some(pid) = group.and_then(|p| rustix::process::Pid::from_raw(p.cast_signed())) {
                 // It may have ended in this very moment.
-                drop(rustix::process::kill_process_group(
-                    pid,
-                    rustix::process::Signal::KILL,
-                ));
+                let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
             }
             Err(failed(format!(
                 "it did not return within {} s",

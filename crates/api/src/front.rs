@@ -1,0 +1,304 @@
+//! The way of a vendor's call.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use backout_accounts::{Accounts, KeyError, Limiter, NonceError, Nonces, Principal, Unique};
+use backout_core::ids::{Entropy, RequestId};
+use backout_core::time::Clock;
+use backout_servers::Servers;
+use backout_store::Store;
+use backout_wire::{
+    Call, Fault, Operation, Protocol, RawRequest, Rejection, Reply, Service, SurfaceError, encode_rejection,
+    encode_success, encode_surface_error, parse, trace_id,
+};
+use futures_util::FutureExt;
+
+use crate::audit;
+use crate::lighthouse::{self, Lighthouse};
+
+/// What the operator decided about vendors' calls.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The regions that are served. A call that names another is refused.
+    pub regions: Vec<String>,
+    /// Names by which a reverse proxy in front of us is called, and which
+    /// clients therefore sign.
+    pub public_hosts: Vec<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { regions: REGIONS.iter().map(|r| (*r).to_owned()).collect(), public_hosts: Vec::new() }
+    }
+}
+
+/// The vendors' public regions, with the short names of the legacy API. All of
+/// them lead to the same resources: a runbook need not be rewritten.
+pub const REGIONS: &[&str] = &[
+    "ap-bangkok", "ap-beijing", "ap-chengdu", "ap-chongqing", "ap-guangzhou", "ap-hongkong", "ap-jakarta",
+    "ap-mumbai", "ap-nanjing", "ap-seoul", "ap-shanghai", "ap-singapore", "ap-tokyo", "eu-frankfurt",
+    "eu-moscow", "na-ashburn", "na-siliconvalley", "na-toronto", "sa-saopaulo",
+    "gz", "bj", "sh", "cd", "cq", "hk", "sg", "th", "kr", "jp", "de", "in", "ca", "usw", "use",
+    "cn-beijing", "cn-chengdu", "cn-guangzhou", "cn-hangzhou", "cn-hongkong", "cn-huhehaote", "cn-nanjing",
+    "cn-qingdao", "cn-shanghai", "cn-shenzhen", "cn-wulanchabu", "cn-zhangjiakou", "ap-northeast-1",
+    "ap-southeast-1", "ap-southeast-5", "eu-central-1", "us-east-1", "us-west-1",
+];
+
+const NO_PERMISSION: &str = "UnauthorizedOperation.NoPermission";
+
+/// What one call was, for the request log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallLog {
+    /// The id that the answer carries.
+    pub request: RequestId,
+    /// Who signed, once that is certain.
+    pub account: Option<String>,
+    /// The protocol.
+    pub protocol: &'static str,
+    /// The action, once it is known, e.g. `lighthouse:DescribeSnapshots`.
+    pub action: Option<String>,
+    /// The vendor's code of a refusal; absent when the call succeeded.
+    pub code: Option<String>,
+}
+
+/// Answers vendors' calls.
+pub struct Front {
+    accounts: Accounts,
+    limiter: Arc<Limiter>,
+    nonces: Arc<Nonces>,
+    store: Store,
+    lighthouse: Lighthouse,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    settings: Settings,
+}
+
+impl std::fmt::Debug for Front {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Front").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// A call that has been let in.
+#[derive(Clone, Debug)]
+pub struct Admitted {
+    /// What is asked.
+    pub call: Call,
+    /// Who asks.
+    pub principal: Arc<Principal>,
+    /// The id that the answer will carry.
+    pub request: RequestId,
+}
+
+/// Why a call was not answered as asked: by us, or by the operation.
+#[derive(Debug)]
+pub enum Refused {
+    /// Before any operation saw it.
+    Rejected(Rejection),
+    /// By the operation, with one of its own codes.
+    Surface(SurfaceError),
+}
+
+impl From<Rejection> for Refused {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection)
+    }
+}
+
+impl From<SurfaceError> for Refused {
+    fn from(error: SurfaceError) -> Self {
+        Self::Surface(error)
+    }
+}
+
+impl Front {
+    /// Composes the way from its parts.
+    #[must_use]
+    #[expect(clippy::too_many_arguments, reason = "called once, where the process is composed")]
+    pub fn new(
+        accounts: Accounts,
+        limiter: Arc<Limiter>,
+        nonces: Arc<Nonces>,
+        store: Store,
+        servers: Servers,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        settings: Settings,
+    ) -> Self {
+        let lighthouse = Lighthouse::new(servers);
+        Self { accounts, limiter, nonces, store, lighthouse, clock, entropy, settings }
+    }
+
+    /// Whether an operation of the contract is served here.
+    #[must_use]
+    pub fn serves(operation: &Operation) -> bool {
+        operation.service == Service::Lighthouse && lighthouse::serves(operation.name)
+    }
+
+    /// Answers one call. `too_large` says that the body was longer than
+    /// [`Protocol::body_limit`] and is not all there.
+    pub async fn handle(&self, protocol: Protocol, raw: RawRequest<'_>, too_large: bool) -> (Reply, CallLog) {
+        let request = RequestId::random(self.entropy.as_ref());
+        let trace = trace_id(raw).map(str::to_owned);
+        let mut log = CallLog {
+            request: request.clone(),
+            account: None,
+            protocol: protocol.as_str(),
+            action: None,
+            code: None,
+        };
+        // A fault of ours must answer in the vendor's form, and spare the
+        // connection.
+        let answered = AssertUnwindSafe(self.answer(protocol, raw, too_large, &request, trace.as_deref(), &mut log))
+            .catch_unwind()
+            .await;
+        let refused = match answered {
+            Ok(Ok(reply)) => return (reply, log),
+            Ok(Err(refused)) => refused,
+            Err(_panic) => {
+                tracing::error!(request = %request, action = ?log.action, "a call panicked");
+                Rejection::new(Fault::Internal, format!("the call failed inside; report request {request}")).into()
+            }
+        };
+        let reply = match &refused {
+            Refused::Rejected(rejection) => {
+                log.code = Some(rejection.fault.code(protocol));
+                encode_rejection(protocol, &request.0, trace.as_deref(), rejection)
+            }
+            Refused::Surface(error) => {
+                log.code = Some(error.code.clone());
+                encode_surface_error(protocol, &request.0, trace.as_deref(), error)
+            }
+        };
+        (reply, log)
+    }
+
+    async fn answer(
+        &self,
+        protocol: Protocol,
+        raw: RawRequest<'_>,
+        too_large: bool,
+        request: &RequestId,
+        trace: Option<&str>,
+        log: &mut CallLog,
+    ) -> Result<Reply, Refused> {
+        if too_large {
+            return Err(Rejection::new(
+                Fault::TooLarge,
+                format!("the body is larger than {} bytes", protocol.body_limit(raw.method)),
+            )
+            .into());
+        }
+        let admitted = self.admit(protocol, raw, request, log).await?;
+        let operation = admitted.call.operation;
+        let result = match operation.service {
+            Service::Lighthouse => self.lighthouse.act(&admitted).await,
+            // Kept in step with `serves`, which has been asked.
+            Service::Cdb | Service::Dlc | Service::Sae | Service::CdbV2 => Err(not_served(operation).into()),
+        };
+        if operation.write {
+            let code = match &result {
+                Ok(_) => None,
+                Err(Refused::Rejected(r)) => Some(r.fault.code(protocol)),
+                Err(Refused::Surface(e)) => Some(e.code.clone()),
+            };
+            let line = audit::Line {
+                at: self.clock.now(),
+                account: admitted.principal.account.clone(),
+                owner: admitted.principal.owner.clone(),
+                request: request.clone(),
+                action: operation.policy_action(),
+                resource: lighthouse::named_ids(&admitted.call).join(" "),
+                refused: code,
+                job: None,
+            };
+            if let Err(e) = audit::record(&self.store, line).await {
+                tracing::error!(request = %request, error = %e, "an audit line could not be written");
+            }
+        }
+        let body = result?;
+        Ok(encode_success(protocol, operation, &request.0, trace, &body))
+    }
+
+    /// Lets a call in, or says why not.
+    async fn admit(
+        &self,
+        protocol: Protocol,
+        raw: RawRequest<'_>,
+        request: &RequestId,
+        log: &mut CallLog,
+    ) -> Result<Admitted, Refused> {
+        let signed = parse(protocol, raw)?;
+        let key = self.accounts.authenticate_key(signed.key_id(), signed.token()).await.map_err(|e| key_refused(&e))?;
+        signed.verify(key.secret.expose(), self.clock.now(), &self.settings.public_hosts)?;
+        let principal = key.principal;
+        log.account = Some(principal.account.to_string());
+        if let Some(nonce) = signed.nonce() {
+            let unique = match protocol {
+                Protocol::TencentV1 | Protocol::QcloudV2 => Unique::NonceAndTimestamp,
+                Protocol::Tc3 | Protocol::AlibabaRoa | Protocol::Acs3 => Unique::Nonce,
+            };
+            self.nonces
+                .claim(signed.key_id(), nonce, signed.timestamp(), signed.nonce_window_s() * 1000, unique)
+                .map_err(|e| match e {
+                    NonceError::Used => Rejection::new(Fault::NonceUsed, e.to_string()),
+                    NonceError::NonceCacheFull => Rejection::new(Fault::Throttled, e.to_string()),
+                })?;
+        }
+        let call = signed.decode()?;
+        let action = call.operation.policy_action();
+        log.action = Some(action.clone());
+        self.limiter.check(&principal.account, &action).map_err(|e| {
+            Rejection::new(
+                Fault::Throttled,
+                format!("at most {} calls of {action} a second; try again in {} ms", e.limit, e.wait_ms),
+            )
+        })?;
+        if !Self::serves(call.operation) {
+            return Err(not_served(call.operation).into());
+        }
+        self.check_region(&call)?;
+        let resources = lighthouse::policy_resources(&call, &principal.owner);
+        if !principal.allows(&action, &resources) {
+            let message = format!("the policy of account {} does not allow {action} on this", principal.name);
+            // Operations that have a code of their own for this use it (seed
+            // 004 does).
+            return Err(match call.operation.errors.contains(&NO_PERMISSION) {
+                true => SurfaceError { code: NO_PERMISSION.to_owned(), message, status: None }.into(),
+                false => Rejection::new(Fault::Denied, message).into(),
+            });
+        }
+        Ok(Admitted { call, principal, request: request.clone() })
+    }
+
+    /// Lighthouse calls may leave their region out (seed 004, SEMANTICS
+    /// section 4).
+    fn check_region(&self, call: &Call) -> Result<(), Rejection> {
+        match &call.region {
+            Some(region) if !self.settings.regions.contains(region) => {
+                Err(Rejection::new(Fault::UnsupportedRegion, format!("region {region:?} is not served here")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn not_served(operation: &Operation) -> Rejection {
+    Rejection::new(
+        Fault::NotServed,
+        format!("{} is known, but this version of Backout does not serve it; docs/operations.md lists what it serves", operation.name),
+    )
+}
+
+fn key_refused(e: &KeyError) -> Rejection {
+    let fault = match e {
+        KeyError::NotFound => Fault::KeyNotFound,
+        KeyError::Inactive | KeyError::AccountDisabled => Fault::KeyInactive,
+        KeyError::TokenMissing => Fault::TokenMissing,
+        KeyError::TokenInvalid | KeyError::TokenMalformed => Fault::TokenInvalid,
+        KeyError::TokenExpired => Fault::TokenExpired,
+        KeyError::Store(_) => Fault::Unavailable,
+    };
+    Rejection::new(fault, e.to_string())
+}
