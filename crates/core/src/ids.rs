@@ -2,7 +2,7 @@
 //!
 //! Ids are opaque outside this file: their forms are fixed here once, since
 //! scripts and vendors' clients keep them. What the prefixes are chosen after
-//! is told in `docs/semantics.md`.
+//! is told in `docs/SEMANTICS.md`.
 
 use std::fmt;
 use std::str::FromStr;
