@@ -96,9 +96,7 @@ fn attribute(value: &str, name: &str) -> Option<String> {
     let mut rest = value;
     while let Some((_, tail)) = rest.split_once(';') {
         rest = tail.trim_start();
-        let Some((key, after)) = rest.split_once('=') else {
-            return None;
-        };
+        let (key, after) = rest.split_once('=')?;
         if let Some(quoted) = after.strip_prefix('"') {
             let (inner, tail) = quoted.split_once('"')?;
             if key.trim().eq_ignore_ascii_case(name) {
@@ -120,7 +118,9 @@ fn find(hay: &[u8], needle: &[u8]) -> Option<usize> {
 mod tests {
     use super::*;
 
-    fn run(content_type: &str, body: &[u8]) -> Result<Vec<(String, bool, bool, Vec<u8>)>, Fault> {
+    type Shown = (String, bool, bool, Vec<u8>);
+
+    fn run(content_type: &str, body: &[u8]) -> Result<Vec<Shown>, Fault> {
         let headers = [("Content-Type", content_type.as_bytes())];
         let raw = RawRequest {
             method: "POST",
