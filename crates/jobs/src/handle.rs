@@ -9,7 +9,7 @@ use backout_core::ids::{Entropy, JobId, RequestId};
 use backout_core::outcome::Outcome;
 use backout_core::time::{Clock, Timestamp};
 use backout_store::{Error as StoreError, Row, Store, Tx, Value, params, query_one};
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{broadcast, watch};
 
 use crate::model::{
     Cursor, EventKind, EventView, Filter, JobView, Page, State, StepState, StepView,
@@ -90,7 +90,7 @@ struct Inner {
     store: Store,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
-    work: Notify,
+    work: watch::Sender<u64>,
     changes: broadcast::Sender<JobId>,
     /// The cancel flags of the steps that run in this process.
     running: Mutex<HashMap<JobId, Cancel>>,
@@ -115,7 +115,7 @@ impl Jobs {
                 store,
                 clock,
                 entropy,
-                work: Notify::new(),
+                work: watch::Sender::new(0),
                 changes,
                 running: Mutex::new(HashMap::new()),
             }),
@@ -136,10 +136,6 @@ impl Jobs {
 
     pub(crate) fn entropy(&self) -> &dyn Entropy {
         self.inner.entropy.as_ref()
-    }
-
-    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
-        Arc::clone(&self.inner.clock)
     }
 
     /// A fresh job id.
@@ -172,11 +168,11 @@ impl Jobs {
     /// Tells the workers of this process that there is something to do. Call it
     /// after a transaction with [`crate::submit`] in it.
     pub fn wake(&self) {
-        self.inner.work.notify_one();
+        self.inner.work.send_modify(|n| *n = n.wrapping_add(1));
     }
 
-    pub(crate) async fn woken(&self) {
-        self.inner.work.notified().await;
+    pub(crate) fn wakes(&self) -> watch::Receiver<u64> {
+        self.inner.work.subscribe()
     }
 
     /// Tells the id of each job that changes through this process. What other
@@ -670,7 +666,7 @@ fn retry_in(tx: &mut dyn Tx, id: &JobId, now: Timestamp) -> Result<(), JobsError
     };
     // The step that held it starts afresh.
     tx.execute(
-        "UPDATE job_steps SET tries = 0, agains = 0 WHERE job = $1 AND record_ms IS NULL",
+        "UPDATE job_steps SET tries = 0 WHERE job = $1 AND record_ms IS NULL",
         params![id.as_str()],
     )?;
     let event = NewEvent::of(EventKind::RetryRequested, "asked to go on");

@@ -16,10 +16,15 @@
 //! - one job that cannot be recovered does not keep the others from it.
 
 mod handle;
+#[cfg(feature = "harness")]
+pub mod harness;
 mod model;
+mod owner;
 mod persistence;
 mod procedure;
+mod progress;
 mod registry;
+mod run;
 mod submit;
 mod worker;
 
@@ -36,5 +41,6 @@ pub use procedure::{
     StepError, StepFuture, Undo,
 };
 pub use registry::{Registry, StepLine, planned_steps};
+pub use run::{MAX_ATTEMPTS, MAX_TRIES};
 pub use submit::{Idempotency, MAX_CLAIMS, NewJob, SubmitError, Submitted, submit};
-pub use worker::{LEASE_MS, NoProbe, Stopped, Worker, WorkerConfig};
+pub use worker::{KEEP_MS, LEASE_MS, NoProbe, Stopped, Worker, WorkerConfig};

@@ -109,6 +109,8 @@ pub struct JobView {
     pub direction: Direction,
     /// Whether somebody asked to cancel it.
     pub cancel_requested: bool,
+    /// Whether it is past a point of no return: it cannot be cancelled.
+    pub no_return: bool,
     /// Whether its claims yield to others.
     pub background: bool,
     /// How far it is, 0 to 100, over all steps; falls while it is undone.

@@ -29,6 +29,7 @@ use backout_core::time::Timestamp;
 use backout_store::{Dialect, Error as StoreError, Migration, Row, Tx, Value, params, query_one};
 
 use crate::model::{Direction, EventKind, EventView, JobError, JobView, State};
+use crate::procedure::Input;
 
 /// The tables of this crate, in their order.
 pub const MIGRATIONS: &[Migration] = &[Migration {
@@ -88,7 +89,6 @@ CREATE TABLE job_steps (
     intent_ms BIGINT NOT NULL,
     record_ms BIGINT,
     tries BIGINT NOT NULL,
-    agains BIGINT NOT NULL,
     output TEXT,
     PRIMARY KEY (job, step, undo)
 );
@@ -168,16 +168,6 @@ impl<'a> NewEvent<'a> {
             kind,
             step: None,
             undo: false,
-            percent: None,
-            words,
-        }
-    }
-
-    pub(crate) fn in_step(kind: EventKind, step: &'a str, undo: bool, words: &'a str) -> Self {
-        Self {
-            kind,
-            step: Some(step),
-            undo,
             percent: None,
             words,
         }
@@ -345,7 +335,7 @@ pub(crate) const VIEW_COLUMNS: &str = "id, procedure, title, account, request_id
     (SELECT u.id FROM jobs u WHERE u.undo_of = jobs.id \
        AND (u.outcome IS NULL OR u.outcome <> 'reverted') \
      ORDER BY u.created_ms DESC LIMIT 1), \
-    created_ms, started_ms, ended_ms, input, plan";
+    created_ms, started_ms, ended_ms, input, plan, no_return";
 
 /// Reads a row of [`VIEW_COLUMNS`]. An input or a plan that does not decode is
 /// shown as empty: the job must still be seen, and be told apart as Held.
@@ -364,6 +354,7 @@ pub(crate) fn read_view(row: &Row) -> Result<JobView, StoreError> {
         outcome: optional(row, 8, Outcome::parse)?,
         direction: row.parse(9, Direction::parse)?,
         cancel_requested: row.get(10)?,
+        no_return: row.get(28)?,
         background: row.get(11)?,
         percent: percent(row, 12)?,
         step: row.get(13)?,
@@ -386,6 +377,41 @@ pub(crate) fn read_view(row: &Row) -> Result<JobView, StoreError> {
         }),
         procedure,
         title,
+    })
+}
+
+/// What a worker needs of a job that it has taken.
+pub(crate) struct Claimed {
+    pub(crate) procedure: String,
+    pub(crate) request: RequestId,
+    pub(crate) account: AccountId,
+    pub(crate) input: Input,
+    pub(crate) direction: Direction,
+    pub(crate) no_return: bool,
+    pub(crate) attempts: i64,
+    pub(crate) error: Option<JobError>,
+    /// Whether no worker had it before.
+    pub(crate) first: bool,
+}
+
+/// The columns of [`read_claimed`], in its order; `$2` is the present instant.
+pub(crate) const CLAIMED_COLUMNS: &str = "id, procedure, request_id, account, input, direction, \
+    no_return, attempts, error_code, error_message, CASE WHEN started_ms = $2 THEN 1 ELSE 0 END";
+
+/// Reads a row of [`CLAIMED_COLUMNS`].
+pub(crate) fn read_claimed(row: &Row) -> Result<Claimed, StoreError> {
+    let input: String = row.get(4)?;
+    Ok(Claimed {
+        procedure: row.get(1)?,
+        request: RequestId(row.get(2)?),
+        account: row.parse(3, |t| t.parse().ok())?,
+        input: serde_json::from_str(&input)
+            .map_err(|e| StoreError::corrupt(format!("its input is not JSON: {e}")))?,
+        direction: row.parse(5, Direction::parse)?,
+        no_return: row.get(6)?,
+        attempts: row.get(7)?,
+        error: job_error(row, 8)?,
+        first: row.get(10)?,
     })
 }
 
