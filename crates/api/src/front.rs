@@ -249,7 +249,7 @@ impl Front {
         let call = signed.decode()?;
         let action = call.operation.policy_action();
         log.action = Some(action.clone());
-        self.limiter.check(&principal.account, &action).map_err(|e| {
+        self.limiter.check(&principal.owner, &action).map_err(|e| {
             Rejection::new(
                 Fault::Throttled,
                 format!("at most {} calls of {action} a second; try again in {} ms", e.limit, e.wait_ms),
