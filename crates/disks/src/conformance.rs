@@ -1,1 +1,11 @@
+//! What every driver must do, and the oracle it is compared with.
+//!
+//! The same scenarios run against every driver, on the real file systems: XFS
+//! and btrfs in loop files, the ordinary temporary folder, a tmpfs that is
+//! full. They need root and `mkfs.xfs`, `mkfs.btrfs`, `qemu-img`, `qemu-io`;
+//! without these they fail.
 
+mod crashes;
+mod lab;
+mod oracle;
+mod scenarios;

@@ -43,6 +43,7 @@ mod lock;
 mod model;
 mod probe;
 mod qcow2;
+mod steps;
 mod whole_file;
 
 pub use driver::{Driver, driver};

@@ -1,36 +1,254 @@
 //! The lock of a disk, and the fence in it.
-use crate::error::{Error, Result};
-use crate::model::Disk;
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
 use backout_core::fence::Fence;
-use std::path::Path;
+use rustix::fs::{FlockOperation, OFlags};
+use rustix::io::Errno;
+
+use crate::error::{Error, Result};
+use crate::fsx::{self, Op};
+use crate::model::{Disk, FileId, is_points_folder};
+
+/// Name of the lock file in a disk's folder.
+const LOCK_FILE: &str = "lock";
+
+/// The fence is written as a line of this many bytes, so that a newer one
+/// covers an older one in a single sector.
+const FENCE_BYTES: usize = 21;
+
+/// How often the lock file may vanish under us before we call it busy.
+const MAX_VANISHED: u32 = 8;
 
 /// Takes the lock of a disk.
+///
+/// The lock is an OS file lock, so it ends with the process that holds it; a
+/// `qemu-img` that was started under it holds it too, so that an orphan of a
+/// killed worker keeps others away until it has ended. The highest fence that
+/// was ever shown stays in the lock file.
 #[derive(Clone, Copy, Debug)]
 pub struct DiskLock;
 
-/// Shows that the lock of a disk is held. Dropping it lets go.
+/// Shows that the lock of a disk is held by the owner of the newest fence.
+/// Dropping it lets go.
 #[derive(Debug)]
-pub struct Guard(());
+pub struct Guard {
+    file: File,
+    head: PathBuf,
+    folder: PathBuf,
+    fence: Fence,
+}
 
 impl DiskLock {
-    /// Tries to take the lock, without waiting.
+    /// Tries to take the lock, without waiting. Makes the disk's folder when it
+    /// is not there, and sweeps what crashed functions left half made.
     ///
     /// # Errors
-    /// [`Error::Busy`], [`Error::Stale`].
-    pub fn acquire(disk: &Disk, _fence: Fence) -> Result<Guard> {
-        Err(Error::Busy {
-            path: disk.head.clone(),
-        })
+    /// [`Error::Busy`]: try again; [`Error::Stale`]: a newer fence was here;
+    /// [`Error::Unsupported`]: the folder is not one, or on another file system.
+    pub fn acquire(disk: &Disk, fence: Fence) -> Result<Guard> {
+        let folder = disk.folder();
+        make_folder(&disk.head, &folder)?;
+        let file = lock_file(&disk.head, &folder.join(LOCK_FILE))?;
+        let guard = Guard {
+            file,
+            head: disk.head.clone(),
+            folder,
+            fence,
+        };
+        guard.show_fence()?;
+        guard.sweep()?;
+        Ok(guard)
     }
 
-    /// Removes the folder with the lock in it, when nothing else is in it.
+    /// Removes the disk's folder when nothing but the lock is in it; says
+    /// whether it did. The memory of fences goes with it, so call it only when
+    /// no job of the disk can still be under way anywhere.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn erase(guard: Guard) -> Result<bool> {
-        drop(guard);
-        Err(Error::Busy {
-            path: Path::new("").to_owned(),
+        if fsx::list(&guard.folder)? != [LOCK_FILE] {
+            return Ok(false);
+        }
+        fsx::unlink(&guard.folder.join(LOCK_FILE))?;
+        fsx::before(Op::Unlink(&guard.folder))?;
+        match std::fs::remove_dir(&guard.folder) {
+            Ok(()) => {}
+            Err(e) if e.kind() == ErrorKind::DirectoryNotEmpty => return Ok(false),
+            Err(e) => return Err(Error::io("remove the folder", &guard.folder, e)),
+        }
+        fsx::sync_folder(fsx::parent(&guard.folder)?)?;
+        Ok(true)
+    }
+}
+
+impl Guard {
+    /// The fence it was taken with.
+    #[must_use]
+    pub fn fence(&self) -> Fence {
+        self.fence
+    }
+
+    /// The folder of restore points that is locked.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Refuses to work on another disk than the one that is locked.
+    pub(crate) fn covers(&self, disk: &Disk) -> Result<()> {
+        if disk.head == self.head {
+            return Ok(());
+        }
+        Err(Error::Unsupported {
+            path: disk.head.clone(),
+            why: format!("the lock held is of {:?}: take the disk's own", self.head),
         })
     }
+
+    /// The lock, to be held by a child process as well.
+    pub(crate) fn share(&self) -> Result<File> {
+        self.file
+            .try_clone()
+            .map_err(|e| Error::io("share the lock of", &self.head, e))
+    }
+
+    fn show_fence(&self) -> Result<()> {
+        let path = self.folder.join(LOCK_FILE);
+        let mut bytes = [0_u8; 64];
+        let used = self
+            .file
+            .read_at(&mut bytes, 0)
+            .map_err(|e| Error::io("read", &path, e))?;
+        let text = bytes.get(..used).unwrap_or_default().trim_ascii();
+        let seen = if text.is_empty() {
+            None
+        } else {
+            let seen = std::str::from_utf8(text).ok().and_then(|t| t.parse().ok());
+            Some(Fence(seen.ok_or_else(|| Error::Format {
+                path: path.clone(),
+                why: "it holds no fence: remove it when no job of this disk runs".to_owned(),
+            })?))
+        };
+        match seen {
+            Some(seen) if seen > self.fence => Err(Error::Stale {
+                path: self.head.clone(),
+                given: self.fence,
+                seen,
+            }),
+            Some(seen) if seen == self.fence => Ok(()),
+            _ => {
+                let line = format!("{:>1$}\n", self.fence.0, FENCE_BYTES - 1);
+                fsx::before(Op::Write(&path))?;
+                self.file
+                    .write_all_at(line.as_bytes(), 0)
+                    .map_err(|e| Error::io("write", &path, e))?;
+                fsx::sync_file(&self.file, &path)?;
+                fsx::sync_folder(&self.folder)
+            }
+        }
+    }
+
+    /// Whoever holds the lock is alone, so what is half made has no maker.
+    fn sweep(&self) -> Result<()> {
+        for name in fsx::list(&self.folder)? {
+            if name.starts_with("tmp-") {
+                fsx::unlink(&self.folder.join(name))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // Explicitly, because a process that another thread is just starting
+        // may hold a copy of the descriptor for a moment. No child of our own
+        // is left: each was waited for.
+        // Should it fail, closing the file does the same a moment later.
+        let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
+    }
+}
+
+fn make_folder(head: &Path, folder: &Path) -> Result<()> {
+    let parent = fsx::parent(head)?;
+    if is_points_folder(parent) {
+        return Err(Error::Unsupported {
+            path: head.to_owned(),
+            why: "it lies among the restore points of another disk: name that disk instead"
+                .to_owned(),
+        });
+    }
+    if fsx::find(folder)?.is_none() {
+        fsx::before(Op::Create(folder))?;
+        // Machines that run as other users must reach the layers in it; what
+        // they may read there is up to each file's own mode.
+        match DirBuilder::new().mode(0o755).create(folder) {
+            Ok(()) => {}
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                return Err(Error::Missing {
+                    path: head.to_owned(),
+                });
+            }
+            Err(e) => return Err(Error::io("create the folder", folder, e)),
+        }
+        fsx::sync_folder(parent)?;
+    }
+    let unsupported = |why: &str| Error::Unsupported {
+        path: folder.to_owned(),
+        why: why.to_owned(),
+    };
+    let found = fsx::find(folder)?.ok_or_else(|| unsupported("it vanished: try again"))?;
+    if !found.is_dir() {
+        return Err(unsupported(
+            "it is not a folder, but restore points must lie there: move it away",
+        ));
+    }
+    let outside = fsx::find(parent)?.ok_or_else(|| Error::Missing {
+        path: head.to_owned(),
+    })?;
+    if found.dev() != outside.dev() {
+        return Err(unsupported(
+            "it is on another file system than its disk, so nothing can be renamed between the \
+             two: remove the mount or subvolume",
+        ));
+    }
+    Ok(())
+}
+
+fn lock_file(head: &Path, path: &Path) -> Result<File> {
+    let busy = || Error::Busy {
+        path: head.to_owned(),
+    };
+    for _ in 0..MAX_VANISHED {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+            .open(path)
+            .map_err(|e| Error::io("open", path, e))?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => return Err(busy()),
+            Err(Errno::INTR) => continue,
+            Err(e) => return Err(Error::io("lock", path, e)),
+        }
+        // Whoever erased the folder may have unlinked this file between our
+        // open and our lock; then others will lock another one.
+        let locked = file
+            .metadata()
+            .map(|metadata| FileId::of(&metadata))
+            .map_err(|e| Error::io("look at", path, e))?;
+        if fsx::id(path)?.is_some_and(|named| named.same_file(&locked)) {
+            return Ok(file);
+        }
+    }
+    Err(busy())
 }

@@ -436,8 +436,13 @@ const MAX_QUOTED_CHARS: usize = 80;
 
 /// Makes outside text fit for an error message.
 pub(crate) fn clip(text: &str) -> String {
+    clip_to(MAX_QUOTED_CHARS, text)
+}
+
+/// [`clip`], with another limit.
+pub(crate) fn clip_to(chars: usize, text: &str) -> String {
     text.chars()
-        .take(MAX_QUOTED_CHARS)
+        .take(chars)
         .flat_map(char::escape_debug)
         .collect()
 }

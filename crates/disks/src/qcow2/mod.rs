@@ -1,142 +1,454 @@
-//! Skeleton.
+//! The driver whose points are layers of qcow2 images.
+//!
+//! The head is an overlay on the newest layer. Layers are never written again,
+//! so points form a tree: going back to an old one puts a fresh overlay on it,
+//! and newer ones stay as they are.
+//!
+//! | function | do | undo |
+//! |---|---|---|
+//! | capture | make an overlay on the layer-to-be, link the head as the layer, rename the overlay over the head | nothing written since: rename the layer back over the head; else mark the layer as given up |
+//! | stage | make an overlay on the point, rename it to `stage` | unlink `stage` |
+//! | retire | nothing is built on it: rename it to `trash`; else mark it as given up | rename it back, remove the mark |
+//! | adopt a raw head | as capture, with the raw file as the layer | as that of capture; else flatten to raw |
+//!
+//! An image names the one below by its absolute path, because the same file is
+//! found by two paths in its life: as the head, and as a layer.
+
+pub(crate) mod header;
+mod layers;
+pub(crate) mod tool;
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+use layers::{Layers, MAX_LAYERS, check_chain, file_below};
+
 use crate::driver::Driver;
 use crate::error::{Error, Result};
+use crate::fsx::{self, TmpFile};
+use crate::holders::refuse_writers;
 use crate::lock::Guard;
-use crate::model::*;
-pub(crate) struct Q;
-pub(crate) static QCOW2: Q = Q;
-impl Driver for Q {
+use crate::model::{
+    Adopted, Captured, Disk, DriverKind, FileId, Format, HeadFacts, Kept, Name, Point, PointFacts,
+    Progress, Purged, Retired, Staged, Swapped,
+};
+use crate::steps;
+
+/// The driver.
+pub(crate) static QCOW2: Qcow2 = Qcow2;
+
+/// The driver whose points are layers.
+pub(crate) struct Qcow2;
+
+/// QEMU counts in sectors of this many bytes, and rounds a raw image up.
+const SECTOR_BYTES: u64 = 512;
+
+/// Makes a durable, empty overlay on `backing`, which need not be there yet.
+fn overlay(
+    guard: &Guard,
+    disk: &Disk,
+    name: &Name,
+    backing: &Path,
+    format: Format,
+    size_bytes: u64,
+    progress: &dyn Progress,
+) -> Result<TmpFile> {
+    if backing.as_os_str().len() > header::MAX_BACKING_BYTES as usize {
+        return Err(Error::Unsupported {
+            path: backing.to_owned(),
+            why: "its path is longer than qcow2 can name: move the disk to a shorter path, or \
+                  use another driver"
+                .to_owned(),
+        });
+    }
+    let tmp = TmpFile::claim(guard.folder().join(name.tmp_file()))?;
+    let size = size_bytes.next_multiple_of(SECTOR_BYTES).to_string();
+    let arguments: [&OsStr; 10] = [
+        "create".as_ref(),
+        "-q".as_ref(),
+        "-f".as_ref(),
+        "qcow2".as_ref(),
+        "-F".as_ref(),
+        format.as_str().as_ref(),
+        // Do not look at the backing file: it may not have its name yet.
+        "-ub".as_ref(),
+        backing.as_os_str(),
+        tmp.path().as_os_str(),
+        size.as_ref(),
+    ];
+    tool::write(guard, &arguments, tmp.path(), 0, progress)?;
+    let file = fsx::open(tmp.path())?;
+    fsx::dress(&fsx::open(&disk.head)?, &file, tmp.path())?;
+    fsx::sync_file(&file, tmp.path())?;
+    Ok(tmp)
+}
+
+/// Makes the head, of `format`, the layer `point`, and puts an overlay on it in
+/// its place.
+fn push(
+    guard: &Guard,
+    disk: &Disk,
+    format: Format,
+    name: &Name,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let layer = disk.point_path(&name.point(format))?;
+    let metadata = fsx::head(&disk.head)?;
+    let head = FileId::of(&metadata);
+    let linked = fsx::id(&layer)?;
+    if linked.is_none_or(|layer| layer.same_file(&head)) {
+        refuse_writers(&disk.head)?;
+        let depth = check_chain(disk, &disk.head, format)?;
+        refuse_deeper(&disk.head, depth)?;
+        let size_bytes = steps::virtual_size(&disk.head, &metadata, format)?;
+        let tmp = overlay(guard, disk, name, &layer, format, size_bytes, progress)?;
+        fsx::sync_file(&fsx::open(&disk.head)?, &disk.head)?;
+        if linked.is_none() {
+            fsx::link(&disk.head, &layer)?;
+        }
+        fsx::sync_folder(guard.folder())?;
+        tmp.publish(&disk.head)?;
+    }
+    steps::sync_both(guard, disk)
+}
+
+fn refuse_deeper(path: &Path, depth: usize) -> Result<()> {
+    if depth < MAX_LAYERS {
+        return Ok(());
+    }
+    Err(Error::Unsupported {
+        path: path.to_owned(),
+        why: format!(
+            "it is built on {depth} layers already, and {MAX_LAYERS} is the most: flatten the \
+             disk with qemu-img convert and manage it anew"
+        ),
+    })
+}
+
+/// Whether the head is an overlay on `layer` with nothing in it.
+fn is_untouched(disk: &Disk, layer: &Path, format: Format) -> Result<bool> {
+    let above = header::read(&disk.head)?;
+    if above.backing.as_deref() != Some(layer) {
+        return Ok(false);
+    }
+    let size_bytes = steps::virtual_size(layer, &fsx::regular(layer)?, format)?;
+    Ok(
+        above.size_bytes == size_bytes.next_multiple_of(SECTOR_BYTES)
+            && header::is_pristine(&disk.head, &above)?,
+    )
+}
+
+/// The layer of the disk's folder that the head is built on.
+fn below_head(disk: &Disk) -> Result<Option<String>> {
+    Ok(file_below(&disk.folder(), &header::read(&disk.head)?))
+}
+
+impl Driver for Qcow2 {
     fn kind(&self) -> DriverKind {
-        DriverKind::Copy
+        DriverKind::Qcow2
     }
+
     fn constant_time(&self) -> bool {
-        false
+        true
     }
-    fn adopt(&self, _guard: &Guard, _disk: &Disk, _name: &Name) -> Result<Adopted> {
-        Err(Error::Unsupported {
-            path: "".into(),
-            why: "not built yet".to_owned(),
-        })
+
+    fn adopt(&self, guard: &Guard, disk: &Disk, name: &Name) -> Result<Adopted> {
+        guard.covers(disk)?;
+        fsx::head(&disk.head)?;
+        if tool::version().is_none() {
+            return Err(Error::Tool {
+                path: disk.head.clone(),
+                why: "it is not installed: install qemu-utils, or use another driver".to_owned(),
+            });
+        }
+        let mut base = None;
+        match disk.format {
+            Format::Raw => {
+                push(guard, disk, Format::Raw, name, &crate::NoProgress)?;
+                base = Some(name.point(Format::Raw));
+            }
+            Format::Qcow2 => {
+                steps::try_names(guard, disk, name)?;
+                let header = header::read(&disk.head)?;
+                check_chain(disk, &disk.head, Format::Qcow2)?;
+                if header.backing.is_some_and(|backing| is_relative(&backing)) {
+                    return Err(Error::Unsupported {
+                        path: disk.head.clone(),
+                        why: "it names its backing file relative to its own folder, and would \
+                              lose it as a layer: name it absolutely with qemu-img rebase -u -b"
+                            .to_owned(),
+                    });
+                }
+            }
+        }
+        let disk = Disk {
+            format: Format::Qcow2,
+            ..disk.clone()
+        };
+        let head = self.inspect(&disk)?;
+        Ok(Adopted { disk, base, head })
     }
+
     fn unadopt(
         &self,
-        _guard: &Guard,
-        _disk: &Disk,
-        _name: &Name,
-        _progress: &dyn Progress,
+        guard: &Guard,
+        disk: &Disk,
+        name: &Name,
+        progress: &dyn Progress,
     ) -> Result<()> {
-        Err(Error::Unsupported {
-            path: "".into(),
-            why: "not built yet".to_owned(),
-        })
+        guard.covers(disk)?;
+        match disk.format {
+            Format::Raw => back_to_raw(guard, disk, name, progress),
+            // Adoption changed nothing.
+            Format::Qcow2 => Ok(()),
+        }
     }
-    fn inspect(&self, _disk: &Disk) -> Result<HeadFacts> {
-        Err(Error::Unsupported {
-            path: "".into(),
-            why: "not built yet".to_owned(),
-        })
+
+    fn inspect(&self, disk: &Disk) -> Result<HeadFacts> {
+        steps::inspect(disk)
     }
+
     fn capture(
         &self,
-        _guard: &Guard,
-        _disk: &Disk,
-        _name: &Name,
-        _progress: &dyn Progress,
+        guard: &Guard,
+        disk: &Disk,
+        name: &Name,
+        progress: &dyn Progress,
     ) -> Result<Captured> {
-        Err(Error::Unsupported {
-            path: "".into(),
-            why: "not built yet".to_owned(),
-        })
+        guard.covers(disk)?;
+        if progress.cancelled() {
+            return Err(Error::Cancelled {
+                path: disk.head.clone(),
+            });
+        }
+        push(guard, disk, disk.format, name, progress)?;
+        let point = name.point(disk.format);
+        let path = disk.point_path(&point)?;
+        let facts = steps::facts(&path, &fsx::regular(&path)?, point.format)?;
+        let head = FileId::of(&fsx::head(&disk.head)?);
+        Ok(Captured { point, facts, head })
     }
-    fn uncapture(&self, _guard: &Guard, _disk: &Disk, _name: &Name) -> Result<()> {
-        Err(Error::Unsupported {
-            path: "".into(),
-            why: "not built yet".to_owned(),
-        })
+
+    fn uncapture(&self, guard: &Guard, disk: &Disk, name: &Name) -> Result<()> {
+        guard.covers(disk)?;
+        let point = name.point(disk.format);
+        let layer = disk.point_path(&point)?;
+        let head = FileId::of(&fsx::head(&disk.head)?);
+        match fsx::id(&layer)? {
+            None => {}
+            Some(layer_id) if layer_id.same_file(&head) => {
+                fsx::unlink(&layer)?;
+            }
+            Some(_) => {
+                let shared = Layers::read(guard.folder(), None)?.is_below_another(&point.file);
+                if !shared && is_untouched(disk, &layer, point.format)? {
+                    refuse_writers(&disk.head)?;
+                    fsx::rename(&layer, &disk.head)?;
+                } else {
+                    fsx::mark(&guard.folder().join(point.gone_file()))?;
+                }
+            }
+        }
+        steps::sync_both(guard, disk)
     }
+
     fn stage(
         &self,
-        _guard: &Guard,
-        _disk: &Disk,
-        _point: &Point,
-        _name: &Name,
-        _progress: &dyn Progress,
+        guard: &Guard,
+        disk: &Disk,
+        point: &Point,
+        name: &Name,
+        progress: &dyn Progress,
     ) -> Result<Staged> {
-        Err(Error::Unsupported {
-            path: "".into(),
-            why: "not built yet".to_owned(),
-        })
+        guard.covers(disk)?;
+        fsx::head(&disk.head)?;
+        let stage = guard.folder().join(name.stage_file());
+        if fsx::find(&stage)?.is_none() {
+            if progress.cancelled() {
+                return Err(Error::Cancelled { path: stage });
+            }
+            let path = disk.point_path(point)?;
+            let depth = check_chain(disk, &path, point.format)?;
+            refuse_deeper(&path, depth)?;
+            let size_bytes = steps::virtual_size(&path, &fsx::regular(&path)?, point.format)?;
+            overlay(guard, disk, name, &path, point.format, size_bytes, progress)?
+                .publish(&stage)?;
+        }
+        fsx::sync_folder(guard.folder())?;
+        steps::staged(disk, &stage, name)
     }
-    fn unstage(&self, _guard: &Guard, _disk: &Disk, _name: &Name) -> Result<()> {
-        Err(Error::Unsupported {
-            path: "".into(),
-            why: "not built yet".to_owned(),
-        })
+
+    fn unstage(&self, guard: &Guard, disk: &Disk, name: &Name) -> Result<()> {
+        steps::unstage(guard, disk, name)
     }
-    fn keep(&self, _guard: &Guard, _disk: &Disk, _name: &Name) -> Result<Kept> {
-        Err(Error::Unsupported {
-            path: "".into(),
-            why: "not built yet".to_owned(),
-        })
+
+    fn keep(&self, guard: &Guard, disk: &Disk, name: &Name) -> Result<Kept> {
+        steps::keep(guard, disk, name)
     }
-    fn unkeep(&self, _guard: &Guard, _disk: &Disk, _name: &Name) -> Result<()> {
-        Err(Error::Unsupported {
-            path: "".into(),
-            why: "not built yet".to_owned(),
-        })
+
+    fn unkeep(&self, guard: &Guard, disk: &Disk, name: &Name) -> Result<()> {
+        steps::unkeep(guard, disk, name)
     }
-    fn swap(
-        &self,
-        _guard: &Guard,
-        _disk: &Disk,
-        _staged: &Staged,
-        _kept: &Kept,
-    ) -> Result<Swapped> {
-        Err(Error::Unsupported {
-            path: "".into(),
-            why: "not built yet".to_owned(),
-        })
+
+    fn swap(&self, guard: &Guard, disk: &Disk, staged: &Staged, kept: &Kept) -> Result<Swapped> {
+        steps::swap(guard, disk, staged, kept)
     }
-    fn unswap(&self, _guard: &Guard, _disk: &Disk, _staged: &Staged, _kept: &Kept) -> Result<()> {
-        Err(Error::Unsupported {
-            path: "".into(),
-            why: "not built yet".to_owned(),
-        })
+
+    fn unswap(&self, guard: &Guard, disk: &Disk, staged: &Staged, kept: &Kept) -> Result<()> {
+        steps::unswap(guard, disk, staged, kept)
     }
-    fn retire(&self, _guard: &Guard, _disk: &Disk, _point: &Point) -> Result<Retired> {
-        Err(Error::Unsupported {
-            path: "".into(),
-            why: "not built yet".to_owned(),
-        })
+
+    fn retire(&self, guard: &Guard, disk: &Disk, point: &Point) -> Result<Retired> {
+        guard.covers(disk)?;
+        let path = disk.point_path(point)?;
+        let needed = Layers::read(guard.folder(), None)?.is_below_another(&point.file)
+            || below_head(disk)?.as_deref() == Some(&point.file);
+        if !needed || fsx::find(&path)?.is_none() {
+            return steps::retire_by_rename(guard, disk, point);
+        }
+        fsx::mark(&guard.folder().join(point.gone_file()))?;
+        fsx::sync_folder(guard.folder())?;
+        Ok(Retired::NeededAsLayer)
     }
-    fn unretire(&self, _guard: &Guard, _disk: &Disk, _point: &Point) -> Result<()> {
-        Err(Error::Unsupported {
-            path: "".into(),
-            why: "not built yet".to_owned(),
-        })
+
+    fn unretire(&self, guard: &Guard, disk: &Disk, point: &Point) -> Result<()> {
+        steps::unretire(guard, disk, point)
     }
-    fn purge(
-        &self,
-        _guard: &Guard,
-        _disk: &Disk,
-        _point: &Point,
-        _live: &[Point],
-    ) -> Result<Purged> {
-        Err(Error::Unsupported {
-            path: "".into(),
-            why: "not built yet".to_owned(),
-        })
+
+    fn purge(&self, guard: &Guard, disk: &Disk, point: &Point, live: &[Point]) -> Result<Purged> {
+        let mut purged = Purged::default();
+        steps::purge_trash(guard, disk, point, live, &mut purged)?;
+        let layers = Layers::read(guard.folder(), None)?;
+        let below_head = below_head(disk)?;
+        let needed = layers.needed(
+            (layers.unmarked())
+                .chain(below_head.as_deref())
+                .chain(live.iter().map(|point| point.file.as_str())),
+        );
+        sweep(guard, &layers, &needed, &mut purged)?;
+        fsx::sync_folder(guard.folder())?;
+        Ok(purged)
     }
-    fn verify_point(&self, _disk: &Disk, _point: &Point) -> Result<PointFacts> {
-        Err(Error::Unsupported {
-            path: "".into(),
-            why: "not built yet".to_owned(),
-        })
+
+    fn verify_point(&self, disk: &Disk, point: &Point) -> Result<PointFacts> {
+        let path = disk.point_path(point)?;
+        check_chain(disk, &path, point.format)?;
+        steps::facts(&path, &fsx::regular(&path)?, point.format)
     }
-    fn space_needed(&self, _disk: &Disk, _point: Option<&Point>) -> Result<u64> {
-        Err(Error::Unsupported {
-            path: "".into(),
-            why: "not built yet".to_owned(),
-        })
+
+    fn space_needed(&self, disk: &Disk, point: Option<&Point>) -> Result<u64> {
+        match point {
+            Some(point) => fsx::regular(&disk.point_path(point)?)?,
+            None => fsx::head(&disk.head)?,
+        };
+        Ok(steps::METADATA_BYTES)
     }
+}
+
+/// Removes layers that were given up and that nothing needs. Both must hold: a
+/// list of live points that is short by mistake costs nothing.
+fn sweep(
+    guard: &Guard,
+    layers: &Layers,
+    needed: &std::collections::BTreeSet<&str>,
+    purged: &mut Purged,
+) -> Result<()> {
+    for file in layers.marked() {
+        let Some(point) = Point::of_file(file).filter(|_| !needed.contains(file)) else {
+            continue;
+        };
+        steps::remove(guard, point.file.clone(), purged)?;
+        // After the file: a mark without a file is removed by the next sweep.
+        fsx::unlink(&guard.folder().join(point.gone_file()))?;
+    }
+    Ok(())
+}
+
+/// Whether QEMU looks for a backing file of that name beside the image: it has
+/// neither a root nor a protocol.
+fn is_relative(backing: &Path) -> bool {
+    let name = backing.as_os_str().as_encoded_bytes();
+    match name.iter().find(|byte| matches!(byte, b':' | b'/')) {
+        Some(b':') => false,
+        _ => !backing.is_absolute(),
+    }
+}
+
+/// Makes the head a raw file again. The lowest layer becomes the head when
+/// nothing was written since; else the head is flattened into a new file, which
+/// keeps its staged name until all that was below is gone: so a repeat knows
+/// that the head is raw, without guessing from its contents.
+fn back_to_raw(guard: &Guard, disk: &Disk, name: &Name, progress: &dyn Progress) -> Result<()> {
+    let base = name.point(Format::Raw);
+    let base_path = disk.point_path(&base)?;
+    let stage_file = name.stage_file();
+    let flat = guard.folder().join(&stage_file);
+    let head = FileId::of(&fsx::head(&disk.head)?);
+    let is_head = |id: Option<FileId>| id.is_some_and(|id| id.same_file(&head));
+    let base_id = fsx::id(&base_path)?;
+    if base_id.is_none() || is_head(base_id) {
+        fsx::unlink(&base_path)?;
+        if is_head(fsx::id(&flat)?) {
+            fsx::unlink(&flat)?;
+        }
+        return steps::sync_both(guard, disk);
+    }
+    let layers = Layers::read(guard.folder(), Some(&stage_file))?;
+    let wanted = || layers.wanted().filter(|file| *file != base.file);
+    let needed = layers.needed(wanted());
+    if !is_head(fsx::id(&flat)?) {
+        if needed.contains(base.file.as_str()) {
+            return Err(Error::Unsupported {
+                path: disk.head.clone(),
+                why: "restore points are built on the file it was: delete them first".to_owned(),
+            });
+        }
+        refuse_writers(&disk.head)?;
+        let untouched = is_untouched(disk, &base_path, Format::Raw)?;
+        if untouched && !layers.is_below_another(&base.file) {
+            fsx::rename(&base_path, &disk.head)?;
+            return steps::sync_both(guard, disk);
+        }
+        if fsx::find(&flat)?.is_none() {
+            flatten(guard, disk, name, &flat, progress)?;
+        }
+        fsx::sync_folder(guard.folder())?;
+        let tmp = TmpFile::claim(guard.folder().join(name.tmp_file()))?;
+        fsx::link(&flat, tmp.path())?;
+        tmp.publish(&disk.head)?;
+    }
+    steps::sync_both(guard, disk)?;
+    let mut purged = Purged::default();
+    sweep(guard, &layers, &needed, &mut purged)?;
+    fsx::unlink(&base_path)?;
+    fsx::sync_folder(guard.folder())?;
+    fsx::unlink(&flat)?;
+    fsx::sync_folder(guard.folder())
+}
+
+/// Writes what the head holds to the raw file `flat`.
+fn flatten(
+    guard: &Guard,
+    disk: &Disk,
+    name: &Name,
+    flat: &Path,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let tmp = TmpFile::claim(guard.folder().join(name.tmp_file()))?;
+    let arguments: [&OsStr; 8] = [
+        "convert".as_ref(),
+        "-q".as_ref(),
+        "-f".as_ref(),
+        "qcow2".as_ref(),
+        "-O".as_ref(),
+        "raw".as_ref(),
+        disk.head.as_os_str(),
+        tmp.path().as_os_str(),
+    ];
+    let total = header::read(&disk.head)?.size_bytes;
+    tool::write(guard, &arguments, tmp.path(), total, progress)?;
+    let file = fsx::open(tmp.path())?;
+    fsx::dress(&fsx::open(&disk.head)?, &file, tmp.path())?;
+    fsx::sync_file(&file, tmp.path())?;
+    tmp.publish(flat)
 }

@@ -1,0 +1,322 @@
+//! What a qcow2 header says. Image files are outside input: a guest may have
+//! written one, so every number is checked before it is used, and little is
+//! read.
+//!
+//! The format: `docs/interop/qcow2.rst` in QEMU's sources.
+
+use std::fs::File;
+use std::io::ErrorKind;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::fsx;
+
+/// The first four bytes.
+pub(crate) const MAGIC: [u8; 4] = *b"QFI\xfb";
+
+/// Longest name of a backing file, in bytes; QEMU's own limit.
+pub(crate) const MAX_BACKING_BYTES: u32 = 1023;
+
+/// Largest table of the first level, in bytes; QEMU's own limit.
+const MAX_L1_BYTES: u64 = 32 << 20;
+
+/// Length of a version 2 header; a version 3 header begins the same.
+const HEADER_2_BYTES: usize = 72;
+/// Least length of a version 3 header.
+const HEADER_3_BYTES: usize = 104;
+
+/// An overlay may not be trusted: QEMU found it inconsistent.
+const CORRUPT: u64 = 1 << 1;
+/// The data lie in yet another file.
+const EXTERNAL_DATA: u64 = 1 << 2;
+
+/// What a header says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    /// Size of the disk as a machine sees it, in bytes.
+    pub(crate) size_bytes: u64,
+    /// Name of the backing file, as it is written.
+    pub(crate) backing: Option<PathBuf>,
+    encrypted: bool,
+    incompatible: u64,
+    snapshots: u32,
+    l1_entries: u32,
+    l1_at: u64,
+}
+
+/// Reads the header of `path`.
+///
+/// # Errors
+/// [`Error::Format`], [`Error::PointMissing`], [`Error::Io`].
+pub(crate) fn read(path: &Path) -> Result<Header> {
+    let file = fsx::open(path)?;
+    let length = file
+        .metadata()
+        .map_err(|e| Error::io("look at", path, e))?
+        .len();
+    parse(&file, length).map_err(|e| e.at(path))
+}
+
+/// Whether the image holds nothing that its backing file does not hold: no
+/// cluster is allocated, and no snapshot is in it.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn is_pristine(path: &Path, header: &Header) -> Result<bool> {
+    if header.snapshots != 0 {
+        return Ok(false);
+    }
+    let file = fsx::open(path)?;
+    let mut left = u64::from(header.l1_entries) * 8;
+    let mut at = header.l1_at;
+    let mut buffer = vec![0_u8; 64 << 10];
+    while left > 0 {
+        let wanted = usize::try_from(left.min(buffer.len() as u64)).unwrap_or(buffer.len());
+        let part = buffer.get_mut(..wanted).unwrap_or_default();
+        read_exact(&file, part, at).map_err(|e| e.at(path))?;
+        if part.iter().any(|byte| *byte != 0) {
+            return Ok(false);
+        }
+        left -= wanted as u64;
+        at += wanted as u64;
+    }
+    Ok(true)
+}
+
+impl Header {
+    /// Refuses images that cannot be layers.
+    ///
+    /// # Errors
+    /// [`Error::Format`], [`Error::Unsupported`].
+    pub(crate) fn check_usable(&self, path: &Path) -> Result<()> {
+        if self.incompatible & CORRUPT != 0 {
+            return Err(Error::Format {
+                path: path.to_owned(),
+                why: "it is marked corrupt: repair a copy of it with qemu-img check -r all"
+                    .to_owned(),
+            });
+        }
+        let unsupported = |why: &str| {
+            Err(Error::Unsupported {
+                path: path.to_owned(),
+                why: why.to_owned(),
+            })
+        };
+        if self.incompatible & EXTERNAL_DATA != 0 {
+            return unsupported(
+                "its data lie in another file, which would not be kept: turn it into a plain \
+                 image with qemu-img convert",
+            );
+        }
+        if self.encrypted {
+            return unsupported(
+                "it is encrypted: encrypt inside the machine instead, or use a plain image",
+            );
+        }
+        Ok(())
+    }
+}
+
+/// What is wrong with a header, before it is known of which file.
+enum Wrong {
+    Says(&'static str),
+    Read(std::io::Error),
+}
+
+impl Wrong {
+    fn at(self, path: &Path) -> Error {
+        match self {
+            Self::Says(what) => Error::Format {
+                path: path.to_owned(),
+                why: format!(
+                    "it is not a sound qcow2 image ({what}): check it with qemu-img check"
+                ),
+            },
+            Self::Read(e) => Error::io("read the header of", path, e),
+        }
+    }
+}
+
+fn read_exact(file: &File, buffer: &mut [u8], at: u64) -> Result<(), Wrong> {
+    file.read_exact_at(buffer, at).map_err(|e| match e.kind() {
+        ErrorKind::UnexpectedEof => Wrong::Says("it ends too early"),
+        _ => Wrong::Read(e),
+    })
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Result<u32, Wrong> {
+    bytes
+        .get(at..)
+        .and_then(|rest| rest.first_chunk())
+        .map(|four| u32::from_be_bytes(*four))
+        .ok_or(Wrong::Says("its header is too short"))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> Result<u64, Wrong> {
+    bytes
+        .get(at..)
+        .and_then(|rest| rest.first_chunk())
+        .map(|eight| u64::from_be_bytes(*eight))
+        .ok_or(Wrong::Says("its header is too short"))
+}
+
+fn parse(file: &File, file_bytes: u64) -> Result<Header, Wrong> {
+    let mut first = [0_u8; HEADER_2_BYTES];
+    read_exact(file, &mut first, 0)?;
+    if !first.starts_with(&MAGIC) {
+        return Err(Wrong::Says("it does not begin as one"));
+    }
+    let incompatible = match u32_at(&first, 4)? {
+        2 => 0,
+        3 => {
+            let mut more = [0_u8; HEADER_3_BYTES];
+            read_exact(file, &mut more, 0)?;
+            u64_at(&more, 72)?
+        }
+        _ => return Err(Wrong::Says("its version is neither 2 nor 3")),
+    };
+    let cluster_bits = u32_at(&first, 20)?;
+    if !(9..=21).contains(&cluster_bits) {
+        return Err(Wrong::Says("its cluster size is out of range"));
+    }
+    let cluster_bytes = 1_u64 << cluster_bits;
+    let size_bytes = u64_at(&first, 24)?;
+    if size_bytes > i64::MAX.cast_unsigned() {
+        return Err(Wrong::Says("its size is out of range"));
+    }
+    let l1_entries = u32_at(&first, 36)?;
+    let l1_at = u64_at(&first, 40)?;
+    let l1_bytes = u64::from(l1_entries) * 8;
+    // One entry maps a table of one cluster of 8-byte entries.
+    let mapped_by_entry = cluster_bytes * (cluster_bytes / 8);
+    if l1_bytes > MAX_L1_BYTES || u64::from(l1_entries) < size_bytes.div_ceil(mapped_by_entry) {
+        return Err(Wrong::Says("its table is out of range"));
+    }
+    if l1_at
+        .checked_add(l1_bytes)
+        .is_none_or(|end| end > file_bytes)
+    {
+        return Err(Wrong::Says("its table lies outside of it"));
+    }
+    Ok(Header {
+        size_bytes,
+        backing: backing(file, &first)?,
+        encrypted: u32_at(&first, 32)? != 0,
+        incompatible,
+        snapshots: u32_at(&first, 60)?,
+        l1_entries,
+        l1_at,
+    })
+}
+
+fn backing(file: &File, first: &[u8]) -> Result<Option<PathBuf>, Wrong> {
+    let at = u64_at(first, 8)?;
+    let length = u32_at(first, 16)?;
+    if at == 0 || length == 0 {
+        return Ok(None);
+    }
+    if length > MAX_BACKING_BYTES {
+        return Err(Wrong::Says("the name of its backing file is too long"));
+    }
+    let mut name = vec![0_u8; length as usize];
+    read_exact(file, &mut name, at)?;
+    if name.contains(&0) {
+        return Err(Wrong::Says("the name of its backing file has a zero in it"));
+    }
+    Ok(Some(PathBuf::from(std::ffi::OsString::from_vec(name))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image(change: impl FnOnce(&mut Vec<u8>)) -> Result<Header> {
+        let mut bytes = vec![0_u8; 4096];
+        bytes[..4].copy_from_slice(&MAGIC);
+        let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
+        put(4, &3_u32.to_be_bytes());
+        put(8, &512_u64.to_be_bytes());
+        put(16, &5_u32.to_be_bytes());
+        put(20, &16_u32.to_be_bytes());
+        put(24, &(1_u64 << 30).to_be_bytes());
+        put(36, &2_u32.to_be_bytes());
+        put(40, &2048_u64.to_be_bytes());
+        put(512, b"/base");
+        change(&mut bytes);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("image");
+        std::fs::write(&path, bytes).unwrap();
+        let header = read(&path)?;
+        is_pristine(&path, &header)?;
+        Ok(header)
+    }
+
+    #[test]
+    fn a_sound_header_is_read() {
+        let header = image(|_| {}).unwrap();
+        assert_eq!(header.size_bytes, 1 << 30);
+        assert_eq!(header.backing, Some(PathBuf::from("/base")));
+    }
+
+    #[test]
+    fn an_unsound_header_is_refused() {
+        type Change = fn(&mut Vec<u8>);
+        #[rustfmt::skip]
+        let table: [(&str, Change); 11] = [
+            ("empty", |b| b.clear()),
+            ("cut in the header", |b| b.truncate(70)),
+            ("cut in the version 3 header", |b| b.truncate(100)),
+            ("magic", |b| b[0] = 0),
+            ("version", |b| b[7] = 9),
+            ("clusters", |b| b[23] = 63),
+            ("size", |b| b[24] = 0xff),
+            ("table too small for the size", |b| b[36..40].fill(0)),
+            ("table too large", |b| b[36..40].fill(0xff)),
+            ("table outside", |b| b[40..48].fill(0xff)),
+            ("backing name too long", |b| b[16..20].fill(0xff)),
+        ];
+        for (what, change) in table {
+            assert!(matches!(image(change), Err(Error::Format { .. })), "{what}");
+        }
+        let outside: Change = |b| b[8..16].fill(0x7f);
+        assert!(image(outside).is_err(), "backing name outside");
+    }
+
+    #[test]
+    fn no_damage_to_a_header_makes_us_panic_or_read_much() {
+        // Every byte of the header, with values that matter for every width.
+        for at in 0..HEADER_3_BYTES {
+            for value in [0, 1, 9, 0x7f, 0x80, 0xff] {
+                drop(image(|b| b[at] = value));
+            }
+        }
+    }
+
+    #[test]
+    fn an_image_of_qemu_is_pristine_until_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("image.qcow2");
+        let run = |program: &str, arguments: &[&str]| {
+            let output = std::process::Command::new(program)
+                .args(arguments)
+                .arg(&path)
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{output:?}");
+        };
+        let size = std::process::Command::new("qemu-img")
+            .args(["create", "-q", "-f", "qcow2"])
+            .arg(&path)
+            .arg("3T")
+            .status()
+            .unwrap();
+        assert!(size.success());
+        let header = read(&path).unwrap();
+        assert_eq!(header.size_bytes, 3 << 40);
+        assert!(is_pristine(&path, &header).unwrap());
+        run("qemu-io", &["-c", "write 2T 512"]);
+        assert!(!is_pristine(&path, &read(&path).unwrap()).unwrap());
+    }
+}
