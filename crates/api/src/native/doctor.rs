@@ -1,0 +1,232 @@
+//! What this host can do, and what is missing.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use backout_disks::Capabilities;
+use backout_servers::persistence::{Page, ServerFilter};
+use backout_store::Dialect;
+
+use super::dto::{Check, Doctor, Health};
+use super::{Call, Native, NativeError, Result, action};
+
+/// How many folders are tried: each costs a few small files.
+const FOLDERS_MAX: usize = 16;
+/// How many servers' folders are looked at to find those.
+const SERVERS_MAX: u64 = 100;
+/// Less free space than this part of a file system is worth a warning: a
+/// rollback by copy needs room for a second disk.
+const LOW_SPACE_PERCENT: u64 = 10;
+
+impl Native {
+    /// `GET /v1/doctor`. Looks at the data folder and the folders of the
+    /// caller's disks; `folders` that are asked for come on top, for `admin`
+    /// only: to look is to write a small file there.
+    ///
+    /// # Errors
+    /// A refusal.
+    pub async fn doctor(&self, call: &Call, folders: &[String]) -> Result<Doctor> {
+        self.admit(call, action::DOCTOR)?;
+        if !folders.is_empty() && !call.principal.is_admin {
+            return Err(NativeError::denied(
+                "look at a folder: only admin may name one, leave it out",
+            ));
+        }
+        if folders.len() > FOLDERS_MAX {
+            return Err(NativeError::malformed(format!(
+                "look at {} folders: give at most {FOLDERS_MAX}",
+                folders.len()
+            )));
+        }
+        let mut wanted: BTreeSet<PathBuf> = folders.iter().map(PathBuf::from).collect();
+        if let Some(relative) = wanted.iter().find(|f| !f.is_absolute()) {
+            return Err(NativeError::malformed(format!(
+                "look at {}: give an absolute path",
+                relative.display()
+            )));
+        }
+        let (_, servers) = self
+            .parts
+            .servers
+            .list(
+                &call.principal.owner,
+                ServerFilter::default(),
+                Page {
+                    offset: 0,
+                    limit: SERVERS_MAX,
+                },
+            )
+            .await?;
+        for server in servers.iter().filter(|s| s.node == self.parts.node) {
+            if let Some(folder) = server.disk.head.parent()
+                && wanted.len() < FOLDERS_MAX
+            {
+                wanted.insert(folder.to_owned());
+            }
+        }
+        let data = self.parts.data.clone();
+        let mut checks = vec![
+            self.check_store().await,
+            check_kernel(),
+            check_node(&self.parts.node),
+        ];
+        let looked = tokio::task::spawn_blocking(move || {
+            let mut out = Vec::new();
+            let mut qemu_img = None;
+            wanted.insert(data);
+            for folder in wanted {
+                match backout_disks::probe(&folder) {
+                    Ok(found) => {
+                        qemu_img = qemu_img.or_else(|| found.qemu_img.clone());
+                        out.push(check_folder(&folder, &found));
+                        out.extend(check_space(&folder, &found));
+                    }
+                    Err(e) => out.push(Check {
+                        name: format!("folder {}", folder.display()),
+                        status: Health::Fail,
+                        message: e.to_string(),
+                        fix: Some(
+                            "make the folder, or give Backout the right to write there".into(),
+                        ),
+                    }),
+                }
+            }
+            out.push(check_qemu_img(qemu_img));
+            out
+        })
+        .await
+        .map_err(|e| {
+            tracing::error!(error = %e, "looking at folders panicked");
+            NativeError::internal("look at the folders")
+        })?;
+        checks.extend(looked);
+        Ok(Doctor {
+            version: self.parts.version.clone(),
+            node: self.parts.node.clone(),
+            healthy: checks.iter().all(|c| c.status != Health::Fail),
+            checks,
+        })
+    }
+
+    async fn check_store(&self) -> Check {
+        let kind = match self.parts.store.dialect() {
+            Dialect::Sqlite => "SQLite, on this host",
+            Dialect::Postgres => "PostgreSQL",
+        };
+        match self.ready().await {
+            Ok(()) => ok("store", format!("{kind}; it answers")),
+            Err(_) => Check {
+                name: "store".into(),
+                status: Health::Fail,
+                message: format!("{kind}; it does not answer"),
+                fix: Some("see the log of the server for what the database says".into()),
+            },
+        }
+    }
+}
+
+fn ok(name: &str, message: String) -> Check {
+    Check {
+        name: name.into(),
+        status: Health::Ok,
+        message,
+        fix: None,
+    }
+}
+
+fn check_node(node: &str) -> Check {
+    ok(
+        "node",
+        format!("{node}; only its own workers act on its disks"),
+    )
+}
+
+/// What of the kernel is relied on.
+fn check_kernel() -> Check {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let release = read("/proc/sys/kernel/osrelease").trim().to_owned();
+    if release.is_empty() {
+        return Check {
+            name: "kernel".into(),
+            status: Health::Fail,
+            message: "/proc is not mounted, so nobody can tell who holds a disk open, or whether a worker lives".into(),
+            fix: Some("mount /proc".into()),
+        };
+    }
+    // With hidepid, the processes of other users cannot be seen.
+    let hidden = read("/proc/self/mountinfo").lines().any(|line| {
+        line.contains(" /proc ")
+            && (line.contains("hidepid=2") || line.contains("hidepid=invisible"))
+    });
+    if hidden {
+        return Check {
+            name: "kernel".into(),
+            status: Health::Warn,
+            message: format!(
+                "Linux {release}; /proc hides other users' processes, so a disk held open may go unseen"
+            ),
+            fix: Some("run Backout as root, or mount /proc without hidepid".into()),
+        };
+    }
+    ok(
+        "kernel",
+        format!("Linux {release}; open files of processes can be seen"),
+    )
+}
+
+fn check_folder(folder: &Path, found: &Capabilities) -> Check {
+    let name = format!("folder {}", folder.display());
+    let fs = &found.filesystem;
+    if found.reflink {
+        return ok(
+            &name,
+            format!("{fs} with reflink: snapshots and rollbacks take constant time"),
+        );
+    }
+    let (message, fix) = if found.qemu_img.is_some() {
+        (
+            format!(
+                "{fs} without reflink: raw disks are copied, which takes time with their data; qcow2 takes constant time"
+            ),
+            "for constant time keep disks on XFS (made with reflink=1) or btrfs, or add them with --driver qcow2",
+        )
+    } else {
+        (
+            format!(
+                "{fs} without reflink, and no qemu-img: disks are copied, which takes time with their data"
+            ),
+            "for constant time keep disks on XFS (made with reflink=1) or btrfs, or install qemu-utils and use --driver qcow2",
+        )
+    };
+    Check {
+        name,
+        status: Health::Warn,
+        message,
+        fix: Some(fix.into()),
+    }
+}
+
+fn check_space(folder: &Path, found: &Capabilities) -> Option<Check> {
+    let low = found.free_bytes < found.total_bytes / 100 * LOW_SPACE_PERCENT;
+    low.then(|| Check {
+        name: format!("space in {}", folder.display()),
+        status: Health::Warn,
+        message: format!(
+            "{} of {} bytes are free",
+            found.free_bytes, found.total_bytes
+        ),
+        fix: Some("make room, or delete snapshots that are no longer needed".into()),
+    })
+}
+
+fn check_qemu_img(version: Option<String>) -> Check {
+    match version {
+        Some(version) => ok("qemu-img", version),
+        None => Check {
+            name: "qemu-img".into(),
+            status: Health::Warn,
+            message: "not installed: the driver qcow2 cannot be used".into(),
+            fix: Some("install qemu-utils".into()),
+        },
+    }
+}

@@ -1,0 +1,208 @@
+//! Jobs and what happens to them.
+
+use backout_core::code::Code;
+use backout_core::ids::JobId;
+use backout_jobs::{CancelAnswer, Filter, JobView, State};
+
+use super::dto::{Accepted, Event, Job, List};
+use super::servers::spellings;
+use super::{Call, Native, NativeError, PageOf, Result, action, bad_cursor, server_of};
+
+/// Which jobs to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobFilter {
+    /// `queued`, `running` or `done`.
+    pub state: Option<String>,
+    /// `server/NAME`, `server/ID` or just a name.
+    pub resource: Option<String>,
+}
+
+/// Which events of a job.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EventsAfter {
+    /// Those with a greater sequence number.
+    pub seq: i64,
+    /// At most so many.
+    pub limit: usize,
+}
+
+impl Native {
+    /// `GET /v1/jobs`.
+    ///
+    /// # Errors
+    /// A refusal.
+    pub async fn list_jobs(
+        &self,
+        call: &Call,
+        wanted: &JobFilter,
+        page: &PageOf,
+    ) -> Result<List<Job>> {
+        self.admit(call, action::DESCRIBE_JOBS)?;
+        let limit = page.limit()?;
+        let cursor = page
+            .cursor
+            .as_deref()
+            .map(str::parse)
+            .transpose()
+            .map_err(|_| bad_cursor())?;
+        let state = match wanted.state.as_deref() {
+            None => None,
+            Some(word) => Some(State::parse(word).ok_or_else(|| {
+                NativeError::malformed("list the jobs in this state: give queued, running or done")
+            })?),
+        };
+        let resource = match wanted.resource.as_deref() {
+            None => None,
+            Some(text) => {
+                let name = server_of(text)?;
+                Some(
+                    match self.parts.servers.get(&call.principal.owner, name).await {
+                        Ok(server) => server.resource(),
+                        // It may be gone, its jobs are kept.
+                        Err(backout_servers::Refusal::ServerNotFound(_)) => {
+                            format!("server/{name}")
+                        }
+                        Err(e) => return Err(e.into()),
+                    },
+                )
+            }
+        };
+        let filter = Filter {
+            account: Some(call.principal.owner.clone()),
+            resource,
+            state,
+        };
+        let found = self.parts.jobs.list(filter, cursor, limit).await?;
+        Ok(List {
+            items: found.jobs.into_iter().map(Into::into).collect(),
+            next: found.next.map(|c| c.to_string()),
+        })
+    }
+
+    /// `GET /v1/jobs/{job}`.
+    ///
+    /// # Errors
+    /// A refusal.
+    pub async fn job(&self, call: &Call, job: &str) -> Result<Job> {
+        self.limit(call, action::DESCRIBE_JOBS)?;
+        let view = self.allowed_job(call, action::DESCRIBE_JOBS, job).await?;
+        let steps = self.parts.jobs.steps(&view.id).await?;
+        let mut out = Job::from(view);
+        out.steps = Some(steps.into_iter().map(Into::into).collect());
+        Ok(out)
+    }
+
+    /// `GET /v1/jobs/{job}/events`, as a list.
+    ///
+    /// # Errors
+    /// A refusal.
+    pub async fn events(&self, call: &Call, job: &str, after: EventsAfter) -> Result<Vec<Event>> {
+        let id = self.watch_job(call, job).await?;
+        let events = self.parts.jobs.events(&id, after.seq, after.limit).await?;
+        Ok(events.into_iter().map(Into::into).collect())
+    }
+
+    /// Lets a caller in who wants to follow a job through [`Native::jobs`].
+    ///
+    /// # Errors
+    /// A refusal.
+    pub async fn watch_job(&self, call: &Call, job: &str) -> Result<JobId> {
+        self.limit(call, action::DESCRIBE_JOBS)?;
+        Ok(self.allowed_job(call, action::DESCRIBE_JOBS, job).await?.id)
+    }
+
+    /// `POST /v1/jobs/{job}/cancel`.
+    ///
+    /// # Errors
+    /// A refusal: 409 when it comes too late.
+    pub async fn cancel_job(&self, call: &Call, job: &str) -> Result<Accepted> {
+        self.audited(call, action::CANCEL_JOB, &format!("job/{job}"), async {
+            let view = self.allowed_job(call, action::CANCEL_JOB, job).await?;
+            match self.parts.jobs.request_cancel(&view.id).await? {
+                CancelAnswer::Requested | CancelAnswer::AlreadyRequested | CancelAnswer::AlreadyUndoing => {
+                    Ok(Accepted { job: view.id.to_string() })
+                }
+                CancelAnswer::TooLate => Err(NativeError::new(
+                    Code::JobState,
+                    format!(
+                        "cancel job {0}: it has ended, or is past its last step that can be taken back; \
+                         an applied one can be undone: backout undo {0}",
+                        view.id
+                    ),
+                )),
+            }
+        })
+        .await
+    }
+
+    /// `POST /v1/jobs/{job}/retry`.
+    ///
+    /// # Errors
+    /// A refusal: 409 when it is not held.
+    pub async fn retry_job(&self, call: &Call, job: &str) -> Result<Accepted> {
+        self.audited(call, action::RETRY_JOB, &format!("job/{job}"), async {
+            let view = self.allowed_job(call, action::RETRY_JOB, job).await?;
+            self.parts.jobs.retry(&view.id).await?;
+            Ok(Accepted {
+                job: view.id.to_string(),
+            })
+        })
+        .await
+    }
+
+    /// `POST /v1/jobs/{job}/undo`.
+    ///
+    /// # Errors
+    /// A refusal: 409 when there is nothing to undo, or it is gone.
+    pub async fn undo_job(&self, call: &Call, job: &str) -> Result<Accepted> {
+        self.audited(call, action::ROLLBACK, &format!("job/{job}"), async {
+            let view = self.allowed_job(call, action::ROLLBACK, job).await?;
+            if let Some(earlier) = self.earlier(call).await? {
+                return Ok(Accepted {
+                    job: earlier.id.to_string(),
+                });
+            }
+            let undo = self
+                .parts
+                .servers
+                .undo(&Self::caller(call), &view.id)
+                .await?;
+            Ok(Accepted {
+                job: undo.to_string(),
+            })
+        })
+        .await
+    }
+
+    /// A job of the caller's owner, if its policy allows `action` on what the
+    /// job is about.
+    async fn allowed_job(&self, call: &Call, action: &str, job: &str) -> Result<JobView> {
+        let id: JobId = job
+            .parse()
+            .map_err(|e| NativeError::malformed(format!("read the job's id: {e}")))?;
+        let view = match self.parts.jobs.get(&id).await {
+            Ok(view) if view.account == call.principal.owner => view,
+            // To whom a job is not visible it does not exist.
+            Ok(_) => return Err(backout_jobs::JobsError::NotFound(id).into()),
+            Err(e) => return Err(e.into()),
+        };
+        Self::allow(call, action, &[self.job_spellings(call, &view).await?])?;
+        Ok(view)
+    }
+
+    /// Every way in which a policy may name what a job is about.
+    pub(super) async fn job_spellings(&self, call: &Call, job: &JobView) -> Result<Vec<String>> {
+        let mut all = vec![job.resource.clone()];
+        // Without a policy there is nothing to compare with.
+        if call.principal.policy.is_some()
+            && let Some(id) = job.resource.strip_prefix("server/")
+        {
+            match self.parts.servers.get(&call.principal.owner, id).await {
+                Ok(server) => all = spellings(&server),
+                Err(backout_servers::Refusal::ServerNotFound(_)) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+        Ok(all)
+    }
+}

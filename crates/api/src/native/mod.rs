@@ -1,0 +1,418 @@
+//! Our own API, as plain functions: one for each path of `docs/native-api.md`.
+//!
+//! Each takes a [`Call`] (who, under which request id) and a request, and does
+//! it all: the rate limit, what the policy says, the product, the audit line.
+//! A transport only has to find out who calls ([`auth`]) and to read and write
+//! JSON.
+//!
+//! Architecture invariant: knows no HTTP. Statuses, headers, streams and the
+//! OpenAPI document belong to `server`.
+
+mod accounts;
+pub mod auth;
+mod doctor;
+pub mod dto;
+mod error;
+mod jobs;
+mod requests;
+mod servers;
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use backout_accounts::{Accounts, Limiter, Principal};
+use backout_core::code::Code;
+use backout_core::ids::{Entropy, JobId, RequestId};
+use backout_core::time::Clock;
+use backout_jobs::{Idempotency, Jobs};
+use backout_servers::{Caller, Servers};
+use backout_store::Store;
+
+pub use error::{Kind, NativeError};
+pub use jobs::{EventsAfter, JobFilter};
+
+use crate::audit;
+use dto::RequestLine;
+
+/// The longest page of a list.
+pub const PAGE_MAX: usize = 100;
+/// The page of a list when nothing is said.
+pub const PAGE_DEFAULT: usize = 50;
+/// The longest idempotency key: room for several UUIDs.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 128;
+/// How far into a list of resources a cursor may lead. A million resources is
+/// far beyond one host.
+const OFFSET_MAX: u64 = 1_000_000;
+
+/// What a native call answers.
+pub type Result<T> = std::result::Result<T, NativeError>;
+
+/// The actions of the native API, as policies name them.
+pub mod action {
+    /// Lists what is managed.
+    pub const LIST_RESOURCES: &str = "backout:ListResources";
+    /// Looks at servers.
+    pub const DESCRIBE_SERVERS: &str = "backout:DescribeServers";
+    /// Takes a disk under management.
+    pub const ADD_SERVER: &str = "backout:AddServer";
+    /// Looks at restore points.
+    pub const DESCRIBE_SNAPSHOTS: &str = "backout:DescribeSnapshots";
+    /// Takes a snapshot.
+    pub const CREATE_SNAPSHOT: &str = "backout:CreateSnapshot";
+    /// Deletes a snapshot.
+    pub const DELETE_SNAPSHOT: &str = "backout:DeleteSnapshot";
+    /// Judges and plans a rollback.
+    pub const CHECK: &str = "backout:Check";
+    /// Rolls back, or undoes that.
+    pub const ROLLBACK: &str = "backout:Rollback";
+    /// Looks at jobs and their events.
+    pub const DESCRIBE_JOBS: &str = "backout:DescribeJobs";
+    /// Cancels a job.
+    pub const CANCEL_JOB: &str = "backout:CancelJob";
+    /// Goes on with a held job.
+    pub const RETRY_JOB: &str = "backout:RetryJob";
+    /// Manages accounts and keys.
+    pub const MANAGE_ACCOUNTS: &str = "backout:ManageAccounts";
+    /// Looks up what a request was.
+    pub const DESCRIBE_REQUESTS: &str = "backout:DescribeRequests";
+    /// Looks at what the host can do.
+    pub const DOCTOR: &str = "backout:Doctor";
+}
+
+/// A native call: who, and under which id.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Who calls.
+    pub principal: Arc<Principal>,
+    /// The id that the answer carries.
+    pub request: RequestId,
+    /// What makes a repetition the same call. The key has been checked with
+    /// [`is_idempotency_key`].
+    pub idempotency: Option<Idempotency>,
+}
+
+/// Whether a text may be an idempotency key.
+#[must_use]
+pub fn is_idempotency_key(text: &str) -> bool {
+    (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
+/// Which page of a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PageOf {
+    /// At most so many items; 1 to [`PAGE_MAX`].
+    pub limit: Option<usize>,
+    /// Where the page begins: the `next` of the one before.
+    pub cursor: Option<String>,
+}
+
+impl PageOf {
+    fn limit(&self) -> Result<usize> {
+        let limit = self.limit.unwrap_or(PAGE_DEFAULT);
+        if (1..=PAGE_MAX).contains(&limit) {
+            Ok(limit)
+        } else {
+            Err(NativeError::malformed(format!(
+                "list {limit} items: give a limit of 1 to {PAGE_MAX}"
+            )))
+        }
+    }
+
+    /// For lists that are counted through.
+    fn offset(&self) -> Result<u64> {
+        let Some(cursor) = &self.cursor else {
+            return Ok(0);
+        };
+        cursor
+            .strip_prefix('o')
+            .filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))
+            .and_then(|digits| digits.parse().ok())
+            .filter(|offset| *offset <= OFFSET_MAX)
+            .ok_or_else(bad_cursor)
+    }
+}
+
+fn bad_cursor() -> NativeError {
+    NativeError::malformed(
+        "read the cursor: give the one that the previous page ended with, unchanged",
+    )
+}
+
+/// The cursor of the page after this one.
+fn next_offset(offset: u64, got: usize, total: u64) -> Option<String> {
+    let next = offset.saturating_add(u64::try_from(got).unwrap_or(u64::MAX));
+    (got > 0 && next < total).then(|| format!("o{next}"))
+}
+
+/// What [`RequestLog::find`] returns.
+pub type LineFuture<'a> =
+    Pin<Box<dyn Future<Output = std::result::Result<Option<RequestLine>, String>> + Send + 'a>>;
+
+/// Where answered requests are looked up.
+pub trait RequestLog: Send + Sync {
+    /// The line of a request; the error says what could not be read.
+    fn find<'a>(&'a self, request: &'a RequestId) -> LineFuture<'a>;
+}
+
+/// What [`Native`] is made of.
+pub struct Parts {
+    /// The state.
+    pub store: Store,
+    /// The accounts.
+    pub accounts: Accounts,
+    /// Bounds how often a call is let through.
+    pub limiter: Arc<Limiter>,
+    /// The servers.
+    pub servers: Servers,
+    /// The jobs.
+    pub jobs: Jobs,
+    /// Where answered requests are looked up.
+    pub requests: Arc<dyn RequestLog>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// The name of this host.
+    pub node: String,
+    /// The data folder, for `doctor`.
+    pub data: PathBuf,
+    /// Names by which a reverse proxy in front of us is called.
+    pub public_hosts: Vec<String>,
+    /// The version that is told.
+    pub version: String,
+}
+
+/// The native API.
+pub struct Native {
+    parts: Parts,
+}
+
+impl std::fmt::Debug for Native {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Native")
+            .field("node", &self.parts.node)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a call that changes something leaves in its audit line.
+trait Outcome {
+    fn job(&self) -> Option<JobId> {
+        None
+    }
+}
+
+impl Outcome for () {}
+impl Outcome for dto::Account {}
+impl Outcome for dto::CreatedAccount {}
+impl Outcome for dto::NewKey {}
+
+impl Outcome for dto::Accepted {
+    fn job(&self) -> Option<JobId> {
+        self.job.parse().ok()
+    }
+}
+
+impl Outcome for dto::AddedServer {
+    fn job(&self) -> Option<JobId> {
+        self.job.parse().ok()
+    }
+}
+
+impl Outcome for dto::CreatedSnapshot {
+    fn job(&self) -> Option<JobId> {
+        self.job.parse().ok()
+    }
+}
+
+impl Native {
+    /// Composes it from its parts.
+    #[must_use]
+    pub const fn new(parts: Parts) -> Self {
+        Self { parts }
+    }
+
+    /// The jobs, for streams of events that were let in by
+    /// [`Native::watch_job`].
+    #[must_use]
+    pub const fn jobs(&self) -> &Jobs {
+        &self.parts.jobs
+    }
+
+    /// A fresh id for an answer.
+    #[must_use]
+    pub fn new_request(&self) -> RequestId {
+        RequestId::random(self.parts.entropy.as_ref())
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn clock(&self) -> &dyn Clock {
+        self.parts.clock.as_ref()
+    }
+
+    /// Finds out who calls; see [`auth::authenticate`].
+    ///
+    /// # Errors
+    /// As [`auth::authenticate`].
+    pub async fn authenticate(
+        &self,
+        raw: backout_wire::RawRequest<'_>,
+        channel: auth::Channel,
+    ) -> Result<Arc<Principal>> {
+        let p = &self.parts;
+        auth::authenticate(&p.accounts, raw, channel, p.clock.now(), &p.public_hosts).await
+    }
+
+    /// Which Backout this is.
+    #[must_use]
+    pub fn version(&self) -> dto::Version {
+        dto::Version {
+            name: "backout".into(),
+            version: self.parts.version.clone(),
+        }
+    }
+
+    /// Whether the store answers.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`] when it does not.
+    pub async fn ready(&self) -> Result<()> {
+        self.parts
+            .store
+            .read(|tx| tx.query("SELECT 1", &[]).map(drop))
+            .await
+            .map_err(|e: backout_store::Error| {
+                tracing::warn!(error = %e, "not ready: the store does not answer");
+                NativeError::new(
+                    Code::Store,
+                    "reach the state: the store does not answer; try again",
+                )
+            })
+    }
+
+    fn limit(&self, call: &Call, action: &str) -> Result<()> {
+        Ok(self.parts.limiter.check(&call.principal.account, action)?)
+    }
+
+    /// Whether the caller's policy allows `action` on these resources, each
+    /// with all its spellings.
+    fn allow(call: &Call, action: &str, resources: &[Vec<String>]) -> Result<()> {
+        if call.principal.allows(action, resources) {
+            return Ok(());
+        }
+        let on = resources
+            .first()
+            .and_then(|r| r.first())
+            .map_or("everything", String::as_str);
+        Err(NativeError::denied(format!(
+            "let account {} do {action} on {on}: its policy does not allow it; ask who manages the account",
+            call.principal.name
+        )))
+    }
+
+    /// Lets a call in that is about no resource in particular.
+    fn admit(&self, call: &Call, action: &str) -> Result<()> {
+        self.limit(call, action)?;
+        Self::allow(call, action, &[])
+    }
+
+    /// Runs a call that changes something, and writes its audit line.
+    async fn audited<T: Outcome>(
+        &self,
+        call: &Call,
+        action: &str,
+        resource: &str,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        // Before the work: a flood must not fill the audit trail.
+        self.limit(call, action)?;
+        let result = work.await;
+        let line = audit::Line {
+            at: self.parts.clock.now(),
+            account: call.principal.account.clone(),
+            owner: call.principal.owner.clone(),
+            request: call.request.clone(),
+            action: action.to_owned(),
+            resource: resource.to_owned(),
+            refused: result.as_ref().err().map(|e| e.code.as_str().to_owned()),
+            job: result.as_ref().ok().and_then(Outcome::job),
+        };
+        if let Err(e) = audit::record(&self.parts.store, line).await {
+            tracing::error!(request = %call.request, action, error = %e, "an audit line could not be written");
+        }
+        result
+    }
+
+    fn caller(call: &Call) -> Caller {
+        Caller {
+            account: call.principal.account.clone(),
+            owner: call.principal.owner.clone(),
+            request: call.request.clone(),
+            idempotency: call.idempotency.clone(),
+        }
+    }
+}
+
+/// `server/NAME`, or just `NAME`.
+fn server_of(resource: &str) -> Result<&str> {
+    let name = resource.strip_prefix("server/").unwrap_or(resource);
+    if name.is_empty() || name.contains('/') {
+        return Err(NativeError::malformed(format!(
+            "read the resource {:?}: give server/NAME, server/ID or just a name",
+            resource.chars().take(80).collect::<String>()
+        )));
+    }
+    Ok(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn idempotency_keys() {
+        assert!(is_idempotency_key("a"));
+        assert!(is_idempotency_key(&"~".repeat(128)));
+        for bad in ["", " ", "a b", "a\n", "ä", &"x".repeat(129)] {
+            assert!(!is_idempotency_key(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn pages() {
+        let page = |limit, cursor: Option<&str>| PageOf {
+            limit,
+            cursor: cursor.map(str::to_owned),
+        };
+        assert_eq!(page(None, None).limit(), Ok(50));
+        assert!(page(Some(0), None).limit().is_err());
+        assert!(page(Some(101), None).limit().is_err());
+        assert_eq!(page(None, Some("o50")).offset(), Ok(50));
+        for bad in [
+            "",
+            "50",
+            "o",
+            "o-1",
+            "o+1",
+            "o99999999999999999999",
+            "o1000001",
+        ] {
+            assert!(page(None, Some(bad)).offset().is_err(), "{bad:?}");
+        }
+        assert_eq!(next_offset(0, 50, 51), Some("o50".into()));
+        assert_eq!(next_offset(0, 50, 50), None);
+        assert_eq!(next_offset(100, 0, 200), None);
+    }
+
+    #[test]
+    fn resources() {
+        assert_eq!(server_of("server/web"), Ok("web"));
+        assert_eq!(server_of("web"), Ok("web"));
+        assert!(server_of("").is_err());
+        assert!(server_of("app/web").is_err());
+    }
+}

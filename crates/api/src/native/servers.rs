@@ -1,0 +1,460 @@
+//! Servers, snapshots, and the rollback of one to the other.
+
+use std::path::PathBuf;
+
+use backout_core::ids::{AccountId, JobId, SnapshotId};
+use backout_core::plan::Plan;
+use backout_jobs::{JobView, NewJob, SubmitError};
+use backout_servers::model;
+use backout_servers::persistence::{Page, ServerFilter, SnapshotFilter};
+use backout_servers::{NewServer, Refusal};
+
+use super::dto::{
+    Accepted, AddServer, AddedServer, Checked, CreateSnapshot, CreatedSnapshot, List, Planned,
+    Resource, RollbackTo, Server, Snapshot,
+};
+use super::{Call, Native, NativeError, PageOf, Result, action, next_offset, server_of};
+use crate::front::REGIONS;
+
+/// Every way in which a policy may name a server.
+#[must_use]
+pub(super) fn spellings(server: &model::Server) -> Vec<String> {
+    let mut out = vec![format!("server/{}", server.name), server.resource()];
+    out.extend(vendor_spellings(
+        &server.owner,
+        "instance",
+        server.id.as_str(),
+    ));
+    out
+}
+
+/// The vendor's ways. All regions lead to the same resources, and a call of our
+/// own names none: what is denied in one of them is denied here.
+fn vendor_spellings(owner: &AccountId, kind: &str, id: &str) -> impl Iterator<Item = String> {
+    std::iter::once("")
+        .chain(REGIONS.iter().copied())
+        .map(move |region| format!("qcs::lighthouse:{region}:uin/{owner}:{kind}/{id}"))
+}
+
+/// What an idempotency key was used for before, if it was.
+enum Earlier {
+    Nothing,
+    Store(backout_store::Error),
+    Mismatch(JobId),
+}
+
+impl From<backout_store::Error> for Earlier {
+    fn from(e: backout_store::Error) -> Self {
+        Self::Store(e)
+    }
+}
+
+impl Native {
+    /// `GET /v1/resources`.
+    ///
+    /// # Errors
+    /// A refusal.
+    pub async fn resources(&self, call: &Call, page: &PageOf) -> Result<List<Resource>> {
+        self.admit(call, action::LIST_RESOURCES)?;
+        let list = self.server_page(call, page).await?;
+        Ok(List {
+            items: list
+                .items
+                .into_iter()
+                .map(|s| Resource {
+                    resource: s.resource,
+                    kind: "server".into(),
+                    id: s.id,
+                    name: s.name,
+                    state: s.state,
+                })
+                .collect(),
+            next: list.next,
+        })
+    }
+
+    /// `GET /v1/servers`.
+    ///
+    /// # Errors
+    /// A refusal.
+    pub async fn servers(&self, call: &Call, page: &PageOf) -> Result<List<Server>> {
+        self.admit(call, action::DESCRIBE_SERVERS)?;
+        self.server_page(call, page).await
+    }
+
+    async fn server_page(&self, call: &Call, page: &PageOf) -> Result<List<Server>> {
+        let (limit, offset) = (page.limit()?, page.offset()?);
+        let (total, servers) = self
+            .parts
+            .servers
+            .list(
+                &call.principal.owner,
+                ServerFilter::default(),
+                Page {
+                    offset,
+                    limit: u64::try_from(limit).unwrap_or(u64::MAX),
+                },
+            )
+            .await?;
+        let next = next_offset(offset, servers.len(), total);
+        Ok(List {
+            items: servers.into_iter().map(Into::into).collect(),
+            next,
+        })
+    }
+
+    /// `GET /v1/servers/{server}`.
+    ///
+    /// # Errors
+    /// A refusal.
+    pub async fn server(&self, call: &Call, server: &str) -> Result<Server> {
+        self.limit(call, action::DESCRIBE_SERVERS)?;
+        Ok(self
+            .allowed_server(call, action::DESCRIBE_SERVERS, server)
+            .await?
+            .into())
+    }
+
+    /// A server of the caller's owner, if its policy allows `action` on it. A
+    /// caller who may not is not told whether it exists.
+    async fn allowed_server(
+        &self,
+        call: &Call,
+        action: &str,
+        server: &str,
+    ) -> Result<model::Server> {
+        match self.parts.servers.get(&call.principal.owner, server).await {
+            Ok(server) => {
+                Self::allow(call, action, &[spellings(&server)])?;
+                Ok(server)
+            }
+            Err(e @ Refusal::ServerNotFound(_)) => {
+                Self::allow(call, action, &[vec![format!("server/{server}")]])?;
+                Err(e.into())
+            }
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// `POST /v1/servers`.
+    ///
+    /// # Errors
+    /// A refusal.
+    pub async fn add_server(&self, call: &Call, new: AddServer) -> Result<AddedServer> {
+        let resource = format!("server/{}", new.name);
+        self.audited(call, action::ADD_SERVER, &resource, async {
+            Self::allow(call, action::ADD_SERVER, &[vec![resource.clone()]])?;
+            if let Some(job) = self.earlier(call).await? {
+                let id = input_text(&job, "server")?;
+                let server = self.parts.servers.get(&call.principal.owner, &id).await?;
+                return Ok(AddedServer {
+                    server: server.into(),
+                    job: job.id.to_string(),
+                });
+            }
+            let driver = new
+                .driver
+                .map(|text| text.parse())
+                .transpose()
+                .map_err(|e: backout_disks::Error| NativeError::malformed(e.to_string()))?;
+            let (server, job) = self
+                .parts
+                .servers
+                .add(
+                    &Self::caller(call),
+                    NewServer {
+                        name: new.name,
+                        disk: PathBuf::from(new.disk),
+                        driver,
+                        commands: model::PowerCommands {
+                            start: new.start_cmd,
+                            stop: new.stop_cmd,
+                        },
+                        running: new.running,
+                        tags: new.tags.into_iter().map(Into::into).collect(),
+                    },
+                )
+                .await?;
+            Ok(AddedServer {
+                server: server.into(),
+                job: job.to_string(),
+            })
+        })
+        .await
+    }
+
+    /// `GET /v1/servers/{server}/snapshots`.
+    ///
+    /// # Errors
+    /// A refusal.
+    pub async fn snapshots(
+        &self,
+        call: &Call,
+        server: &str,
+        page: &PageOf,
+    ) -> Result<List<Snapshot>> {
+        self.limit(call, action::DESCRIBE_SNAPSHOTS)?;
+        let (limit, offset) = (page.limit()?, page.offset()?);
+        let server = self
+            .allowed_server(call, action::DESCRIBE_SNAPSHOTS, server)
+            .await?;
+        let filter = SnapshotFilter {
+            servers: vec![server.id.to_string()],
+            ..SnapshotFilter::default()
+        };
+        let page = Page {
+            offset,
+            limit: u64::try_from(limit).unwrap_or(u64::MAX),
+        };
+        let (total, snapshots) = self
+            .parts
+            .servers
+            .snapshots(&call.principal.owner, filter, page)
+            .await?;
+        let next = next_offset(offset, snapshots.len(), total);
+        Ok(List {
+            items: snapshots.into_iter().map(Into::into).collect(),
+            next,
+        })
+    }
+
+    /// `POST /v1/servers/{server}/snapshots`.
+    ///
+    /// # Errors
+    /// A refusal.
+    pub async fn create_snapshot(
+        &self,
+        call: &Call,
+        server: &str,
+        new: CreateSnapshot,
+    ) -> Result<CreatedSnapshot> {
+        self.audited(
+            call,
+            action::CREATE_SNAPSHOT,
+            &format!("server/{server}"),
+            async {
+                let server = self
+                    .allowed_server(call, action::CREATE_SNAPSHOT, server)
+                    .await?;
+                if let Some(job) = self.earlier(call).await? {
+                    return Ok(CreatedSnapshot {
+                        snapshot_id: input_text(&job, "snapshot")?,
+                        job: job.id.to_string(),
+                    });
+                }
+                let tags = new.tags.into_iter().map(Into::into).collect();
+                let (snapshot, job) = self
+                    .parts
+                    .servers
+                    .create_snapshot(&Self::caller(call), server.id.as_str(), new.name, tags)
+                    .await?;
+                Ok(CreatedSnapshot {
+                    snapshot_id: snapshot.to_string(),
+                    job: job.to_string(),
+                })
+            },
+        )
+        .await
+    }
+
+    /// `DELETE /v1/snapshots/{snapshot}`.
+    ///
+    /// # Errors
+    /// A refusal.
+    pub async fn delete_snapshot(&self, call: &Call, snapshot: &str) -> Result<Accepted> {
+        let named = format!("snapshot/{snapshot}");
+        self.audited(call, action::DELETE_SNAPSHOT, &named, async {
+            // By id alone: names of different servers may be equal.
+            let known = match snapshot.parse::<SnapshotId>() {
+                Ok(_) => {
+                    self.parts
+                        .servers
+                        .snapshot(&call.principal.owner, None, snapshot)
+                        .await
+                }
+                Err(_) => Err(Refusal::SnapshotNotFound(
+                    snapshot.chars().take(80).collect(),
+                )),
+            };
+            let known = match known {
+                Err(Refusal::SnapshotNotFound(name)) => {
+                    Self::allow(call, action::DELETE_SNAPSHOT, &[vec![named.clone()]])?;
+                    // The job of the first call may have deleted it by now.
+                    if let Some(job) = self.earlier(call).await? {
+                        return Ok(Accepted {
+                            job: job.id.to_string(),
+                        });
+                    }
+                    return Err(Refusal::SnapshotNotFound(name).into());
+                }
+                other => other?,
+            };
+            let server = self
+                .parts
+                .servers
+                .get(&call.principal.owner, known.server.as_str())
+                .await?;
+            let mut all = vec![named.clone()];
+            all.extend(spellings(&server));
+            all.extend(vendor_spellings(
+                &known.owner,
+                "snapshot",
+                known.id.as_str(),
+            ));
+            Self::allow(call, action::DELETE_SNAPSHOT, &[all])?;
+            if let Some(job) = self.earlier(call).await? {
+                return Ok(Accepted {
+                    job: job.id.to_string(),
+                });
+            }
+            let jobs = self
+                .parts
+                .servers
+                .delete_snapshots(&Self::caller(call), &[known.id.to_string()])
+                .await?;
+            accepted(jobs.first())
+        })
+        .await
+    }
+
+    /// `POST /v1/check`.
+    ///
+    /// # Errors
+    /// A refusal. What the preflight finds is no refusal.
+    pub async fn check(&self, call: &Call, ask: &RollbackTo) -> Result<Checked> {
+        let Planned {
+            passed,
+            preflight,
+            plan: _,
+        } = self.plan(call, ask).await?;
+        Ok(Checked { passed, preflight })
+    }
+
+    /// `POST /v1/plan`.
+    ///
+    /// # Errors
+    /// A refusal. What the preflight finds is no refusal.
+    pub async fn plan(&self, call: &Call, ask: &RollbackTo) -> Result<Planned> {
+        self.limit(call, action::CHECK)?;
+        let server = self
+            .allowed_server(call, action::CHECK, server_of(&ask.resource)?)
+            .await?;
+        let proposal = self
+            .parts
+            .servers
+            .propose_rollback(&call.principal.owner, server.id.as_str(), &ask.to)
+            .await?;
+        Ok(Planned {
+            passed: proposal.preflight.passed(),
+            preflight: proposal.preflight.into(),
+            plan: proposal.plan.into(),
+        })
+    }
+
+    /// `POST /v1/rollback`.
+    ///
+    /// # Errors
+    /// The first blocker of the preflight, or another refusal.
+    pub async fn rollback(&self, call: &Call, ask: &RollbackTo) -> Result<Accepted> {
+        self.audited(
+            call,
+            action::ROLLBACK,
+            &format!("{} to {}", ask.resource, ask.to),
+            async {
+                let server = self
+                    .allowed_server(call, action::ROLLBACK, server_of(&ask.resource)?)
+                    .await?;
+                if let Some(job) = self.earlier(call).await? {
+                    return Ok(Accepted {
+                        job: job.id.to_string(),
+                    });
+                }
+                let job = self
+                    .parts
+                    .servers
+                    .apply_snapshot(&Self::caller(call), server.id.as_str(), &ask.to)
+                    .await?;
+                Ok(Accepted {
+                    job: job.to_string(),
+                })
+            },
+        )
+        .await
+    }
+
+    /// The job that an earlier call with the same idempotency key made. Asked
+    /// before the preflight, which would find that very job in its way.
+    ///
+    /// The answer is the job engine's own: a submission that is always rolled
+    /// back.
+    pub(super) async fn earlier(&self, call: &Call) -> Result<Option<JobView>> {
+        let Some(idempotency) = call.idempotency.clone() else {
+            return Ok(None);
+        };
+        let probe = NewJob {
+            id: self.parts.jobs.new_id(),
+            procedure: "probe".into(),
+            title: String::new(),
+            account: call.principal.owner.clone(),
+            request: call.request.clone(),
+            node: self.parts.node.clone(),
+            resource: String::new(),
+            claims: Vec::new(),
+            input: serde_json::Value::Null,
+            plan: Plan {
+                procedure: "probe".into(),
+                title: String::new(),
+                claims: Vec::new(),
+                steps: Vec::new(),
+            },
+            undo_of: None,
+            idempotency: Some(idempotency),
+            background: false,
+            now: self.parts.clock.now(),
+        };
+        let found = self
+            .parts
+            .store
+            .write(move |tx| match backout_jobs::submit(tx, &probe) {
+                Ok(submitted) if submitted.repeated => Ok(submitted.id),
+                Ok(_) => Err(Earlier::Nothing),
+                Err(SubmitError::IdempotencyMismatch { job }) => Err(Earlier::Mismatch(job)),
+                Err(SubmitError::Store(e)) => Err(Earlier::Store(e)),
+                // Cannot be without claims.
+                Err(SubmitError::Busy { .. } | SubmitError::TooManyClaims { .. }) => {
+                    Err(Earlier::Nothing)
+                }
+            })
+            .await;
+        match found {
+            Ok(job) => Ok(Some(self.parts.jobs.get(&job).await?)),
+            Err(Earlier::Nothing) => Ok(None),
+            Err(Earlier::Mismatch(job)) => Err(NativeError::new(
+                backout_core::code::Code::IdempotencyMismatch,
+                SubmitError::IdempotencyMismatch { job }.to_string(),
+            )),
+            Err(Earlier::Store(e)) => Err(e.into()),
+        }
+    }
+}
+
+/// An id in what a job was told.
+fn input_text(job: &JobView, member: &str) -> Result<String> {
+    job.input
+        .get(member)
+        .and_then(serde_json::Value::as_str)
+        .map(str::to_owned)
+        .ok_or_else(|| {
+            // The key was used for a call of another kind with an equal hash: that
+            // cannot be, for the hash covers the path.
+            tracing::error!(job = %job.id, member, "the input of a repeated job lacks a member");
+            NativeError::internal(format!("repeat the call that made job {}", job.id))
+        })
+}
+
+fn accepted(job: Option<&JobId>) -> Result<Accepted> {
+    job.map(|job| Accepted {
+        job: job.to_string(),
+    })
+    .ok_or_else(|| NativeError::internal("start a job: none was made"))
+}
