@@ -89,7 +89,21 @@ pub trait Driver: Send + Sync {
         progress: &dyn Progress,
     ) -> Result<Staged>;
 
-    /// Undoes [`Driver::stage`].
+    /// Builds a new head with the contents of the present one that is built on
+    /// nothing else. The head must not be written to until the swap, or that is
+    /// lost.
+    ///
+    /// # Errors
+    /// [`crate::Error::InUse`], and as [`Driver::stage`].
+    fn stage_flat(
+        &self,
+        guard: &Guard,
+        disk: &Disk,
+        name: &Name,
+        progress: &dyn Progress,
+    ) -> Result<Staged>;
+
+    /// Undoes [`Driver::stage`] and [`Driver::stage_flat`].
     ///
     /// # Errors
     /// None of its own.

@@ -17,6 +17,8 @@
 //! A rollback is three calls: [`Driver::stage`] builds the new head out of the
 //! point, [`Driver::keep`] gives the present head a second name (the safety
 //! point), [`Driver::swap`] renames the staged head over the present one.
+//! Compacting a long chain of layers is the same with [`Driver::stage_flat`] as
+//! the first, and the safety point deleted in the end.
 //!
 //! Architecture invariants:
 //! 1. Nothing here knows a job, a product, a store or a vendor.
@@ -55,6 +57,7 @@ pub use model::{
     PointFacts, Progress, Purged, Retired, Staged, Swapped,
 };
 pub use probe::{Capabilities, canonical_head, choose, detect_format, free_bytes, probe};
+pub use qcow2::MAX_LAYERS;
 
 #[cfg(test)]
 mod conformance;

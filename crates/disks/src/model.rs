@@ -322,6 +322,10 @@ pub struct HeadFacts {
     pub allocated_bytes: u64,
     /// Its format.
     pub format: Format,
+    /// How many files it is made of: 1, and one more for each layer it is built
+    /// on. [`crate::MAX_LAYERS`] is the most; [`crate::Driver::stage_flat`]
+    /// brings it back to 1.
+    pub layers: u32,
     /// Which file it is.
     pub id: FileId,
 }

@@ -66,6 +66,9 @@ pub(crate) fn keep(guard: &Guard, disk: &Disk, name: &Name) -> Result<Kept> {
         }
     }
     fsx::sync_folder(guard.folder())?;
+    // Only now: a stacked file system may have moved the file when it was
+    // linked.
+    let id = FileId::of(&fsx::head(&disk.head)?);
     Ok(Kept { point, id, facts })
 }
 
@@ -226,12 +229,13 @@ pub(crate) fn try_names(guard: &Guard, disk: &Disk, name: &Name) -> Result<()> {
     fsx::link(&disk.head, tmp.path())
 }
 
-pub(crate) fn inspect(disk: &Disk) -> Result<HeadFacts> {
+pub(crate) fn inspect(disk: &Disk, layers: u32) -> Result<HeadFacts> {
     let metadata = fsx::head(&disk.head)?;
     Ok(HeadFacts {
         size_bytes: virtual_size(&disk.head, &metadata, disk.format)?,
         allocated_bytes: fsx::allocated(&metadata),
         format: disk.format,
+        layers,
         id: FileId::of(&metadata),
     })
 }

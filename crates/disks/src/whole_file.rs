@@ -8,11 +8,12 @@
 //! | retire | rename the point to `trash` | rename it back |
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::driver::Driver;
 use crate::error::{Error, Result};
 use crate::fsx::{self, TmpFile};
+use crate::holders::refuse_writers;
 use crate::lock::Guard;
 use crate::model::{
     Adopted, Captured, Disk, DriverKind, FileId, Format, HeadFacts, Kept, Name, Point, PointFacts,
@@ -91,7 +92,7 @@ impl WholeFile {
         Ok(())
     }
 
-    fn point_file(disk: &Disk, point: &Point) -> Result<(std::path::PathBuf, PointFacts)> {
+    fn point_file(disk: &Disk, point: &Point) -> Result<(PathBuf, PointFacts)> {
         let path = disk.point_path(point)?;
         if point.format != disk.format {
             return Err(Error::Format {
@@ -147,7 +148,7 @@ impl Driver for WholeFile {
     }
 
     fn inspect(&self, disk: &Disk) -> Result<HeadFacts> {
-        steps::inspect(disk)
+        steps::inspect(disk, 1)
     }
 
     fn capture(
@@ -195,6 +196,23 @@ impl Driver for WholeFile {
         }
         let from = disk.point_path(point)?;
         self.make(guard, disk, &from, &stage, name, progress)?;
+        steps::staged(disk, &stage, name)
+    }
+
+    fn stage_flat(
+        &self,
+        guard: &Guard,
+        disk: &Disk,
+        name: &Name,
+        progress: &dyn Progress,
+    ) -> Result<Staged> {
+        guard.covers(disk)?;
+        fsx::head(&disk.head)?;
+        let stage = guard.folder().join(name.stage_file());
+        if fsx::find(&stage)?.is_none() {
+            refuse_writers(&disk.head)?;
+        }
+        self.make(guard, disk, &disk.head, &stage, name, progress)?;
         steps::staged(disk, &stage, name)
     }
 

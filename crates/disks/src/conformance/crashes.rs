@@ -141,6 +141,20 @@ const CASES: &[Case] = &[
         }),
     },
     Case {
+        what: "stage the head without its layers",
+        setup: two_points,
+        act: |lab| {
+            let guard = lab.lock()?;
+            let driver = lab.driver();
+            driver.stage_flat(&guard, &lab.disk, &name("new"), &NoProgress)?;
+            Ok(())
+        },
+        undo: Some(|lab| {
+            let guard = lab.lock()?;
+            lab.driver().unstage(&guard, &lab.disk, &name("new"))
+        }),
+    },
+    Case {
         what: "keep",
         setup: staged,
         act: |lab| lab.keep("safe").map(drop),

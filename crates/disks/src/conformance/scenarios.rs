@@ -417,7 +417,9 @@ fn a_full_file_system_harms_nothing() {
         ),
     ];
     for (setting, volume) in settings {
-        let mut lab = Lab::at(volume.path().join("."), "disk", setting);
+        let root = volume.path().join("disks");
+        std::fs::create_dir(&root).unwrap();
+        let mut lab = Lab::at(root, "disk", setting);
         lab.write(1);
         lab.adopt();
         let one = lab.capture("one");
@@ -446,19 +448,37 @@ fn a_full_file_system_harms_nothing() {
     }
 }
 
+/// A file system that has a name, because it is to be mounted anew.
+struct Mounted(tempfile::TempDir);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        run("umount", ["-l".as_ref(), self.0.path().as_os_str()]);
+    }
+}
+
 #[test]
 fn a_read_only_file_system_is_told() {
-    let volume = Volume::tmpfs("size=8m");
-    let mut lab = Lab::at(volume.path().join("."), "disk", SETTINGS[3]);
-    lab.adopt();
-    // The mount has no name any more, but its folder does.
-    let path = volume.path().join(".");
+    let mounted = Mounted(tempfile::tempdir().unwrap());
+    let path = mounted.0.path().as_os_str();
     run(
         "mount",
-        ["-o".as_ref(), "remount,ro".as_ref(), path.as_os_str()],
+        ["-t", "tmpfs", "none"]
+            .map(AsRef::as_ref)
+            .into_iter()
+            .chain([path]),
     );
+    let root = mounted.0.path().join("disks");
+    std::fs::create_dir(&root).unwrap();
+    let mut lab = Lab::at(root, "disk", SETTINGS[3]);
+    lab.adopt();
+    let guard = lab.guard();
+    lab.driver().keep(&guard, &lab.disk, &name("one")).unwrap();
+    drop(guard);
+    run("mount", ["-o".as_ref(), "remount,ro".as_ref(), path]);
     let error = DiskLock::acquire(&lab.disk, Fence(99)).unwrap_err();
     assert!(matches!(error, Error::ReadOnly { .. }), "{error:?}");
+    assert_eq!(error.code(), backout_core::code::Code::DiskIo);
 }
 
 #[test]
@@ -650,19 +670,55 @@ fn an_uncapture_keeps_what_was_written_since() {
 }
 
 #[test]
-fn a_chain_does_not_grow_without_bound() {
+fn a_chain_does_not_grow_without_bound_and_can_be_compacted() {
     let mut lab = Lab::managed(SETTINGS[6]);
-    for count in 0..200 {
+    let driver = lab.driver();
+    let mut points = Vec::new();
+    let refused = loop {
         let guard = lab.guard();
-        let captured =
-            lab.driver()
-                .capture(&guard, &lab.disk, &name(&format!("p{count}")), &NoProgress);
-        if let Err(e) = captured {
-            assert!(matches!(e, Error::Unsupported { .. }), "{e}");
-            assert!(count > 100);
-            lab.head();
-            return;
+        let next = name(&format!("p{}", points.len()));
+        match driver.capture(&guard, &lab.disk, &next, &NoProgress) {
+            Ok(captured) => points.push(captured.point),
+            Err(e) => break e,
         }
+        assert!(points.len() < 200);
+    };
+    assert!(matches!(refused, Error::Unsupported { .. }), "{refused}");
+    assert_eq!(driver.inspect(&lab.disk).unwrap().layers, MAX_LAYERS);
+    lab.write(7);
+    let head = lab.head();
+
+    let guard = lab.guard();
+    let staged = driver
+        .stage_flat(&guard, &lab.disk, &name("flat"), &NoProgress)
+        .unwrap();
+    let kept = driver.keep(&guard, &lab.disk, &name("old")).unwrap();
+    driver.swap(&guard, &lab.disk, &staged, &kept).unwrap();
+    assert_eq!(driver.inspect(&lab.disk).unwrap().layers, 1);
+    assert!(lab.head() == head);
+    // All but one point are deleted: what it needs stays, the rest goes.
+    let live = points.remove(40);
+    let contents = lab.point(&live);
+    points.push(kept.point);
+    for point in &points {
+        driver.retire(&guard, &lab.disk, point).unwrap();
     }
-    panic!("200 layers");
+    for point in &points {
+        driver
+            .purge(&guard, &lab.disk, point, std::slice::from_ref(&live))
+            .unwrap();
+    }
+    assert!(lab.point(&live) == contents && lab.head() == head);
+    let files = lab.files();
+    assert_eq!(
+        files
+            .iter()
+            .filter(|file| file.starts_with("point-"))
+            .count(),
+        41
+    );
+    assert!(!files.iter().any(|file| file.starts_with("trash-")));
+    driver
+        .capture(&guard, &lab.disk, &name("again"), &NoProgress)
+        .unwrap();
 }

@@ -8,10 +8,10 @@ use crate::error::{Error, Result};
 use crate::fsx;
 use crate::model::{Disk, Format, Point};
 
-/// Longest chain from a head down to its lowest layer. QEMU opens every file of
+/// Longest chain of files from a head down to its lowest layer. QEMU opens every file of
 /// a chain and keeps a cache for each, so a longer one costs more than it is
 /// worth.
-pub(crate) const MAX_LAYERS: usize = 128;
+pub const MAX_LAYERS: u32 = 128;
 
 /// The image files of a disk's folder, and the file of the folder that each is
 /// built on.
@@ -111,7 +111,7 @@ impl Layers {
 ///
 /// # Errors
 /// [`Error::PointMissing`], [`Error::Format`], [`Error::Unsupported`].
-pub(super) fn check_chain(disk: &Disk, path: &Path, format: Format) -> Result<usize> {
+pub(super) fn check_chain(disk: &Disk, path: &Path, format: Format) -> Result<u32> {
     let folder = disk.folder();
     let (mut path, mut format) = (path.to_owned(), format);
     for depth in 1..=2 * MAX_LAYERS {

@@ -7,6 +7,7 @@
 //! | function | do | undo |
 //! |---|---|---|
 //! | capture | make an overlay on the layer-to-be, link the head as the layer, rename the overlay over the head | nothing written since: rename the layer back over the head; else mark the layer as given up |
+//! | stage_flat | convert the head into one image, rename it to `stage` | unlink `stage` |
 //! | stage | make an overlay on the point, rename it to `stage` | unlink `stage` |
 //! | retire | nothing is built on it: rename it to `trash`; else mark it as given up | rename it back, remove the mark |
 //! | adopt a raw head | as capture, with the raw file as the layer | as that of capture; else flatten to raw |
@@ -21,7 +22,8 @@ pub(crate) mod tool;
 use std::ffi::OsStr;
 use std::path::Path;
 
-use layers::{Layers, MAX_LAYERS, check_chain, file_below};
+pub use layers::MAX_LAYERS;
+use layers::{Layers, check_chain, file_below};
 
 use crate::driver::Driver;
 use crate::error::{Error, Result};
@@ -112,15 +114,15 @@ fn push(
     steps::sync_both(guard, disk)
 }
 
-fn refuse_deeper(path: &Path, depth: usize) -> Result<()> {
+fn refuse_deeper(path: &Path, depth: u32) -> Result<()> {
     if depth < MAX_LAYERS {
         return Ok(());
     }
     Err(Error::Unsupported {
         path: path.to_owned(),
         why: format!(
-            "it is built on {depth} layers already, and {MAX_LAYERS} is the most: flatten the \
-             disk with qemu-img convert and manage it anew"
+            "its chain is {depth} files long, and {MAX_LAYERS} is the most: compact the disk, then \
+             try again"
         ),
     })
 }
@@ -205,7 +207,8 @@ impl Driver for Qcow2 {
     }
 
     fn inspect(&self, disk: &Disk) -> Result<HeadFacts> {
-        steps::inspect(disk)
+        fsx::head(&disk.head)?;
+        steps::inspect(disk, check_chain(disk, &disk.head, disk.format)?)
     }
 
     fn capture(
@@ -273,6 +276,25 @@ impl Driver for Qcow2 {
             let size_bytes = steps::virtual_size(&path, &fsx::regular(&path)?, point.format)?;
             overlay(guard, disk, name, &path, point.format, size_bytes, progress)?
                 .publish(&stage)?;
+        }
+        fsx::sync_folder(guard.folder())?;
+        steps::staged(disk, &stage, name)
+    }
+
+    fn stage_flat(
+        &self,
+        guard: &Guard,
+        disk: &Disk,
+        name: &Name,
+        progress: &dyn Progress,
+    ) -> Result<Staged> {
+        guard.covers(disk)?;
+        fsx::head(&disk.head)?;
+        let stage = guard.folder().join(name.stage_file());
+        if fsx::find(&stage)?.is_none() {
+            refuse_writers(&disk.head)?;
+            check_chain(disk, &disk.head, disk.format)?;
+            flatten(guard, disk, name, Format::Qcow2, &stage, progress)?;
         }
         fsx::sync_folder(guard.folder())?;
         steps::staged(disk, &stage, name)
@@ -410,7 +432,7 @@ fn back_to_raw(guard: &Guard, disk: &Disk, name: &Name, progress: &dyn Progress)
             return steps::sync_both(guard, disk);
         }
         if fsx::find(&flat)?.is_none() {
-            flatten(guard, disk, name, &flat, progress)?;
+            flatten(guard, disk, name, Format::Raw, &flat, progress)?;
         }
         fsx::sync_folder(guard.folder())?;
         let tmp = TmpFile::claim(guard.folder().join(name.tmp_file()))?;
@@ -426,11 +448,12 @@ fn back_to_raw(guard: &Guard, disk: &Disk, name: &Name, progress: &dyn Progress)
     fsx::sync_folder(guard.folder())
 }
 
-/// Writes what the head holds to the raw file `flat`.
+/// Writes what the head holds to the file `flat`, which is built on nothing.
 fn flatten(
     guard: &Guard,
     disk: &Disk,
     name: &Name,
+    format: Format,
     flat: &Path,
     progress: &dyn Progress,
 ) -> Result<()> {
@@ -441,7 +464,7 @@ fn flatten(
         "-f".as_ref(),
         "qcow2".as_ref(),
         "-O".as_ref(),
-        "raw".as_ref(),
+        format.as_str().as_ref(),
         disk.head.as_os_str(),
         tmp.path().as_os_str(),
     ];
