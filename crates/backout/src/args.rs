@@ -1,0 +1,393 @@
+//! The command line, as clap sees it. Its form is fixed: scripts rely on it.
+
+use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const AFTER_HELP: &str = "\
+Where the server is, and who calls:
+  --data DIR, else BACKOUT_URL with BACKOUT_SECRET_ID and BACKOUT_SECRET_KEY
+  (and BACKOUT_TOKEN for temporary keys), else BACKOUT_DATA. A folder is the one
+  that `backout serve --data DIR` was given; its admin.json is read.
+  BACKOUT_CA_FILE: a PEM file with the authority of an https:// server.
+
+Exit codes:
+  0  done
+  1  failed
+  2  wrong usage
+  3  refused: preflight found a blocker, or another job is in the way
+  4  the job was reverted: everything is as before
+  5  the job is held: nothing moves, `backout jobs show` says what to type
+  6  the server cannot be reached
+  7  not authenticated, or not allowed by policy";
+
+/// Takes applications, databases, servers and data engines back to an earlier
+/// state, and that back again.
+#[derive(Debug, Parser)]
+#[command(name = "backout", version, after_help = AFTER_HELP, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// Folder of the server: where it keeps its state, and where its address
+    /// and key pair are found [env: BACKOUT_DATA]
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Everywhere")]
+    pub data: Option<PathBuf>,
+    /// Print exactly one JSON value on stdout
+    #[arg(long, global = true, help_heading = "Everywhere")]
+    pub json: bool,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the server
+    Serve(Box<Serve>),
+    /// Servers whose disks can be taken back
+    #[command(subcommand)]
+    Servers(Servers),
+    /// Restore points of servers
+    #[command(subcommand)]
+    Snapshots(Snapshots),
+    /// List everything that is managed
+    Resources,
+    /// Say what stands in the way of a rollback, and what to know before it
+    Check(Target),
+    /// Show the steps that a rollback would run
+    Plan(Target),
+    /// Take a resource back to a restore point
+    Rollback(Rollback),
+    /// Take an applied rollback back, to the safety point that it left
+    Undo(Undo),
+    /// Running and ended work
+    #[command(subcommand)]
+    Jobs(Jobs),
+    /// Who may call
+    #[command(subcommand)]
+    Accounts(Accounts),
+    /// What a call was, by the id in its answer
+    #[command(subcommand)]
+    Requests(Requests),
+    /// Say what this host can do, and what it takes for constant time
+    Doctor(Doctor),
+    /// Print completions for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the version, and the server's when it is known where that is
+    Version,
+}
+
+/// `backout serve`.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Serve {
+    /// Where to listen; port 0 picks a free one [default: 127.0.0.1:7780]
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+    /// Listen on an address that other machines reach, without TLS. What is
+    /// signed there can be replayed for five minutes by whoever sees it
+    #[arg(long)]
+    pub insecure_listen: bool,
+    /// Where to listen for TLS, beside the plain listener
+    #[arg(long, value_name = "ADDR", requires = "tls_cert", requires = "tls_key")]
+    pub tls_listen: Option<SocketAddr>,
+    /// Certificate chain, in PEM
+    #[arg(long, value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// Private key, in PEM
+    #[arg(long, value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// Where the state is: sqlite://FILE or postgres://USER:PASSWORD@HOST:PORT/DB
+    /// [default: DIR/state.db]
+    #[arg(long, value_name = "URL")]
+    pub store: Option<String>,
+    /// A TOML file with the same settings; the command line wins
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Name of this host among those that share a store [default: its host name]
+    #[arg(long, value_name = "NAME")]
+    pub node: Option<String>,
+    /// How many jobs run at once
+    #[arg(long, value_name = "N")]
+    pub workers: Option<NonZeroUsize>,
+    /// Calls that an account may make in a second, for each action [default: 20]
+    #[arg(long, value_name = "N")]
+    pub rate_limit: Option<NonZeroU32>,
+    /// A host name that clients sign, when a proxy in front changes it; may be
+    /// repeated
+    #[arg(long, value_name = "NAME")]
+    pub public_host: Vec<String>,
+    /// A region that calls may name; may be repeated [default: the vendors' own]
+    #[arg(long, value_name = "REGION")]
+    pub region: Vec<String>,
+    /// Give `admin` another key pair and write it to DIR/admin.json: for a lost
+    /// file, or for a further folder on a shared store
+    #[arg(long)]
+    pub new_admin_key: bool,
+    /// What to log, e.g. `info,backout_jobs=debug` [env: RUST_LOG]
+    #[arg(long, value_name = "FILTER")]
+    pub log: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Servers {
+    /// List them
+    #[command(visible_alias = "ls")]
+    List,
+    /// Take an existing disk image under management, in place
+    Add(AddServer),
+    /// Show one
+    Show {
+        /// Its name or id
+        #[arg(value_name = "NAME")]
+        server: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AddServer {
+    /// What to call it
+    pub name: String,
+    /// The image file: raw or qcow2. Its path and format stay as they are
+    #[arg(long, value_name = "FILE")]
+    pub disk: PathBuf,
+    /// How snapshots are taken [default: the fastest that keeps the format]
+    #[arg(long, value_enum)]
+    pub driver: Option<Driver>,
+    /// Command, for `sh -c`, that starts what runs on the disk
+    #[arg(long, value_name = "COMMAND")]
+    pub start_cmd: Option<String>,
+    /// Command, for `sh -c`, that stops it, and returns when it let the disk go
+    #[arg(long, value_name = "COMMAND")]
+    pub stop_cmd: Option<String>,
+    /// It runs now
+    #[arg(long, requires = "stop_cmd")]
+    pub running: bool,
+    #[command(flatten)]
+    pub wait: Wait,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Driver {
+    /// Shared blocks: constant time, on XFS and btrfs
+    Reflink,
+    /// Overlays by qemu-img: constant time, anywhere
+    Qcow2,
+    /// A sparse copy: time grows with the contents, anywhere
+    Copy,
+}
+
+impl Driver {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Reflink => "reflink",
+            Self::Qcow2 => "qcow2",
+            Self::Copy => "copy",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Wait {
+    /// Print the job's id and do not wait for its end
+    #[arg(long)]
+    pub no_wait: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Snapshots {
+    /// List those of a server, or of all
+    #[command(visible_alias = "ls")]
+    List {
+        /// Name or id of a server
+        server: Option<String>,
+    },
+    /// Take one
+    Create {
+        /// Name or id of the server
+        server: String,
+        /// What to call it [default: the server's name and the time]
+        #[arg(long)]
+        name: Option<String>,
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Delete one; the server's present contents stay
+    Delete {
+        /// Its id
+        #[arg(value_name = "ID")]
+        snapshot: String,
+        #[command(flatten)]
+        wait: Wait,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Target {
+    /// What: `server/NAME`, or just its name or id
+    pub resource: String,
+    /// Back to which restore point: id or name of a snapshot
+    #[arg(long, value_name = "POINT")]
+    pub to: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rollback {
+    #[command(flatten)]
+    pub target: Target,
+    /// Show what would be done, and do nothing
+    #[arg(long, conflicts_with_all = ["yes", "no_wait"])]
+    pub dry_run: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Makes a repeated call start nothing twice
+    #[arg(long, value_name = "KEY")]
+    pub idempotency_key: Option<String>,
+    #[command(flatten)]
+    pub wait: Wait,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Undo {
+    /// The job to take back
+    pub job: String,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
+    #[command(flatten)]
+    pub wait: Wait,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Jobs {
+    /// List them, newest first
+    #[command(visible_alias = "ls")]
+    List {
+        /// Only those in this state
+        #[arg(long, value_parser = ["queued", "running", "done"])]
+        state: Option<String>,
+        /// Only those of this resource
+        #[arg(long)]
+        resource: Option<String>,
+        /// How many
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        limit: u32,
+    },
+    /// Show one, with its steps
+    Show {
+        /// Its id
+        job: String,
+    },
+    /// Follow one to its end
+    Watch {
+        /// Its id
+        job: String,
+    },
+    /// Stop one and take back what it did
+    Cancel {
+        /// Its id
+        job: String,
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Go on with a held one
+    Retry {
+        /// Its id
+        job: String,
+        #[command(flatten)]
+        wait: Wait,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Accounts {
+    /// List them
+    #[command(visible_alias = "ls")]
+    List,
+    /// Make one; prints its key pair, this once
+    Create {
+        /// Its name
+        name: String,
+        /// A policy in the vendors' JSON form: then it works on your resources,
+        /// within that policy. Without one it has resources of its own
+        #[arg(long, value_name = "FILE")]
+        policy: Option<PathBuf>,
+    },
+    /// Show one, with its keys
+    Show {
+        /// Its name or id
+        account: String,
+    },
+    /// Refuse all its keys, for good
+    Disable {
+        /// Its name or id
+        account: String,
+    },
+    /// Give it another policy
+    Policy {
+        /// Its name or id
+        account: String,
+        /// The policy; `-` reads it from stdin
+        #[arg(value_name = "FILE")]
+        policy: PathBuf,
+    },
+    /// Its keys
+    #[command(subcommand)]
+    Keys(Keys),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Keys {
+    /// Make another pair; prints it, this once
+    Add {
+        /// The account's name or id
+        account: String,
+    },
+    /// Refuse a key until it is enabled again
+    Disable {
+        /// The account's name or id
+        account: String,
+        /// The SecretId
+        key: String,
+    },
+    /// Accept a key again
+    Enable {
+        /// The account's name or id
+        account: String,
+        /// The SecretId
+        key: String,
+    },
+    /// Delete a key for good
+    Delete {
+        /// The account's name or id
+        account: String,
+        /// The SecretId
+        key: String,
+    },
+    /// Make a temporary pair with a token; prints it, this once
+    Token {
+        /// The account's name or id
+        account: String,
+        /// How long it lives
+        #[arg(long, default_value_t = 3600)]
+        seconds: u32,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Requests {
+    /// Show what is known of one
+    Show {
+        /// The RequestId of an answer
+        request: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// Look at this folder, here, without a server
+    #[arg(long, value_name = "DIR")]
+    pub path: Option<PathBuf>,
+}

@@ -1,0 +1,66 @@
+//! What this host can do, found out without a server.
+
+use std::path::Path;
+
+use backout_disks::{Format, choose, probe};
+use serde_json::{Value, json};
+
+use crate::failure::{Exit, Failure, Outcome};
+use crate::render::bytes;
+
+/// Tries what can be done in `folder`.
+pub(crate) fn look(folder: &Path) -> Outcome<Value> {
+    let found = probe(folder).map_err(|e| {
+        let mut failure = Failure::new(Exit::Failed, e.to_string());
+        failure.code = Some(e.code().as_str().to_owned());
+        failure.title = Some(e.code().title().to_owned());
+        failure
+    })?;
+    let path = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let driver = |format| choose(&found, format, None).map_or("none", |d| d.as_str());
+    let check = |name: String, good: bool, message: String, fix: &str| {
+        json!({
+            "name": name,
+            "status": if good { "ok" } else { "warn" },
+            "message": message,
+            "fix": if good { None } else { Some(fix) },
+        })
+    };
+    let space = format!("{} of {} are free", bytes(found.free_bytes), bytes(found.total_bytes));
+    let checks = [
+        check(format!("folder {}", path.display()), true, format!("{}, {space}", found.filesystem), ""),
+        check(
+            "raw disks".to_owned(),
+            found.reflink,
+            format!("snapshots by {}", driver(Format::Raw)),
+            "this file system shares no blocks, so a snapshot takes longer for a larger disk; for constant time put the disks on XFS (mkfs.xfs -m reflink=1) or btrfs, or add them with --driver qcow2",
+        ),
+        check(
+            "qcow2 disks".to_owned(),
+            driver(Format::Qcow2) != "copy",
+            format!("snapshots by {}", driver(Format::Qcow2)),
+            "overlays need qemu-img: install qemu-utils",
+        ),
+        check(
+            "qemu-img".to_owned(),
+            found.qemu_img.is_some(),
+            found.qemu_img.clone().unwrap_or_else(|| "not installed".to_owned()),
+            "install qemu-utils",
+        ),
+    ];
+    Ok(json!({ "version": env!("CARGO_PKG_VERSION"), "healthy": true, "checks": checks }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_looked_at_and_a_missing_one_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let report = look(folder.path()).unwrap();
+        assert_eq!(report["checks"].as_array().map(Vec::len), Some(4));
+        let failure = look(&folder.path().join("none")).unwrap_err();
+        assert_eq!(failure.code.as_deref(), Some("BO0020"));
+    }
+}
