@@ -9,8 +9,8 @@ use backout_core::time::Clock;
 use backout_servers::Servers;
 use backout_store::Store;
 use backout_wire::{
-    Call, Fault, Operation, Protocol, RawRequest, Rejection, Reply, Service, SurfaceError, encode_rejection,
-    encode_success, encode_surface_error, parse, trace_id,
+    Call, Fault, Operation, Protocol, RawRequest, Rejection, Reply, Service, SurfaceError,
+    encode_rejection, encode_success, encode_surface_error, parse, trace_id,
 };
 use futures_util::FutureExt;
 
@@ -29,20 +29,68 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { regions: REGIONS.iter().map(|r| (*r).to_owned()).collect(), public_hosts: Vec::new() }
+        Self {
+            regions: REGIONS.iter().map(|r| (*r).to_owned()).collect(),
+            public_hosts: Vec::new(),
+        }
     }
 }
 
 /// The vendors' public regions, with the short names of the legacy API. All of
 /// them lead to the same resources: a runbook need not be rewritten.
 pub const REGIONS: &[&str] = &[
-    "ap-bangkok", "ap-beijing", "ap-chengdu", "ap-chongqing", "ap-guangzhou", "ap-hongkong", "ap-jakarta",
-    "ap-mumbai", "ap-nanjing", "ap-seoul", "ap-shanghai", "ap-singapore", "ap-tokyo", "eu-frankfurt",
-    "eu-moscow", "na-ashburn", "na-siliconvalley", "na-toronto", "sa-saopaulo",
-    "gz", "bj", "sh", "cd", "cq", "hk", "sg", "th", "kr", "jp", "de", "in", "ca", "usw", "use",
-    "cn-beijing", "cn-chengdu", "cn-guangzhou", "cn-hangzhou", "cn-hongkong", "cn-huhehaote", "cn-nanjing",
-    "cn-qingdao", "cn-shanghai", "cn-shenzhen", "cn-wulanchabu", "cn-zhangjiakou", "ap-northeast-1",
-    "ap-southeast-1", "ap-southeast-5", "eu-central-1", "us-east-1", "us-west-1",
+    "ap-bangkok",
+    "ap-beijing",
+    "ap-chengdu",
+    "ap-chongqing",
+    "ap-guangzhou",
+    "ap-hongkong",
+    "ap-jakarta",
+    "ap-mumbai",
+    "ap-nanjing",
+    "ap-seoul",
+    "ap-shanghai",
+    "ap-singapore",
+    "ap-tokyo",
+    "eu-frankfurt",
+    "eu-moscow",
+    "na-ashburn",
+    "na-siliconvalley",
+    "na-toronto",
+    "sa-saopaulo",
+    "gz",
+    "bj",
+    "sh",
+    "cd",
+    "cq",
+    "hk",
+    "sg",
+    "th",
+    "kr",
+    "jp",
+    "de",
+    "in",
+    "ca",
+    "usw",
+    "use",
+    "cn-beijing",
+    "cn-chengdu",
+    "cn-guangzhou",
+    "cn-hangzhou",
+    "cn-hongkong",
+    "cn-huhehaote",
+    "cn-nanjing",
+    "cn-qingdao",
+    "cn-shanghai",
+    "cn-shenzhen",
+    "cn-wulanchabu",
+    "cn-zhangjiakou",
+    "ap-northeast-1",
+    "ap-southeast-1",
+    "ap-southeast-5",
+    "eu-central-1",
+    "us-east-1",
+    "us-west-1",
 ];
 
 const NO_PERMISSION: &str = "UnauthorizedOperation.NoPermission";
@@ -76,7 +124,9 @@ pub struct Front {
 
 impl std::fmt::Debug for Front {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Front").field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("Front")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
     }
 }
 
@@ -115,7 +165,10 @@ impl From<SurfaceError> for Refused {
 impl Front {
     /// Composes the way from its parts.
     #[must_use]
-    #[expect(clippy::too_many_arguments, reason = "called once, where the process is composed")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "called once, where the process is composed"
+    )]
     pub fn new(
         accounts: Accounts,
         limiter: Arc<Limiter>,
@@ -127,7 +180,16 @@ impl Front {
         settings: Settings,
     ) -> Self {
         let lighthouse = Lighthouse::new(servers);
-        Self { accounts, limiter, nonces, store, lighthouse, clock, entropy, settings }
+        Self {
+            accounts,
+            limiter,
+            nonces,
+            store,
+            lighthouse,
+            clock,
+            entropy,
+            settings,
+        }
     }
 
     /// Whether an operation of the contract is served here.
@@ -138,7 +200,12 @@ impl Front {
 
     /// Answers one call. `too_large` says that the body was longer than
     /// [`Protocol::body_limit`] and is not all there.
-    pub async fn handle(&self, protocol: Protocol, raw: RawRequest<'_>, too_large: bool) -> (Reply, CallLog) {
+    pub async fn handle(
+        &self,
+        protocol: Protocol,
+        raw: RawRequest<'_>,
+        too_large: bool,
+    ) -> (Reply, CallLog) {
         let request = RequestId::random(self.entropy.as_ref());
         let trace = trace_id(raw).map(str::to_owned);
         let mut log = CallLog {
@@ -150,15 +217,26 @@ impl Front {
         };
         // A fault of ours must answer in the vendor's form, and spare the
         // connection.
-        let answered = AssertUnwindSafe(self.answer(protocol, raw, too_large, &request, trace.as_deref(), &mut log))
-            .catch_unwind()
-            .await;
+        let answered = AssertUnwindSafe(self.answer(
+            protocol,
+            raw,
+            too_large,
+            &request,
+            trace.as_deref(),
+            &mut log,
+        ))
+        .catch_unwind()
+        .await;
         let refused = match answered {
             Ok(Ok(reply)) => return (reply, log),
             Ok(Err(refused)) => refused,
             Err(_panic) => {
                 tracing::error!(request = %request, action = ?log.action, "a call panicked");
-                Rejection::new(Fault::Internal, format!("the call failed inside; report request {request}")).into()
+                Rejection::new(
+                    Fault::Internal,
+                    format!("the call failed inside; report request {request}"),
+                )
+                .into()
             }
         };
         let reply = match &refused {
@@ -186,7 +264,10 @@ impl Front {
         if too_large {
             return Err(Rejection::new(
                 Fault::TooLarge,
-                format!("the body is larger than {} bytes", protocol.body_limit(raw.method)),
+                format!(
+                    "the body is larger than {} bytes",
+                    protocol.body_limit(raw.method)
+                ),
             )
             .into());
         }
@@ -195,7 +276,9 @@ impl Front {
         let result = match operation.service {
             Service::Lighthouse => self.lighthouse.act(&admitted).await,
             // Kept in step with `serves`, which has been asked.
-            Service::Cdb | Service::Dlc | Service::Sae | Service::CdbV2 => Err(not_served(operation).into()),
+            Service::Cdb | Service::Dlc | Service::Sae | Service::CdbV2 => {
+                Err(not_served(operation).into())
+            }
         };
         if operation.write {
             let code = match &result {
@@ -218,7 +301,9 @@ impl Front {
             }
         }
         let body = result?;
-        Ok(encode_success(protocol, operation, &request.0, trace, &body))
+        Ok(encode_success(
+            protocol, operation, &request.0, trace, &body,
+        ))
     }
 
     /// Lets a call in, or says why not.
@@ -230,8 +315,16 @@ impl Front {
         log: &mut CallLog,
     ) -> Result<Admitted, Refused> {
         let signed = parse(protocol, raw)?;
-        let key = self.accounts.authenticate_key(signed.key_id(), signed.token()).await.map_err(|e| key_refused(&e))?;
-        signed.verify(key.secret.expose(), self.clock.now(), &self.settings.public_hosts)?;
+        let key = self
+            .accounts
+            .authenticate_key(signed.key_id(), signed.token())
+            .await
+            .map_err(|e| key_refused(&e))?;
+        signed.verify(
+            key.secret.expose(),
+            self.clock.now(),
+            &self.settings.public_hosts,
+        )?;
         let principal = key.principal;
         log.account = Some(principal.account.to_string());
         if let Some(nonce) = signed.nonce() {
@@ -240,7 +333,13 @@ impl Front {
                 Protocol::Tc3 | Protocol::AlibabaRoa | Protocol::Acs3 => Unique::Nonce,
             };
             self.nonces
-                .claim(signed.key_id(), nonce, signed.timestamp(), signed.nonce_window_s() * 1000, unique)
+                .claim(
+                    signed.key_id(),
+                    nonce,
+                    signed.timestamp(),
+                    signed.nonce_window_s() * 1000,
+                    unique,
+                )
                 .map_err(|e| match e {
                     NonceError::Used => Rejection::new(Fault::NonceUsed, e.to_string()),
                     NonceError::NonceCacheFull => Rejection::new(Fault::Throttled, e.to_string()),
@@ -252,7 +351,10 @@ impl Front {
         self.limiter.check(&principal.owner, &action).map_err(|e| {
             Rejection::new(
                 Fault::Throttled,
-                format!("at most {} calls of {action} a second; try again in {} ms", e.limit, e.wait_ms),
+                format!(
+                    "at most {} calls of {action} a second; try again in {} ms",
+                    e.limit, e.wait_ms
+                ),
             )
         })?;
         if !Self::serves(call.operation) {
@@ -261,24 +363,37 @@ impl Front {
         self.check_region(&call)?;
         let resources = lighthouse::policy_resources(&call, &principal.owner);
         if !principal.allows(&action, &resources) {
-            let message = format!("the policy of account {} does not allow {action} on this", principal.name);
+            let message = format!(
+                "the policy of account {} does not allow {action} on this",
+                principal.name
+            );
             // Operations that have a code of their own for this use it (seed
             // 004 does).
             return Err(match call.operation.errors.contains(&NO_PERMISSION) {
-                true => SurfaceError { code: NO_PERMISSION.to_owned(), message, status: None }.into(),
+                true => SurfaceError {
+                    code: NO_PERMISSION.to_owned(),
+                    message,
+                    status: None,
+                }
+                .into(),
                 false => Rejection::new(Fault::Denied, message).into(),
             });
         }
-        Ok(Admitted { call, principal, request: request.clone() })
+        Ok(Admitted {
+            call,
+            principal,
+            request: request.clone(),
+        })
     }
 
     /// Lighthouse calls may leave their region out (seed 004, SEMANTICS
     /// section 4).
     fn check_region(&self, call: &Call) -> Result<(), Rejection> {
         match &call.region {
-            Some(region) if !self.settings.regions.contains(region) => {
-                Err(Rejection::new(Fault::UnsupportedRegion, format!("region {region:?} is not served here")))
-            }
+            Some(region) if !self.settings.regions.contains(region) => Err(Rejection::new(
+                Fault::UnsupportedRegion,
+                format!("region {region:?} is not served here"),
+            )),
             _ => Ok(()),
         }
     }
@@ -287,7 +402,10 @@ impl Front {
 fn not_served(operation: &Operation) -> Rejection {
     Rejection::new(
         Fault::NotServed,
-        format!("{} is known, but this version of Backout does not serve it; docs/operations.md lists what it serves", operation.name),
+        format!(
+            "{} is known, but this version of Backout does not serve it; docs/operations.md lists what it serves",
+            operation.name
+        ),
     )
 }
 

@@ -7,7 +7,8 @@
 use backout_core::ids::{AccountId, DiskId, InstanceId, SnapshotId};
 use backout_core::time::Timestamp;
 use backout_servers::model::{
-    LatestOperation, OperationKind, OperationState, Power, Server, Snapshot, SnapshotKind, SnapshotState, Tag, size_gib,
+    LatestOperation, OperationKind, OperationState, Power, Server, Snapshot, SnapshotKind,
+    SnapshotState, Tag, size_gib,
 };
 use backout_servers::persistence::{Page, ServerFilter, SnapshotFilter, TagFilter};
 use backout_servers::{Caller, DELETE_MAX, NAME_MAX_CHARS, Refusal, Servers};
@@ -62,7 +63,10 @@ pub fn named_ids(call: &Call) -> Vec<String> {
         .filter_map(|name| call.params.get(*name))
         .flat_map(|value| match value {
             serde_json::Value::String(id) => vec![id.clone()],
-            serde_json::Value::Array(ids) => ids.iter().filter_map(|id| id.as_str().map(str::to_owned)).collect(),
+            serde_json::Value::Array(ids) => ids
+                .iter()
+                .filter_map(|id| id.as_str().map(str::to_owned))
+                .collect(),
             _ => Vec::new(),
         })
         .collect()
@@ -75,7 +79,11 @@ pub fn named_ids(call: &Call) -> Vec<String> {
 pub fn policy_resources(call: &Call, owner: &AccountId) -> Vec<Vec<String>> {
     let region = call.region.as_deref().unwrap_or("");
     let ids = named_ids(call);
-    let of_kind = |prefix: &str| ids.iter().filter(|id| id.starts_with(prefix)).collect::<Vec<_>>();
+    let of_kind = |prefix: &str| {
+        ids.iter()
+            .filter(|id| id.starts_with(prefix))
+            .collect::<Vec<_>>()
+    };
     let (kind, native, ids) = match (of_kind(InstanceId::PREFIX), of_kind(SnapshotId::PREFIX)) {
         (instances, _) if !instances.is_empty() => ("instance", "server", instances),
         (_, snapshots) => ("snapshot", "snapshot", snapshots),
@@ -161,8 +169,15 @@ impl Lighthouse {
     ) -> Result<(), SurfaceError> {
         let owner = &admitted.principal.owner;
         // The instance first: the vendor's message is about what comes first.
-        self.servers.get(owner, instance.as_str()).await.map_err(|e| refused(&e))?;
-        let found = self.servers.snapshot(owner, None, snapshot.as_str()).await.map_err(|e| refused(&e))?;
+        self.servers
+            .get(owner, instance.as_str())
+            .await
+            .map_err(|e| refused(&e))?;
+        let found = self
+            .servers
+            .snapshot(owner, None, snapshot.as_str())
+            .await
+            .map_err(|e| refused(&e))?;
         match found.kind {
             SnapshotKind::User => Ok(()),
             SnapshotKind::Safety => Err(refused(&Refusal::SnapshotNotFound(snapshot.to_string()))),
@@ -174,7 +189,10 @@ impl Lighthouse {
         let instance = instance_id(&asked.instance_id)?;
         // An empty name counts as none, as in the vendor's console.
         let name = asked.snapshot_name.filter(|n| !n.is_empty());
-        if name.as_ref().is_some_and(|n| n.chars().count() > NAME_MAX_CHARS) {
+        if name
+            .as_ref()
+            .is_some_and(|n| n.chars().count() > NAME_MAX_CHARS)
+        {
             return Err(error(
                 "InvalidParameterValue.SnapshotNameTooLong",
                 format!("the snapshot name has more than {NAME_MAX_CHARS} characters"),
@@ -183,32 +201,50 @@ impl Lighthouse {
         }
         let tags = asked.tags;
         if tags.len() > TAGS_MAX {
-            return Err(error("InvalidParameterValue", format!("more than {TAGS_MAX} tags")).into());
+            return Err(error(
+                "InvalidParameterValue",
+                format!("more than {TAGS_MAX} tags"),
+            )
+            .into());
         }
-        let tags = tags.into_iter().map(|t| Tag { key: t.key, value: t.value }).collect();
+        let tags = tags
+            .into_iter()
+            .map(|t| Tag {
+                key: t.key,
+                value: t.value,
+            })
+            .collect();
         let (snapshot, _job) = self
             .servers
             .create_snapshot(&caller(admitted), instance.as_str(), name, tags)
             .await
             .map_err(|e| refused(&e))?;
-        Ok(Answer::Created(wire::CreateInstanceSnapshotResponse { snapshot_id: snapshot.to_string() }))
+        Ok(Answer::Created(wire::CreateInstanceSnapshotResponse {
+            snapshot_id: snapshot.to_string(),
+        }))
     }
 
     async fn delete(&self, admitted: &Admitted) -> Result<Answer, Refused> {
         let asked: wire::DeleteSnapshotsRequest = request(&admitted.call)?;
         let ids = distinct(asked.snapshot_ids, DELETE_MAX, snapshot_id)?;
         for id in &ids {
-            let found =
-                self.servers.snapshot(&admitted.principal.owner, None, id).await.map_err(|e| refused(&e))?;
+            let found = self
+                .servers
+                .snapshot(&admitted.principal.owner, None, id)
+                .await
+                .map_err(|e| refused(&e))?;
             if found.kind == SnapshotKind::Safety {
                 return Err(refused(&Refusal::SnapshotNotFound(id.clone())).into());
             }
         }
-        self.servers.delete_snapshots(&caller(admitted), &ids).await.map_err(|e| match e {
-            // This operation has a code of its own for a disk that is busy.
-            Refusal::ServerBusy { .. } => error("UnsupportedOperation.SnapshotBusy", told(&e)),
-            e => refused(&e),
-        })?;
+        self.servers
+            .delete_snapshots(&caller(admitted), &ids)
+            .await
+            .map_err(|e| match e {
+                // This operation has a code of its own for a disk that is busy.
+                Refusal::ServerBusy { .. } => error("UnsupportedOperation.SnapshotBusy", told(&e)),
+                e => refused(&e),
+            })?;
         Ok(Answer::Deleted(wire::DeleteSnapshotsResponse {}))
     }
 
@@ -220,21 +256,39 @@ impl Lighthouse {
         let ids = distinct(asked.instance_ids, IDS_MAX, instance_id)?;
         exclusive(&ids, &filters)?;
         if asked.order.is_some() && asked.order_field.is_none() {
-            return Err(error("MissingParameter.OrderFieldRequired", "Order is given without OrderField").into());
+            return Err(error(
+                "MissingParameter.OrderFieldRequired",
+                "Order is given without OrderField",
+            )
+            .into());
         }
         if asked.order_field.is_some_and(|f| f != "EXPIRED_TIME")
             || asked.order.is_some_and(|o| o != "ASC" && o != "DESC")
         {
-            return Err(error("InvalidParameterValue", "OrderField takes EXPIRED_TIME, Order takes ASC or DESC").into());
+            return Err(error(
+                "InvalidParameterValue",
+                "OrderField takes EXPIRED_TIME, Order takes ASC or DESC",
+            )
+            .into());
         }
         let mut filter = instance_filter(&filters, region)?;
         let wanted = ids.len() as u64;
         filter.ids = ids;
         let owner = &admitted.principal.owner;
-        let (total, found) = self.servers.list(owner, filter.clone(), page).await.map_err(|e| refused(&e))?;
+        let (total, found) = self
+            .servers
+            .list(owner, filter.clone(), page)
+            .await
+            .map_err(|e| refused(&e))?;
         if wanted > 0 && total < wanted {
-            let missing = filter.ids.iter().find(|id| found.iter().all(|s| s.id.as_str() != *id));
-            return Err(refused(&Refusal::ServerNotFound(missing.cloned().unwrap_or_default())).into());
+            let missing = filter
+                .ids
+                .iter()
+                .find(|id| found.iter().all(|s| s.id.as_str() != *id));
+            return Err(refused(&Refusal::ServerNotFound(
+                missing.cloned().unwrap_or_default(),
+            ))
+            .into());
         }
         Ok(Answer::Instances(wire::DescribeInstancesResponse {
             total_count: total.cast_signed(),
@@ -257,19 +311,28 @@ impl Lighthouse {
             filter.ids = ids;
         }
         filter.kind = Some(SnapshotKind::User);
-        let (total, found) =
-            self.servers.snapshots(&admitted.principal.owner, filter, page).await.map_err(|e| refused(&e))?;
+        let (total, found) = self
+            .servers
+            .snapshots(&admitted.principal.owner, filter, page)
+            .await
+            .map_err(|e| refused(&e))?;
         Ok(Answer::Snapshots(wire::DescribeSnapshotsResponse {
             total_count: total.cast_signed(),
-            snapshot_set: found.iter().map(|(s, percent)| snapshot(s, *percent)).collect(),
+            snapshot_set: found
+                .iter()
+                .map(|(s, percent)| snapshot(s, *percent))
+                .collect(),
         }))
     }
 
     async fn denied(&self, admitted: &Admitted) -> Result<Answer, Refused> {
         let asked: wire::DescribeSnapshotsDeniedActionsRequest = request(&admitted.call)?;
         let ids = distinct(asked.snapshot_ids, IDS_MAX, snapshot_id)?;
-        let found =
-            self.servers.denied_on_snapshots(&admitted.principal.owner, &ids).await.map_err(|e| refused(&e))?;
+        let found = self
+            .servers
+            .denied_on_snapshots(&admitted.principal.owner, &ids)
+            .await
+            .map_err(|e| refused(&e))?;
         let set = found
             .into_iter()
             .map(|(id, denied)| wire::SnapshotDeniedActions {
@@ -282,7 +345,9 @@ impl Lighthouse {
                         // disk's code here, not the instance's (SEMANTICS
                         // section 4).
                         code: match &d.refusal {
-                            Refusal::ServerBusy { .. } => "UnsupportedOperation.DiskLatestOperationUnfinished",
+                            Refusal::ServerBusy { .. } => {
+                                "UnsupportedOperation.DiskLatestOperationUnfinished"
+                            }
                             other => code(other),
                         }
                         .to_owned(),
@@ -291,7 +356,11 @@ impl Lighthouse {
                     .collect(),
             })
             .collect();
-        Ok(Answer::Denied(wire::DescribeSnapshotsDeniedActionsResponse { snapshot_denied_action_set: set }))
+        Ok(Answer::Denied(
+            wire::DescribeSnapshotsDeniedActionsResponse {
+                snapshot_denied_action_set: set,
+            },
+        ))
     }
 }
 
@@ -300,8 +369,15 @@ impl Lighthouse {
 fn request<T: DeserializeOwned>(call: &Call) -> Result<T, Rejection> {
     // The parameters were checked against the contract, which the type was made
     // from; what still fails is a value that no contract type has.
-    T::deserialize(serde::de::value::MapDeserializer::new(call.params.clone().into_iter()))
-        .map_err(|e| Rejection::new(Fault::InvalidParameter, format!("the parameters do not fit: {e}")))
+    T::deserialize(serde::de::value::MapDeserializer::new(
+        call.params.clone().into_iter(),
+    ))
+    .map_err(|e| {
+        Rejection::new(
+            Fault::InvalidParameter,
+            format!("the parameters do not fit: {e}"),
+        )
+    })
 }
 
 fn caller(admitted: &Admitted) -> Caller {
@@ -314,20 +390,30 @@ fn caller(admitted: &Admitted) -> Caller {
 }
 
 fn instance_id(text: &str) -> Result<InstanceId, SurfaceError> {
-    text.parse().map_err(|e| error("InvalidParameterValue.InstanceIdMalformed", format!("{e}")))
+    text.parse()
+        .map_err(|e| error("InvalidParameterValue.InstanceIdMalformed", format!("{e}")))
 }
 
 fn snapshot_id(text: &str) -> Result<SnapshotId, SurfaceError> {
-    text.parse().map_err(|e| error("InvalidParameterValue.SnapshotIdMalformed", format!("{e}")))
+    text.parse()
+        .map_err(|e| error("InvalidParameterValue.SnapshotIdMalformed", format!("{e}")))
 }
 
 fn disk_id(text: &str) -> Result<DiskId, SurfaceError> {
-    text.parse().map_err(|e| error("InvalidParameterValue.InvalidDiskIdMalformed", format!("{e}")))
+    text.parse().map_err(|e| {
+        error(
+            "InvalidParameterValue.InvalidDiskIdMalformed",
+            format!("{e}"),
+        )
+    })
 }
 
 fn at_most(given: usize, max: usize) -> Result<(), SurfaceError> {
     if given > max {
-        return Err(error("InvalidParameterValue.LimitExceeded", format!("{given} values are given, at most {max} are taken")));
+        return Err(error(
+            "InvalidParameterValue.LimitExceeded",
+            format!("{given} values are given, at most {max} are taken"),
+        ));
     }
     Ok(())
 }
@@ -342,7 +428,10 @@ fn distinct<T>(
     for (index, id) in ids.iter().enumerate() {
         check(id)?;
         if ids[..index].contains(id) {
-            return Err(error("InvalidParameterValue.Duplicated", format!("{id} is named twice")));
+            return Err(error(
+                "InvalidParameterValue.Duplicated",
+                format!("{id} is named twice"),
+            ));
         }
     }
     Ok(ids)
@@ -350,7 +439,10 @@ fn distinct<T>(
 
 fn exclusive(ids: &[String], filters: &[wire::Filter]) -> Result<(), SurfaceError> {
     if !ids.is_empty() && !filters.is_empty() {
-        return Err(error("InvalidParameter.ParameterConflict", "ids and Filters exclude each other"));
+        return Err(error(
+            "InvalidParameter.ParameterConflict",
+            "ids and Filters exclude each other",
+        ));
     }
     Ok(())
 }
@@ -358,17 +450,29 @@ fn exclusive(ids: &[String], filters: &[wire::Filter]) -> Result<(), SurfaceErro
 fn page(offset: Option<i64>, limit: Option<i64>) -> Result<Page, SurfaceError> {
     let (offset, limit) = (offset.unwrap_or(0), limit.unwrap_or(PAGE_DEFAULT));
     if offset < 0 || limit < 0 {
-        return Err(error("InvalidParameterValue.Negative", "Offset and Limit cannot be negative"));
+        return Err(error(
+            "InvalidParameterValue.Negative",
+            "Offset and Limit cannot be negative",
+        ));
     }
     if limit == 0 || limit > PAGE_MAX {
-        return Err(error("InvalidParameterValue.OutOfRange", format!("Limit {limit} is not in 1 to {PAGE_MAX}")));
+        return Err(error(
+            "InvalidParameterValue.OutOfRange",
+            format!("Limit {limit} is not in 1 to {PAGE_MAX}"),
+        ));
     }
-    Ok(Page { offset: offset.unsigned_abs(), limit: limit.unsigned_abs() })
+    Ok(Page {
+        offset: offset.unsigned_abs(),
+        limit: limit.unsigned_abs(),
+    })
 }
 
 fn check_filters(filters: &[wire::Filter], values_max: usize) -> Result<(), SurfaceError> {
     if filters.len() > FILTERS_MAX {
-        return Err(error("InvalidParameter.InvalidFilter", format!("more than {FILTERS_MAX} filters")));
+        return Err(error(
+            "InvalidParameter.InvalidFilter",
+            format!("more than {FILTERS_MAX} filters"),
+        ));
     }
     for filter in filters {
         if filter.values.len() > values_max {
@@ -378,7 +482,10 @@ fn check_filters(filters: &[wire::Filter], values_max: usize) -> Result<(), Surf
             ));
         }
         if filter.values.is_empty() {
-            return Err(error("InvalidParameter.InvalidFilter", format!("filter {:?} has no values", filter.name)));
+            return Err(error(
+                "InvalidParameter.InvalidFilter",
+                format!("filter {:?} has no values", filter.name),
+            ));
         }
     }
     Ok(())
@@ -389,12 +496,17 @@ fn tag_filter(filter: &wire::Filter) -> Option<TagFilter> {
     match filter.name.as_str() {
         "tag-key" => Some(TagFilter::Keys(filter.values.clone())),
         "tag-value" => Some(TagFilter::Values(filter.values.clone())),
-        name => name.strip_prefix("tag:").map(|key| TagFilter::Pair(key.to_owned(), filter.values.clone())),
+        name => name
+            .strip_prefix("tag:")
+            .map(|key| TagFilter::Pair(key.to_owned(), filter.values.clone())),
     }
 }
 
 fn not_supported(name: &str) -> SurfaceError {
-    error("InvalidParameter.InvalidFilterNotSupportedName", format!("there is no filter {name:?} here"))
+    error(
+        "InvalidParameter.InvalidFilterNotSupportedName",
+        format!("there is no filter {name:?} here"),
+    )
 }
 
 fn instance_filter(filters: &[wire::Filter], region: &str) -> Result<ServerFilter, SurfaceError> {
@@ -406,15 +518,19 @@ fn instance_filter(filters: &[wire::Filter], region: &str) -> Result<ServerFilte
             "instance-name" => out.names = values,
             "instance-state" => {
                 let powers = [Power::Creating, Power::Running, Power::Stopped];
-                out.powers =
-                    powers.into_iter().filter(|p| values.iter().any(|v| v == instance_state(*p))).collect();
+                out.powers = powers
+                    .into_iter()
+                    .filter(|p| values.iter().any(|v| v == instance_state(*p)))
+                    .collect();
                 out.nothing |= out.powers.is_empty();
             }
             "zone" => out.nothing |= !values.contains(&zone(region)),
             "bundle-id" => out.nothing |= !values.iter().any(|v| v == BUNDLE_ID),
             // A self-hosted server has no address that Backout knows of.
             "private-ip-address" | "public-ip-address" => out.nothing = true,
-            name => out.tags.push(tag_filter(filter).ok_or_else(|| not_supported(name))?),
+            name => out
+                .tags
+                .push(tag_filter(filter).ok_or_else(|| not_supported(name))?),
         }
     }
     Ok(out)
@@ -439,7 +555,9 @@ fn snapshot_filter(filters: &[wire::Filter]) -> Result<SnapshotFilter, SurfaceEr
                 out.servers = values;
             }
             "snapshot-name" => out.names = values,
-            name => out.tags.push(tag_filter(filter).ok_or_else(|| not_supported(name))?),
+            name => out
+                .tags
+                .push(tag_filter(filter).ok_or_else(|| not_supported(name))?),
         }
     }
     Ok(out)
@@ -505,7 +623,12 @@ fn latest(
     name: fn(OperationKind) -> &'static str,
 ) -> (String, String, String, Option<Timestamp>) {
     operation.map_or_else(Default::default, |o| {
-        (name(o.kind).to_owned(), operation_state(o.state).to_owned(), o.request.0.clone(), Some(o.started))
+        (
+            name(o.kind).to_owned(),
+            operation_state(o.state).to_owned(),
+            o.request.0.clone(),
+            Some(o.started),
+        )
     })
 }
 
@@ -558,7 +681,12 @@ fn zone(region: &str) -> String {
 }
 
 fn tags(tags: &[Tag]) -> Vec<wire::Tag> {
-    tags.iter().map(|t| wire::Tag { key: t.key.clone(), value: t.value.clone() }).collect()
+    tags.iter()
+        .map(|t| wire::Tag {
+            key: t.key.clone(),
+            value: t.value.clone(),
+        })
+        .collect()
 }
 
 /// The same for the same server, ever; a version 8 UUID (custom) made of its
@@ -566,11 +694,20 @@ fn tags(tags: &[Tag]) -> Vec<wire::Tag> {
 fn uuid_of(id: &InstanceId) -> String {
     let tail = &id.as_str().as_bytes()[InstanceId::PREFIX.len()..];
     let n = tail.iter().fold(0_u64, |n, b| (n << 8) | u64::from(*b));
-    format!("{:08x}-{:04x}-8000-8000-{:012x}", n >> 32, n & 0xffff, n & 0xffff_ffff_ffff)
+    format!(
+        "{:08x}-{:04x}-8000-8000-{:012x}",
+        n >> 32,
+        n & 0xffff,
+        n & 0xffff_ffff_ffff
+    )
 }
 
 fn error(code: &str, message: impl Into<String>) -> SurfaceError {
-    SurfaceError { code: code.to_owned(), message: message.into(), status: None }
+    SurfaceError {
+        code: code.to_owned(),
+        message: message.into(),
+        status: None,
+    }
 }
 
 fn refused(refusal: &Refusal) -> SurfaceError {
@@ -589,13 +726,17 @@ fn code(refusal: &Refusal) -> &'static str {
     match refusal {
         Refusal::ServerNotFound(_) => "ResourceNotFound.InstanceIdNotFound",
         Refusal::SnapshotNotFound(_) => "ResourceNotFound.SnapshotIdNotFound",
-        Refusal::OtherDisk { .. } | Refusal::Disk(Disk::PointMissing { .. }) => "ResourceNotFound.SnapshotNotFound",
+        Refusal::OtherDisk { .. } | Refusal::Disk(Disk::PointMissing { .. }) => {
+            "ResourceNotFound.SnapshotNotFound"
+        }
         Refusal::ServerCreating(_) => "OperationDenied.InstanceCreating",
         Refusal::ServerBusy { .. } => "UnsupportedOperation.LatestOperationUnfinished",
         Refusal::ServerState { .. } => "UnsupportedOperation.InvalidInstanceState",
         Refusal::SnapshotState { .. } => "UnsupportedOperation.InvalidSnapshotState",
         Refusal::SizeChanged { .. } => "InvalidParameterValue.DiskSizeNotMatch",
-        Refusal::InUse { .. } | Refusal::Disk(Disk::InUse { .. } | Disk::Busy { .. }) => "UnsupportedOperation.DiskBusy",
+        Refusal::InUse { .. } | Refusal::Disk(Disk::InUse { .. } | Disk::Busy { .. }) => {
+            "UnsupportedOperation.DiskBusy"
+        }
         Refusal::Disk(Disk::Missing { .. }) => "ResourceNotFound.DiskNotFound",
         Refusal::NoSpace { .. } | Refusal::Disk(_) => "FailedOperation.SnapshotOperationFailed",
         Refusal::Invalid(_) | Refusal::Taken(_) => "InvalidParameterValue",
