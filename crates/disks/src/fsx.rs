@@ -9,7 +9,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Gid, IFlags, Mode, OFlags, SeekFrom, Uid, XattrFlags};
+use rustix::fs::{CWD, Gid, IFlags, Mode, OFlags, RenameFlags, SeekFrom, Uid, XattrFlags};
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
@@ -178,7 +178,14 @@ impl TmpFile {
             .map_err(|e| Error::io("create", &self.path, e))
     }
 
-    /// Gives the file its name at last.
+    /// [`replace`]s the file `old`, which has another name, at `to`.
+    pub(crate) fn publish_over(mut self, to: &Path, old: &FileId) -> Result<()> {
+        replace(&self.path, to, old)?;
+        self.published = true;
+        Ok(())
+    }
+
+    /// Gives the file its name at last; nothing has that yet.
     pub(crate) fn publish(mut self, to: &Path) -> Result<()> {
         rename(&self.path, to)?;
         self.published = true;
@@ -214,6 +221,40 @@ pub(crate) fn unlink(path: &Path) -> Result<bool> {
 pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
     before(Op::Rename(from, to))?;
     std::fs::rename(from, to).map_err(|e| Error::io("rename a file to", to, e))
+}
+
+/// Renames `from` to `to`, where the file `old` is, which has another name too.
+/// Should somebody have put another file there at the last moment, it stays:
+/// the two names are exchanged, so that nothing is lost before we have looked.
+///
+/// A crash in it may leave `old` at `from`.
+pub(crate) fn replace(from: &Path, to: &Path, old: &FileId) -> Result<()> {
+    before(Op::Rename(from, to))?;
+    match exchange(from, to) {
+        Ok(()) => {}
+        // Not every file system can exchange names; then there is an instant
+        // between the caller's look and the rename.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+            return std::fs::rename(from, to).map_err(|e| Error::io("rename a file to", to, e));
+        }
+        Err(e) => return Err(Error::io("exchange a file with", to, e)),
+    }
+    if id(from)?.is_some_and(|found| found.same_file(old)) {
+        unlink(from)?;
+        return Ok(());
+    }
+    before(Op::Rename(from, to))?;
+    exchange(from, to).map_err(|e| Error::io("exchange a file with", to, e))?;
+    Err(Error::HeadChanged {
+        path: to.to_owned(),
+        why: "somebody has just put another file there: put the old one back, or take the steps \
+              back and begin anew"
+            .to_owned(),
+    })
+}
+
+fn exchange(a: &Path, b: &Path) -> rustix::io::Result<()> {
+    rustix::fs::renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE)
 }
 
 /// Gives `from` the second name `to`.
@@ -636,6 +677,24 @@ pub(crate) mod seam {
 mod tests {
     use super::*;
     use crate::model::NoProgress;
+
+    #[test]
+    fn a_file_that_came_at_the_last_moment_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for name in ["old", "new", "theirs"] {
+            std::fs::write(path(name), name).unwrap();
+        }
+        let ids = ["old", "new", "theirs"].map(|name| id(&path(name)).unwrap().unwrap());
+        let error = replace(&path("new"), &path("theirs"), &ids[0]).unwrap_err();
+        assert!(matches!(error, Error::HeadChanged { .. }));
+        for name in ["new", "theirs"] {
+            assert_eq!(std::fs::read_to_string(path(name)).unwrap(), name);
+        }
+        replace(&path("new"), &path("old"), &ids[0]).unwrap();
+        assert_eq!(std::fs::read_to_string(path("old")).unwrap(), "new");
+        assert!(!path("new").exists());
+    }
 
     #[test]
     fn the_copy_without_help_from_the_kernel_keeps_data_and_holes() {

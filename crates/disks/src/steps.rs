@@ -113,15 +113,22 @@ pub(crate) fn swap(guard: &Guard, disk: &Disk, staged: &Staged, kept: &Kept) -> 
     guard.covers(disk)?;
     let head = swap_head(disk, staged, kept)?;
     let stage = guard.folder().join(staged.name.stage_file());
+    let safe = disk.point_path(&kept.point)?;
     if head.same_file(&staged.id) {
-        // Done before; an undo that was broken off may have left its name.
-        fsx::unlink(&stage)?;
+        // Done before, but a crash may have left one of the two files, which
+        // both have another name, at the staged name.
+        if let Some(left) = fsx::id(&stage)? {
+            expect_file(&safe, &kept.id)?;
+            if left.same_file(&kept.id) || left.same_file(&staged.id) {
+                fsx::unlink(&stage)?;
+            }
+        }
     } else {
-        expect_file(&disk.point_path(&kept.point)?, &kept.id)?;
+        expect_file(&safe, &kept.id)?;
         expect_file(&stage, &staged.id)?;
         refuse_writers(&disk.head)?;
         fsx::sync_file(&fsx::open(&disk.head)?, &disk.head)?;
-        fsx::rename(&stage, &disk.head)?;
+        fsx::replace(&stage, &disk.head, &kept.id)?;
     }
     sync_both(guard, disk)?;
     Ok(Swapped { head: staged.id })
@@ -135,6 +142,10 @@ pub(crate) fn unswap(guard: &Guard, disk: &Disk, staged: &Staged, kept: &Kept) -
         expect_file(&safe, &kept.id)?;
         refuse_writers(&disk.head)?;
         let stage = guard.folder().join(staged.name.stage_file());
+        // The swap may have crashed half way through an exchange of names.
+        if fsx::id(&stage)?.is_some_and(|left| left.same_file(&kept.id)) {
+            fsx::unlink(&stage)?;
+        }
         if fsx::id(&stage)?.is_none() {
             fsx::link(&disk.head, &stage)?;
         }
@@ -142,7 +153,7 @@ pub(crate) fn unswap(guard: &Guard, disk: &Disk, staged: &Staged, kept: &Kept) -
         let tmp = TmpFile::claim(guard.folder().join(staged.name.tmp_file()))?;
         fsx::link(&safe, tmp.path())?;
         fsx::sync_folder(guard.folder())?;
-        tmp.publish(&disk.head)?;
+        tmp.publish_over(&disk.head, &staged.id)?;
     }
     sync_both(guard, disk)
 }

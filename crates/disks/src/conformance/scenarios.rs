@@ -83,6 +83,26 @@ fn owner_mode_and_attributes_stay_the_heads() {
 }
 
 #[test]
+fn an_image_exempt_from_copy_on_write_can_be_cloned_and_stays_so() {
+    use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
+    let mut lab = Lab::new(SETTINGS[1]);
+    // The flag takes only on an empty file.
+    std::fs::remove_file(&lab.disk.head).unwrap();
+    let file = File::create(&lab.disk.head).unwrap();
+    ioctl_setflags(&file, IFlags::NOCOW).unwrap();
+    file.set_len(SIZE).unwrap();
+    lab.write(1);
+    lab.adopt();
+    let first = lab.head();
+    let one = lab.capture("one");
+    lab.write(2);
+    lab.rollback(&one, "a");
+    assert!(lab.head() == first);
+    let flags = ioctl_getflags(File::open(&lab.disk.head).unwrap()).unwrap();
+    assert!(flags.contains(IFlags::NOCOW));
+}
+
+#[test]
 fn receipts_survive_being_stored() {
     for_every_setting(|setting| {
         let mut lab = Lab::managed(setting);
@@ -446,6 +466,49 @@ fn a_full_file_system_harms_nothing() {
             .capture(&guard, &lab.disk, &name("two"), &NoProgress)
             .unwrap();
     }
+}
+
+#[test]
+fn clones_on_a_full_file_system_harm_nothing() {
+    let volume = Volume::image(&["mkfs.xfs", "-q", "-m", "reflink=1"], 320 << 20);
+    let root = volume.path().join("disks");
+    std::fs::create_dir(&root).unwrap();
+    let mut lab = Lab::at(root.clone(), "disk", SETTINGS[0]);
+    lab.write(1);
+    lab.adopt();
+    let one = lab.capture("one");
+    lab.write(2);
+    let head = lab.head();
+    let filler = File::create(root.join("filler")).unwrap();
+    let mut at = 0;
+    for piece in [16 << 20, 1 << 20, 64 << 10, 4096] {
+        let flags = rustix::fs::FallocateFlags::empty();
+        while rustix::fs::fallocate(&filler, flags, at, piece).is_ok() {
+            at += piece;
+        }
+    }
+    // A clone takes next to nothing, so it takes some until one does not fit.
+    let guard = lab.guard();
+    let driver = lab.driver();
+    let mut made = 1;
+    let refused = loop {
+        let next = name(&format!("p{made}"));
+        if let Err(e) = driver.capture(&guard, &lab.disk, &next, &NoProgress) {
+            break e;
+        }
+        made += 1;
+        assert!(made < 20_000);
+    };
+    assert!(matches!(refused, Error::NoSpace { .. }), "{refused}");
+    assert_eq!(lab.files().len(), made);
+    assert!(lab.head() == head);
+    // Deleting must work when nothing else does.
+    let last = name(&format!("p{}", made - 1)).point(lab.disk.format);
+    if made > 1 {
+        driver.retire(&guard, &lab.disk, &last).unwrap();
+        driver.purge(&guard, &lab.disk, &last, &[]).unwrap();
+    }
+    assert_ne!(lab.point(&one), head);
 }
 
 /// A file system that has a name, because it is to be mounted anew.

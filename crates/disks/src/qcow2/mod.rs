@@ -109,7 +109,9 @@ fn push(
             fsx::link(&disk.head, &layer)?;
         }
         fsx::sync_folder(guard.folder())?;
-        tmp.publish(&disk.head)?;
+        // Linking may have moved the file on a stacked file system.
+        let head = FileId::of(&fsx::regular(&layer)?);
+        tmp.publish_over(&disk.head, &head)?;
     }
     steps::sync_both(guard, disk)
 }
@@ -437,7 +439,8 @@ fn back_to_raw(guard: &Guard, disk: &Disk, name: &Name, progress: &dyn Progress)
         fsx::sync_folder(guard.folder())?;
         let tmp = TmpFile::claim(guard.folder().join(name.tmp_file()))?;
         fsx::link(&flat, tmp.path())?;
-        tmp.publish(&disk.head)?;
+        // What is replaced has no other name: its contents are in the new file.
+        fsx::rename(tmp.path(), &disk.head)?;
     }
     steps::sync_both(guard, disk)?;
     let mut purged = Purged::default();
