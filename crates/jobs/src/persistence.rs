@@ -121,10 +121,10 @@ CREATE TABLE job_workers (
     lease_until_ms BIGINT NOT NULL
 );
 CREATE TABLE job_fence (
-    only BIGINT PRIMARY KEY,
+    id BIGINT PRIMARY KEY,
     last BIGINT NOT NULL
 );
-INSERT INTO job_fence (only, last) VALUES (1, 0);
+INSERT INTO job_fence (id, last) VALUES (1, 0);
 ",
 }];
 
@@ -334,7 +334,7 @@ pub(crate) const VIEW_COLUMNS: &str = "id, procedure, title, account, request_id
     error_code, error_message, held_code, held_message, next_command, undo_of, \
     (SELECT u.id FROM jobs u WHERE u.undo_of = jobs.id \
        AND (u.outcome IS NULL OR u.outcome <> 'reverted') \
-     ORDER BY u.created_ms DESC LIMIT 1), \
+     ORDER BY u.created_ms DESC LIMIT 1) AS undone_by, \
     created_ms, started_ms, ended_ms, input, plan, no_return";
 
 /// Reads a row of [`VIEW_COLUMNS`]. An input or a plan that does not decode is

@@ -788,7 +788,7 @@ fn claim(
     }
     let fence: i64 = query_one(
         tx,
-        "UPDATE job_fence SET last = last + 1 WHERE only = 1 RETURNING last",
+        "UPDATE job_fence SET last = last + 1 WHERE id = 1 RETURNING last",
         &[],
     )?
     .ok_or_else(|| StoreError::corrupt("the fencing token is gone"))?
