@@ -175,23 +175,37 @@ pub fn submit(tx: &mut dyn Tx, new: &NewJob) -> Result<Submitted, SubmitError> {
     })
 }
 
-fn find_repeated(tx: &mut dyn Tx, new: &NewJob) -> Result<Option<Submitted>, SubmitError> {
-    let Some(idempotency) = &new.idempotency else {
-        return Ok(None);
-    };
+/// The job that an earlier call with the same key made. A product asks before
+/// its preflight, which would find the earlier job in the way.
+///
+/// # Errors
+/// [`SubmitError::IdempotencyMismatch`] when that call asked for something else.
+pub fn earlier(
+    tx: &mut dyn Tx,
+    account: &AccountId,
+    idempotency: &Idempotency,
+) -> Result<Option<JobId>, SubmitError> {
     let Some(row) = query_one(
         tx,
         "SELECT id, idem_hash FROM jobs WHERE account = $1 AND idem_key = $2",
-        params![new.account.as_str(), idempotency.key.as_str()],
+        params![account.as_str(), idempotency.key.as_str()],
     )?
     else {
         return Ok(None);
     };
-    let id: JobId = row.parse(0, |t| t.parse().ok())?;
+    let job: JobId = row.parse(0, |t| t.parse().ok())?;
     if row.get::<Option<String>>(1)?.as_deref() != Some(idempotency.hash.as_str()) {
-        return Err(SubmitError::IdempotencyMismatch { job: id });
+        return Err(SubmitError::IdempotencyMismatch { job });
     }
-    Ok(Some(Submitted {
+    Ok(Some(job))
+}
+
+fn find_repeated(tx: &mut dyn Tx, new: &NewJob) -> Result<Option<Submitted>, SubmitError> {
+    let Some(idempotency) = &new.idempotency else {
+        return Ok(None);
+    };
+    let found = earlier(tx, &new.account, idempotency)?;
+    Ok(found.map(|id| Submitted {
         id,
         repeated: true,
         waits_for: Vec::new(),

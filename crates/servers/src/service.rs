@@ -193,6 +193,10 @@ impl Servers {
                 "add a running server without a stop command: give --stop-cmd, or leave --running out".into(),
             ));
         }
+        if let Some(job) = self.earlier(caller).await? {
+            let first: AdoptInput = self.input_of(&job).await?;
+            return Ok((self.get(&caller.owner, first.server.as_str()).await?, job));
+        }
         let now = self.clock.now();
         let asked = new.driver;
         let path = new.disk.clone();
@@ -254,14 +258,21 @@ impl Servers {
             &input,
         )?;
         let added = server.clone();
-        self.submit(new_job, move |tx| {
-            if persistence::insert_server(tx, &added)? {
-                Ok(())
-            } else {
-                Err(Refusal::Taken(added.name.clone()))
-            }
-        })
-        .await?;
+        let submitted = self
+            .submit(new_job, move |tx| {
+                if persistence::insert_server(tx, &added)? {
+                    Ok(())
+                } else {
+                    Err(Refusal::Taken(added.name.clone()))
+                }
+            })
+            .await?;
+        if submitted.repeated {
+            // The same call came twice at once, and the other was first.
+            let first: AdoptInput = self.input_of(&submitted.id).await?;
+            let server = self.get(&caller.owner, first.server.as_str()).await?;
+            return Ok((server, submitted.id));
+        }
         Ok((server, job))
     }
 
@@ -298,6 +309,10 @@ impl Servers {
         check_tags(&tags)?;
         if let Some(name) = &name {
             check_name("snapshot", name)?;
+        }
+        if let Some(job) = self.earlier(caller).await? {
+            let first: CreateInput = self.input_of(&job).await?;
+            return Ok((first.snapshot, job));
         }
         let (server, holder) = self.server_and_holder(&caller.owner, server).await?;
         let facts = look(&server, None).await?;
@@ -349,8 +364,8 @@ impl Servers {
                 )?)
             })
             .await?;
-        // A repeated call with the same idempotency key gets the first one's.
         if submitted.repeated {
+            // The same call came twice at once, and the other was first.
             let first: CreateInput = self.input_of(&submitted.id).await?;
             return Ok((first.snapshot, submitted.id));
         }
@@ -391,6 +406,9 @@ impl Servers {
         server: &str,
         snapshot: &str,
     ) -> Result<JobId, Refusal> {
+        if let Some(job) = self.earlier(caller).await? {
+            return Ok(job);
+        }
         let (server, holder) = self.server_and_holder(&caller.owner, server).await?;
         let snapshot = self
             .snapshot(&caller.owner, Some(&server.id), snapshot)
@@ -403,6 +421,9 @@ impl Servers {
     /// # Errors
     /// [`Refusal::NotReversible`], or a blocker of the preflight.
     pub async fn undo(&self, caller: &Caller, job: &JobId) -> Result<JobId, Refusal> {
+        if let Some(earlier) = self.earlier(caller).await? {
+            return Ok(earlier);
+        }
         let refused = |why| Refusal::NotReversible {
             job: job.clone(),
             why,
@@ -518,6 +539,9 @@ impl Servers {
                 snapshots.len()
             )));
         }
+        if let Some(job) = self.earlier(caller).await? {
+            return Ok(vec![job]);
+        }
         let mut wanted: Vec<(Server, Vec<Snapshot>)> = Vec::new();
         for id in snapshots {
             let snapshot = self.snapshot(&caller.owner, None, id).await?;
@@ -545,13 +569,17 @@ impl Servers {
             };
             let names: Vec<&str> = list.iter().map(|s| s.name.as_str()).collect();
             let title = format!("delete snapshot {} of {}", names.join(", "), server.name);
-            let new_job = self.job(
+            let mut new_job = self.job(
                 caller,
                 job,
                 plan(&DeleteSnapshot, title, claims(&server)),
                 &server,
                 &input,
             )?;
+            if !work.is_empty() {
+                // The first job stands for the whole call.
+                new_job.idempotency = None;
+            }
             work.push((new_job, list));
         }
         let jobs = self
@@ -657,6 +685,18 @@ impl Servers {
             .await
     }
 
+    /// The job that an earlier call with the same idempotency key made. Asked
+    /// before the preflight, which would find that very job in the way.
+    async fn earlier(&self, caller: &Caller) -> Result<Option<JobId>, Refusal> {
+        let Some(idempotency) = caller.idempotency.clone() else {
+            return Ok(None);
+        };
+        let owner = caller.owner.clone();
+        self.store
+            .read(move |tx| backout_jobs::earlier(tx, &owner, &idempotency).map_err(submit_refused))
+            .await
+    }
+
     async fn input_of<T: serde::de::DeserializeOwned>(&self, job: &JobId) -> Result<T, Refusal> {
         let wanted = job.clone();
         let view = self.store.read(move |tx| job_view(tx, &wanted)).await?;
@@ -741,12 +781,16 @@ impl Servers {
 }
 
 fn submit_job(tx: &mut dyn Tx, new_job: &NewJob) -> Result<Submitted, Refusal> {
-    backout_jobs::submit(tx, new_job).map_err(|e| match e {
+    backout_jobs::submit(tx, new_job).map_err(submit_refused)
+}
+
+fn submit_refused(e: SubmitError) -> Refusal {
+    match e {
         SubmitError::Busy { resource, job } => {
-            let id = resource
+            match resource
                 .strip_prefix("server/")
-                .and_then(|id| id.parse().ok());
-            match id {
+                .and_then(|id| id.parse().ok())
+            {
                 Some(server) => Refusal::ServerBusy { server, job },
                 None => Refusal::Invalid(format!("claim {resource}: job {job} holds it")),
             }
@@ -754,7 +798,7 @@ fn submit_job(tx: &mut dyn Tx, new_job: &NewJob) -> Result<Submitted, Refusal> {
         SubmitError::IdempotencyMismatch { .. } => Refusal::IdempotencyMismatch,
         SubmitError::TooManyClaims { .. } => Refusal::Invalid(e.to_string()),
         SubmitError::Store(e) => Refusal::Store(e),
-    })
+    }
 }
 
 fn job_view(tx: &mut dyn Tx, job: &JobId) -> Result<JobView, Refusal> {
