@@ -277,7 +277,10 @@ impl Place {
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some((act, place)) = &self.act else {
-            return write!(f, "{}: run as it is", self.procedure);
+            return match &self.trigger {
+                None => write!(f, "{}: run as it is", self.procedure),
+                Some(_) => write!(f, "{}: fail at the end", self.procedure),
+            };
         };
         let undo = if place.undo { "undo of " } else { "" };
         write!(
