@@ -786,12 +786,16 @@ fn claim(
     if !renew(tx, &me.owner, until)? {
         return Ok(None);
     }
+    // Not below the clock: a fresh store must be able to take over a disk whose
+    // lock has seen the tokens of a store that is gone. Within a store the
+    // tokens grow whatever the clock does.
     let fence: i64 = query_one(
         tx,
-        "UPDATE job_fence SET last = last + 1 WHERE id = 1 RETURNING last",
-        &[],
+        "UPDATE job_fence SET last = CASE WHEN last < $1 THEN $1 ELSE last + 1 END \
+         WHERE id = 1 RETURNING last",
+        params![now.0],
     )?
-    .ok_or_else(|| StoreError::corrupt("the fencing token is gone"))?
+    .ok_or_else(|| StoreError::corrupt("the row of job_fence is gone"))?
     .get(0)?;
     let skip = tx.dialect().skip_locked();
     // The inner selection is run once, whatever the planner thinks: repeated,
