@@ -12,4 +12,4 @@
 pub mod audit;
 pub mod front;
 pub mod lighthouse;
-// pub mod native;
+pub mod native;

@@ -157,11 +157,6 @@ impl Native {
     pub async fn undo_job(&self, call: &Call, job: &str) -> Result<Accepted> {
         self.audited(call, action::ROLLBACK, &format!("job/{job}"), async {
             let view = self.allowed_job(call, action::ROLLBACK, job).await?;
-            if let Some(earlier) = self.earlier(call).await? {
-                return Ok(Accepted {
-                    job: earlier.id.to_string(),
-                });
-            }
             let undo = self
                 .parts
                 .servers

@@ -3,8 +3,6 @@
 use std::path::PathBuf;
 
 use backout_core::ids::{AccountId, JobId, SnapshotId};
-use backout_core::plan::Plan;
-use backout_jobs::{JobView, NewJob, SubmitError};
 use backout_servers::model;
 use backout_servers::persistence::{Page, ServerFilter, SnapshotFilter};
 use backout_servers::{NewServer, Refusal};
@@ -34,19 +32,6 @@ fn vendor_spellings(owner: &AccountId, kind: &str, id: &str) -> impl Iterator<It
     std::iter::once("")
         .chain(REGIONS.iter().copied())
         .map(move |region| format!("qcs::lighthouse:{region}:uin/{owner}:{kind}/{id}"))
-}
-
-/// What an idempotency key was used for before, if it was.
-enum Earlier {
-    Nothing,
-    Store(backout_store::Error),
-    Mismatch(JobId),
-}
-
-impl From<backout_store::Error> for Earlier {
-    fn from(e: backout_store::Error) -> Self {
-        Self::Store(e)
-    }
 }
 
 impl Native {
@@ -144,14 +129,6 @@ impl Native {
         let resource = format!("server/{}", new.name);
         self.audited(call, action::ADD_SERVER, &resource, async {
             Self::allow(call, action::ADD_SERVER, &[vec![resource.clone()]])?;
-            if let Some(job) = self.earlier(call).await? {
-                let id = input_text(&job, "server")?;
-                let server = self.parts.servers.get(&call.principal.owner, &id).await?;
-                return Ok(AddedServer {
-                    server: server.into(),
-                    job: job.id.to_string(),
-                });
-            }
             let driver = new
                 .driver
                 .map(|text| text.parse())
@@ -236,12 +213,6 @@ impl Native {
                 let server = self
                     .allowed_server(call, action::CREATE_SNAPSHOT, server)
                     .await?;
-                if let Some(job) = self.earlier(call).await? {
-                    return Ok(CreatedSnapshot {
-                        snapshot_id: input_text(&job, "snapshot")?,
-                        job: job.id.to_string(),
-                    });
-                }
                 let tags = new.tags.into_iter().map(Into::into).collect();
                 let (snapshot, job) = self
                     .parts
@@ -279,13 +250,14 @@ impl Native {
             let known = match known {
                 Err(Refusal::SnapshotNotFound(name)) => {
                     Self::allow(call, action::DELETE_SNAPSHOT, &[vec![named.clone()]])?;
-                    // The job of the first call may have deleted it by now.
-                    if let Some(job) = self.earlier(call).await? {
-                        return Ok(Accepted {
-                            job: job.id.to_string(),
-                        });
-                    }
-                    return Err(Refusal::SnapshotNotFound(name).into());
+                    // The job of an earlier call with the same idempotency key may
+                    // have deleted it by now.
+                    let jobs = self
+                        .parts
+                        .servers
+                        .delete_snapshots(&Self::caller(call), &[name])
+                        .await?;
+                    return accepted(jobs.first());
                 }
                 other => other?,
             };
@@ -302,11 +274,6 @@ impl Native {
                 known.id.as_str(),
             ));
             Self::allow(call, action::DELETE_SNAPSHOT, &[all])?;
-            if let Some(job) = self.earlier(call).await? {
-                return Ok(Accepted {
-                    job: job.id.to_string(),
-                });
-            }
             let jobs = self
                 .parts
                 .servers
@@ -364,11 +331,6 @@ impl Native {
                 let server = self
                     .allowed_server(call, action::ROLLBACK, server_of(&ask.resource)?)
                     .await?;
-                if let Some(job) = self.earlier(call).await? {
-                    return Ok(Accepted {
-                        job: job.id.to_string(),
-                    });
-                }
                 let job = self
                     .parts
                     .servers
@@ -381,75 +343,6 @@ impl Native {
         )
         .await
     }
-
-    /// The job that an earlier call with the same idempotency key made. Asked
-    /// before the preflight, which would find that very job in its way.
-    ///
-    /// The answer is the job engine's own: a submission that is always rolled
-    /// back.
-    pub(super) async fn earlier(&self, call: &Call) -> Result<Option<JobView>> {
-        let Some(idempotency) = call.idempotency.clone() else {
-            return Ok(None);
-        };
-        let probe = NewJob {
-            id: self.parts.jobs.new_id(),
-            procedure: "probe".into(),
-            title: String::new(),
-            account: call.principal.owner.clone(),
-            request: call.request.clone(),
-            node: self.parts.node.clone(),
-            resource: String::new(),
-            claims: Vec::new(),
-            input: serde_json::Value::Null,
-            plan: Plan {
-                procedure: "probe".into(),
-                title: String::new(),
-                claims: Vec::new(),
-                steps: Vec::new(),
-            },
-            undo_of: None,
-            idempotency: Some(idempotency),
-            background: false,
-            now: self.parts.clock.now(),
-        };
-        let found = self
-            .parts
-            .store
-            .write(move |tx| match backout_jobs::submit(tx, &probe) {
-                Ok(submitted) if submitted.repeated => Ok(submitted.id),
-                Ok(_) => Err(Earlier::Nothing),
-                Err(SubmitError::IdempotencyMismatch { job }) => Err(Earlier::Mismatch(job)),
-                Err(SubmitError::Store(e)) => Err(Earlier::Store(e)),
-                // Cannot be without claims.
-                Err(SubmitError::Busy { .. } | SubmitError::TooManyClaims { .. }) => {
-                    Err(Earlier::Nothing)
-                }
-            })
-            .await;
-        match found {
-            Ok(job) => Ok(Some(self.parts.jobs.get(&job).await?)),
-            Err(Earlier::Nothing) => Ok(None),
-            Err(Earlier::Mismatch(job)) => Err(NativeError::new(
-                backout_core::code::Code::IdempotencyMismatch,
-                SubmitError::IdempotencyMismatch { job }.to_string(),
-            )),
-            Err(Earlier::Store(e)) => Err(e.into()),
-        }
-    }
-}
-
-/// An id in what a job was told.
-fn input_text(job: &JobView, member: &str) -> Result<String> {
-    job.input
-        .get(member)
-        .and_then(serde_json::Value::as_str)
-        .map(str::to_owned)
-        .ok_or_else(|| {
-            // The key was used for a call of another kind with an equal hash: that
-            // cannot be, for the hash covers the path.
-            tracing::error!(job = %job.id, member, "the input of a repeated job lacks a member");
-            NativeError::internal(format!("repeat the call that made job {}", job.id))
-        })
 }
 
 fn accepted(job: Option<&JobId>) -> Result<Accepted> {
