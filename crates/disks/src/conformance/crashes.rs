@@ -266,10 +266,12 @@ fn check(setting: Setting, case: &Case) {
 }
 
 /// Every setting in a thread of its own: most of the time is spent waiting for
-/// disks and for QEMU.
+/// disks and for QEMU. To a driver of whole files all contents are alike.
 fn check_all(cases: &'static [Case]) {
+    let alike =
+        |setting: &Setting| setting.driver != DriverKind::Qcow2 && setting.format == Format::Qcow2;
     thread::scope(|scope| {
-        for setting in SETTINGS {
+        for setting in SETTINGS.into_iter().filter(|setting| !alike(setting)) {
             scope.spawn(move || cases.iter().for_each(|case| check(setting, case)));
         }
     });

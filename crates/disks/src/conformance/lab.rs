@@ -258,11 +258,13 @@ impl Lab {
     }
 
     /// What a machine would read from the image.
-    pub(super) fn read(&self, path: &Path, format: Format) -> Vec<u8> {
+    pub(super) fn read(path: &Path, format: Format) -> Vec<u8> {
         if format == Format::Raw {
             return std::fs::read(path).unwrap();
         }
-        let out = self.folder.join("out");
+        // Elsewhere: the disk's own file system may be full.
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("out");
         run(
             "qemu-img",
             [
@@ -273,17 +275,15 @@ impl Lab {
                 out.as_os_str(),
             ],
         );
-        let bytes = std::fs::read(&out).unwrap();
-        std::fs::remove_file(&out).unwrap();
-        bytes
+        std::fs::read(&out).unwrap()
     }
 
     pub(super) fn head(&self) -> Vec<u8> {
-        self.read(&self.disk.head, self.disk.format)
+        Self::read(&self.disk.head, self.disk.format)
     }
 
     pub(super) fn point(&self, point: &Point) -> Vec<u8> {
-        self.read(&self.disk.point_path(point).unwrap(), point.format)
+        Self::read(&self.disk.point_path(point).unwrap(), point.format)
     }
 
     pub(super) fn files(&self) -> Vec<String> {

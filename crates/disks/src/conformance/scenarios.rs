@@ -460,7 +460,12 @@ fn a_full_file_system_harms_nothing() {
             "{setting:?}: {stage:?}"
         );
         assert_eq!(lab.files(), files);
-        std::fs::remove_file(volume.path().join("filler")).unwrap();
+        // Not only removed: a process that another test is just starting may
+        // hold it open for a moment.
+        let filler = File::options()
+            .write(true)
+            .open(volume.path().join("filler"));
+        filler.unwrap().set_len(0).unwrap();
         assert!(lab.head() == head);
         driver
             .capture(&guard, &lab.disk, &name("two"), &NoProgress)
@@ -729,6 +734,22 @@ fn an_uncapture_keeps_what_was_written_since() {
     let guard = lab.guard();
     let purged = driver.purge(&guard, &lab.disk, &one, &[two]).unwrap();
     assert_eq!(purged, Purged::default());
+    assert!(lab.head() == head);
+}
+
+#[test]
+fn an_uncapture_leaves_the_layer_to_others_that_are_built_on_it() {
+    let mut lab = Lab::managed(SETTINGS[6]);
+    let head = lab.head();
+    let one = lab.capture("one");
+    lab.stage(&one, "new").unwrap();
+    let guard = lab.guard();
+    let driver = lab.driver();
+    driver.uncapture(&guard, &lab.disk, &name("one")).unwrap();
+    assert!(lab.head() == head);
+    drop(guard);
+    lab.keep("safe").unwrap();
+    lab.swap().unwrap();
     assert!(lab.head() == head);
 }
 
