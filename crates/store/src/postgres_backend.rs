@@ -33,8 +33,22 @@ impl Postgres {
         config
             .connect_timeout(CONNECT_TIMEOUT)
             .application_name("backout");
-        let mut first = Connection::open(&config)?;
-        first.transaction(|tx| migrate::apply(tx, migrations))?;
+        // On a thread of its own: the client drives a runtime of its own, which
+        // must not be done on a thread that already drives one.
+        let opened = std::thread::scope(|scope| {
+            scope
+                .spawn(|| {
+                    let mut first = Connection::open(&config)?;
+                    first.transaction(|tx| migrate::apply(tx, migrations))?;
+                    Ok(first)
+                })
+                .join()
+        });
+        let first = opened.unwrap_or_else(|_| {
+            Err(Error::Statement(
+                "opening the PostgreSQL database panicked".into(),
+            ))
+        })?;
         let (queue, work) = mpsc::channel();
         let work = Arc::new(Mutex::new(work));
         let mut first = Some(first);
