@@ -1,5 +1,11 @@
 //! What the engine promises, on both databases.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "tests and benches may stop at the first surprise"
+)]
+
 mod common;
 
 use std::sync::Arc;
@@ -801,7 +807,7 @@ async fn background_work_yields(store: &Store) {
 
     let new = script.job(&jobs, "background", &["bg/a", "bg/c"], &Told::default());
     let submitted = jobs.submit(new).await.unwrap();
-    assert_eq!(submitted.waits_for, [back.clone()]);
+    assert_eq!(submitted.waits_for, std::slice::from_ref(&back));
     // The place behind it is exclusive as well.
     let third = script.job(&jobs, "background", &["bg/a"], &Told::default());
     match jobs.submit(third).await {

@@ -3,6 +3,12 @@
 //! One replaces a file and keeps the old one; one deletes a file, which cannot
 //! be taken back. Both are written as a product's would be.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "tests and benches may stop at the first surprise"
+)]
+
 mod common;
 
 use std::fs;

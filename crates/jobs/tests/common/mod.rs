@@ -1,5 +1,10 @@
 //! What the tests of the engine share.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "tests and benches may stop at the first surprise"
+)]
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
