@@ -320,8 +320,13 @@ pub(crate) enum Accounts {
         /// Its name or id
         account: String,
     },
-    /// Refuse all its keys, for good
+    /// Refuse all its keys until they are enabled again
     Disable {
+        /// Its name or id
+        account: String,
+    },
+    /// Delete it and its keys; one that owns resources stays
+    Delete {
         /// Its name or id
         account: String,
     },

@@ -25,6 +25,11 @@ const ANSWER_BYTES_MAX: u64 = 64 << 20;
 const EVENT_LINE_BYTES_MAX: u64 = 1 << 20;
 /// How long the answer to an ordinary call is waited for.
 const ANSWER_WAIT: Duration = Duration::from_secs(60);
+/// How often a call that came too fast is made again; with the growing wait
+/// that is about five seconds.
+const THROTTLED_TRIES: u32 = 8;
+/// How long it waits at first. The server's window is one second.
+const THROTTLED_WAIT: Duration = Duration::from_millis(150);
 /// How long a connection may take.
 const CONNECT_WAIT: Duration = Duration::from_secs(10);
 
@@ -195,7 +200,6 @@ impl Client {
         })
     }
 
-
     pub(crate) fn get(&self, path: &str) -> Outcome<Value> {
         self.call("GET", path, None, &[])
     }
@@ -264,8 +268,17 @@ impl Client {
         body: Option<String>,
         headers: &[(&str, &str)],
     ) -> Outcome<Value> {
-        let answer = self.send(method, path_and_query, body, headers)?;
-        read_answer(answer)
+        let mut throttled = 0;
+        loop {
+            let answer = self.send(method, path_and_query, body.clone(), headers)?;
+            // Refused before anything was done: a moment later there is room.
+            if answer.status() == 429 && throttled < THROTTLED_TRIES {
+                throttled += 1;
+                std::thread::sleep(THROTTLED_WAIT * throttled);
+                continue;
+            }
+            return read_answer(answer);
+        }
     }
 
     fn send(

@@ -348,8 +348,19 @@ fn accounts(shell: &Shell, command: &args::Accounts) -> Outcome<Said> {
             Ok(Said::new(answer, human))
         }
         args::Accounts::Disable { account } => {
+            let found = client.get(&path(account))?;
+            let keys = member(&found, "keys").as_array().cloned().unwrap_or_default();
+            for key in keys.iter().filter(|k| text(k, "status") != "disabled") {
+                let key = encoded(&text(key, "secret_id"));
+                client.patch(&format!("{}/keys/{key}", path(account)), &json!({ "status": "disabled" }))?;
+            }
+            let answer = client.get(&path(account))?;
+            let human = render::account(style, &answer);
+            Ok(Said::new(answer, human))
+        }
+        args::Accounts::Delete { account } => {
             let answer = client.delete(&path(account))?;
-            Ok(Said::new(answer, format!("disabled {account}\n")))
+            Ok(Said::new(done(answer), format!("deleted {account}\n")))
         }
         args::Accounts::Policy { account, policy } => {
             let answer = client.raw("PUT", &format!("{}/policy", path(account)), read_policy(policy)?)?;
@@ -366,16 +377,16 @@ fn accounts(shell: &Shell, command: &args::Accounts) -> Outcome<Said> {
             args::Keys::Disable { account, key } => {
                 let body = json!({ "status": "disabled" });
                 let answer = client.patch(&format!("{}/keys/{}", path(account), encoded(key)), &body)?;
-                Ok(Said::new(answer, format!("disabled {key}\n")))
+                Ok(Said::new(done(answer), format!("disabled {key}\n")))
             }
             args::Keys::Enable { account, key } => {
                 let body = json!({ "status": "active" });
                 let answer = client.patch(&format!("{}/keys/{}", path(account), encoded(key)), &body)?;
-                Ok(Said::new(answer, format!("enabled {key}\n")))
+                Ok(Said::new(done(answer), format!("enabled {key}\n")))
             }
             args::Keys::Delete { account, key } => {
                 let answer = client.delete(&format!("{}/keys/{}", path(account), encoded(key)))?;
-                Ok(Said::new(answer, format!("deleted {key}\n")))
+                Ok(Said::new(done(answer), format!("deleted {key}\n")))
             }
             args::Keys::Token { account, seconds } => {
                 let answer = client.post(&format!("{}/tokens", path(account)), &json!({ "seconds": seconds }))?;
@@ -385,6 +396,11 @@ fn accounts(shell: &Shell, command: &args::Accounts) -> Outcome<Said> {
             }
         },
     }
+}
+
+/// An answer without a body, as a JSON value all the same.
+fn done(answer: Value) -> Value {
+    if answer.is_null() { json!({ "done": true }) } else { answer }
 }
 
 fn server_path(server: &str) -> String {
@@ -607,7 +623,7 @@ impl<'a> Progress<'a> {
                 line.push_str(" (taking back)");
             }
             for part in [&step, &words] {
-                if !part.is_empty() {
+                if !part.is_empty() && **part != kind {
                     line.push_str("  ");
                     line.push_str(part);
                 }

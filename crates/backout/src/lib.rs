@@ -8,9 +8,12 @@
 mod args;
 mod client;
 mod commands;
+pub mod compose;
 mod doctor;
 mod failure;
+mod folder;
 mod render;
+mod serve;
 mod settings;
 
 use std::io::Write as _;
@@ -33,7 +36,7 @@ pub fn main() -> ExitCode {
     };
     let shell = Shell::new(cli.data, cli.json);
     let result = match &cli.command {
-        Command::Serve(args) => {let _=args; return ExitCode::SUCCESS},
+        Command::Serve(args) => return end(&shell, serve::run(&shell, args)),
         Command::Completions { shell: which } => Ok(completions(*which)),
         other => commands::run(&shell, other),
     };

@@ -1,0 +1,397 @@
+//! The one place where all parts of a server are put together, for the binary
+//! and for tests.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use backout_accounts::{
+    Accounts, KeyPair, Limiter, Limits, MasterKey, NONCES_MAX, Nonces, holds_secrets,
+};
+use backout_api::front::{self, Front};
+use backout_api::native::{Native, Parts};
+use backout_api::audit;
+use backout_core::ids::{Entropy, OsEntropy};
+use backout_core::time::{Clock, SystemClock};
+use backout_jobs::{Jobs, NoProbe, Probe, Registry, Stopped, Worker, WorkerConfig};
+use backout_server::{Addresses, App, Config, RequestLog, Server};
+use backout_servers::Servers;
+use backout_store::{Migration, Store};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::client::AdminFile;
+use crate::folder::{self, Folder};
+use crate::settings::Settings;
+
+/// Connections to PostgreSQL: more than the jobs that write at one instant, and
+/// few enough that a dozen replicas fit into its usual hundred.
+const POSTGRES_CONNECTIONS: usize = 8;
+/// How long requests in flight may take when the server stops.
+const DRAIN: Duration = Duration::from_secs(10);
+/// How long audit lines are kept: a year, so that a yearly review finds them.
+const AUDIT_KEEP_MS: i64 = 366 * 24 * 3_600_000;
+/// How often old audit lines are removed.
+const AUDIT_RETAIN_EVERY: Duration = Duration::from_secs(3600);
+/// How many old audit lines are removed in one transaction.
+const AUDIT_RETAIN_BATCH: usize = 1000;
+
+/// Every table of every crate. The order is fixed: a later one may refer to an
+/// earlier one, and what was released is only ever added to.
+#[must_use]
+pub fn migrations() -> Vec<Migration> {
+    [
+        backout_accounts::MIGRATIONS,
+        backout_jobs::MIGRATIONS,
+        backout_servers::MIGRATIONS,
+        audit::MIGRATIONS,
+    ]
+    .concat()
+}
+
+/// What tests replace; [`World::default`] is the real thing.
+#[derive(Clone)]
+pub struct World {
+    /// Where the time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// Where randomness comes from.
+    pub entropy: Arc<dyn Entropy>,
+    /// Called at every point of every step.
+    pub probe: Arc<dyn Probe>,
+    /// How long a job's lease lasts, when not as usual.
+    pub lease_ms: Option<i64>,
+    /// The text of `BACKOUT_MASTER_KEY`.
+    pub master_key: Option<String>,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self {
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(OsEntropy),
+            probe: Arc::new(NoProbe),
+            lease_ms: None,
+            master_key: None,
+        }
+    }
+}
+
+impl std::fmt::Debug for World {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("World").finish_non_exhaustive()
+    }
+}
+
+/// The kinds of job that a worker knows. `logs` is the folder for the output
+/// of commands.
+#[must_use]
+pub fn registry(logs: std::path::PathBuf) -> Registry {
+    Servers::register(Registry::new(), logs)
+}
+
+/// A server that serves.
+#[derive(Debug)]
+pub struct Backout {
+    addresses: Addresses,
+    jobs: Jobs,
+    accounts: Accounts,
+    worker: Worker,
+    serving: JoinHandle<usize>,
+    stop: oneshot::Sender<()>,
+    chores: JoinHandle<()>,
+    // The last to go: the folder is ours until all else has ended.
+    folder: Folder,
+}
+
+/// What [`Backout::stop`] left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeftBehind {
+    /// Connections that were cut at the deadline.
+    pub cut: usize,
+    /// Jobs whose step was still running; they go on with the next start.
+    pub running: usize,
+}
+
+impl Backout {
+    /// Starts everything. When it returns the ports are open and `admin.json`
+    /// tells the address.
+    ///
+    /// # Errors
+    /// A fragment that fits "failed to ..." for whatever is in the way.
+    pub async fn start(settings: Settings, world: World) -> anyhow::Result<Self> {
+        let folder = Folder::open(&settings.data)?;
+        let path = folder.path().to_owned();
+        // Before anything is made: an address that is taken must cost nothing.
+        let bound = Server::bind(&Config {
+            listen: settings.listen,
+            tls: settings.tls.as_ref().map(|tls| backout_server::Tls {
+                listen: tls.listen,
+                cert: tls.cert.clone(),
+                key: tls.key.clone(),
+            }),
+            drain: DRAIN,
+        })?;
+        let addresses = bound.addresses();
+        let url = url_of(addresses.plain);
+
+        let store = open_store(settings.store.as_deref(), &path).await?;
+        let master = MasterKey::load(
+            world.master_key.as_deref(),
+            &path.join("master.key"),
+            holds_secrets(&store).await?,
+            world.entropy.as_ref(),
+        )?;
+        let accounts = Accounts::open(
+            store.clone(),
+            &master,
+            Arc::clone(&world.clock),
+            Arc::clone(&world.entropy),
+        )
+        .await?;
+        drop(master);
+        hand_over_admin(&accounts, &path, &url, settings.new_admin_key).await?;
+
+        let limits = match settings.rate_limit {
+            Some(default) => Limits {
+                default,
+                ..Limits::default()
+            },
+            None => Limits::default(),
+        };
+        let limiter = Arc::new(Limiter::new(Arc::clone(&world.clock), limits));
+        let nonces = Arc::new(Nonces::new(Arc::clone(&world.clock), NONCES_MAX));
+        let jobs = Jobs::new(
+            store.clone(),
+            Arc::clone(&world.clock),
+            Arc::clone(&world.entropy),
+        );
+        let servers = Servers::new(
+            store.clone(),
+            jobs.clone(),
+            Arc::clone(&world.clock),
+            Arc::clone(&world.entropy),
+            settings.node.clone(),
+        );
+        let log = RequestLog::open(&path.join("requests"))?;
+        let mut vendors = front::Settings {
+            public_hosts: settings.public_hosts.clone(),
+            ..front::Settings::default()
+        };
+        if !settings.regions.is_empty() {
+            vendors.regions.clone_from(&settings.regions);
+        }
+        let front = Front::new(
+            accounts.clone(),
+            Arc::clone(&limiter),
+            nonces,
+            store.clone(),
+            servers.clone(),
+            Arc::clone(&world.clock),
+            Arc::clone(&world.entropy),
+            vendors,
+        );
+        let native = Native::new(Parts {
+            store: store.clone(),
+            accounts: accounts.clone(),
+            limiter,
+            servers,
+            jobs: jobs.clone(),
+            requests: Arc::new(log.clone()),
+            clock: Arc::clone(&world.clock),
+            entropy: Arc::clone(&world.entropy),
+            node: settings.node.clone(),
+            data: path.clone(),
+            public_hosts: settings.public_hosts.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        });
+
+        let logs = path.join("logs");
+        std::fs::create_dir_all(&logs)
+            .with_context(|| format!("make the folder {}; check its permissions", logs.display()))?;
+        let mut config = WorkerConfig::new(settings.node.clone());
+        config.probe = Arc::clone(&world.probe);
+        if let Some(workers) = settings.workers {
+            config.concurrency = workers.get();
+        }
+        if let Some(lease_ms) = world.lease_ms {
+            config.lease_ms = lease_ms;
+        }
+        let worker = Worker::start(&jobs, registry(logs), config)
+            .await
+            .context("start the worker")?;
+
+        let server = bound.open(App {
+            native: Arc::new(native),
+            vendor: Arc::new(front),
+            log,
+        })?;
+        let (stop, stopped) = oneshot::channel();
+        let serving = tokio::spawn(server.run(async {
+            // A sender that is gone means the same.
+            let _ = stopped.await;
+        }));
+        let chores = tokio::spawn(chores(store, Arc::clone(&world.clock)));
+        Ok(Self {
+            addresses,
+            jobs,
+            accounts,
+            worker,
+            serving,
+            stop,
+            chores,
+            folder,
+        })
+    }
+
+    /// The address of the plain listener, e.g. `http://127.0.0.1:7780`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        url_of(self.addresses.plain)
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Its jobs, for tests.
+    #[must_use]
+    pub fn jobs(&self) -> &Jobs {
+        &self.jobs
+    }
+
+    /// Its accounts, for tests.
+    #[must_use]
+    pub fn accounts(&self) -> &Accounts {
+        &self.accounts
+    }
+
+    /// Lets nothing new in, finishes what is in flight, lets each job finish
+    /// its step, and gives the folder back.
+    pub async fn stop(self) -> LeftBehind {
+        // The receiver is gone only when serving has ended by itself.
+        let _ = self.stop.send(());
+        let cut = self.serving.await.unwrap_or_else(|e| {
+            tracing::error!(error = %e, "the listener panicked");
+            0
+        });
+        let Stopped { left_running } = self.worker.stop().await;
+        self.chores.abort();
+        drop(self.folder);
+        LeftBehind {
+            cut,
+            running: left_running,
+        }
+    }
+}
+
+/// What a client on this machine calls.
+fn url_of(address: SocketAddr) -> String {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    format!("http://{}", SocketAddr::new(ip, address.port()))
+}
+
+async fn open_store(url: Option<&str>, folder: &Path) -> anyhow::Result<Store> {
+    let default = folder.join("state.db");
+    let url = url.map(str::to_owned);
+    // Both databases are opened by blocking calls.
+    tokio::task::spawn_blocking(move || {
+        let migrations = migrations();
+        Ok(match url.as_deref() {
+            None => Store::open_sqlite(&default, &migrations)?,
+            Some(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
+                Store::open_postgres(url, POSTGRES_CONNECTIONS, &migrations)?
+            }
+            Some(url) => match url.strip_prefix("sqlite://") {
+                Some(file) if !file.is_empty() => Store::open_sqlite(Path::new(file), &migrations)?,
+                // Not repeated: it may hold a password.
+                _ => bail!("use this store: give sqlite://FILE or postgres://USER:PASSWORD@HOST:PORT/DB"),
+            },
+        })
+    })
+    .await
+    .map_err(|e| anyhow!("open the store: {e}"))?
+}
+
+/// Makes `admin` at the first start, and sees to it that `admin.json` tells the
+/// address.
+async fn hand_over_admin(accounts: &Accounts, folder: &Path, url: &str, new_key: bool) -> anyhow::Result<()> {
+    let file = |pair: &KeyPair, url: &str| AdminFile {
+        secret_id: pair.secret_id.clone(),
+        secret_key: pair.secret_key.expose().to_owned(),
+        url: url.to_owned(),
+    };
+    let (at, address) = (folder.to_owned(), url.to_owned());
+    let made = accounts
+        .bootstrap(move |pair| folder::write_admin_file(&at, &file(pair, &address)))
+        .await?;
+    if made {
+        tracing::info!(file = %folder.join("admin.json").display(), "made the account admin");
+        return Ok(());
+    }
+    if new_key {
+        let pair = accounts.recover_admin().await?;
+        folder::write_admin_file(folder, &file(&pair, url))
+            .with_context(|| format!("write {}", folder.join("admin.json").display()))?;
+        tracing::info!(secret_id = pair.secret_id, "gave admin another key");
+        return Ok(());
+    }
+    if !folder::refresh_url(folder, url)? {
+        tracing::warn!(
+            folder = %folder.display(),
+            "there is no admin.json here; for another key of admin start once with --new-admin-key"
+        );
+    }
+    Ok(())
+}
+
+/// What is done now and then.
+async fn chores(store: Store, clock: Arc<dyn Clock>) {
+    let mut tick = tokio::time::interval(AUDIT_RETAIN_EVERY);
+    loop {
+        tick.tick().await;
+        loop {
+            let before = clock.now().plus_ms(-AUDIT_KEEP_MS);
+            match audit::retain(&store, before, AUDIT_RETAIN_BATCH).await {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(e) => {
+                    tracing::warn!(error = %e, "old audit lines could not be removed");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_that_a_client_can_call() {
+        for (address, want) in [
+            ("127.0.0.1:1", "http://127.0.0.1:1"),
+            ("0.0.0.0:1", "http://127.0.0.1:1"),
+            ("[::]:1", "http://[::1]:1"),
+        ] {
+            assert_eq!(url_of(address.parse().unwrap()), want);
+        }
+    }
+
+    #[test]
+    fn migrations_have_different_names() {
+        let mut names: Vec<_> = migrations().iter().map(|m| m.name).collect();
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+}

@@ -1,0 +1,261 @@
+//! A real `backout serve` process on a free port, in a folder of its own.
+#![allow(
+    dead_code,
+    clippy::allow_attributes,
+    reason = "each test binary uses its own part of this"
+)]
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// The binary under test.
+pub const BIN: &str = env!("CARGO_BIN_EXE_backout");
+
+/// The variables that would tell a command of another server.
+const VARIABLES: [&str; 7] = [
+    "BACKOUT_DATA",
+    "BACKOUT_URL",
+    "BACKOUT_SECRET_ID",
+    "BACKOUT_SECRET_KEY",
+    "BACKOUT_TOKEN",
+    "BACKOUT_CA_FILE",
+    "RUST_LOG",
+];
+
+/// The binary, without what the environment says of another server.
+pub fn backout() -> Command {
+    let mut command = Command::new(BIN);
+    for name in VARIABLES {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// A server process, ended when dropped.
+pub struct Running {
+    folder: tempfile::TempDir,
+    child: Child,
+    pub url: String,
+    pub secret_id: String,
+    pub secret_key: String,
+    more: Vec<String>,
+}
+
+impl Running {
+    pub fn start(more: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let more: Vec<String> = more.iter().map(|s| (*s).to_owned()).collect();
+        let (child, url) = spawn(folder.path(), &more);
+        let mut running = Self {
+            folder,
+            child,
+            url,
+            secret_id: String::new(),
+            secret_key: String::new(),
+            more,
+        };
+        let text = std::fs::read_to_string(running.data().join("admin.json")).unwrap();
+        let file: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(file["Url"], running.url.as_str());
+        running.secret_id = file["SecretId"].as_str().unwrap().to_owned();
+        running.secret_key = file["SecretKey"].as_str().unwrap().to_owned();
+        running
+    }
+
+    /// With a server `name` whose raw disk has `mib` MiB.
+    pub fn with_server(name: &str, mib: usize) -> Self {
+        let running = Self::start(&[]);
+        running.make_disk(name, mib);
+        let disk = running.disk(name);
+        let out = running.cli(&["servers", "add", name, "--disk", disk.to_str().unwrap()]);
+        assert!(out.status.success(), "{out:?}\n{}", running.log());
+        running
+    }
+
+    /// A disk with contents that differ in every block.
+    pub fn make_disk(&self, name: &str, mib: usize) {
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut bytes = Vec::with_capacity(mib << 20);
+        while bytes.len() < mib << 20 {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            bytes.extend_from_slice(&state.to_le_bytes());
+        }
+        std::fs::write(self.disk(name), bytes).unwrap();
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.folder().join("data")
+    }
+
+    pub fn disk(&self, name: &str) -> PathBuf {
+        self.folder().join(format!("{name}.img"))
+    }
+
+    pub fn addr(&self) -> &str {
+        self.url.strip_prefix("http://").unwrap()
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder().join("stderr")).unwrap_or_default()
+    }
+
+    pub fn tls_addr(&self) -> String {
+        let log = self.log();
+        let (_, rest) = log.split_once("https://").expect("the log names the TLS address");
+        rest.split_whitespace().next().unwrap().to_owned()
+    }
+
+    /// Runs a command of the command line against this server.
+    pub fn cli(&self, args: &[&str]) -> Output {
+        backout().args(args).arg("--data").arg(self.data()).output().unwrap()
+    }
+
+    /// The one JSON value that a command prints, and its exit code.
+    pub fn json(&self, args: &[&str]) -> (Value, i32) {
+        let out = self.cli(&[args, &["--json"]].concat());
+        let text = String::from_utf8(out.stdout).unwrap();
+        let value = serde_json::from_str(&text)
+            .unwrap_or_else(|e| panic!("{args:?} printed {text:?}: {e}\n{}", self.log()));
+        (value, out.status.code().unwrap())
+    }
+
+    /// The same, for a command that must do well.
+    pub fn ok(&self, args: &[&str]) -> Value {
+        let (value, code) = self.json(args);
+        assert_eq!(code, 0, "{args:?}: {value}\n{}", self.log());
+        value
+    }
+
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    }
+
+    /// Waits for the process to end; its exit code.
+    pub fn wait(&mut self) -> Option<i32> {
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(30) {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("the server does not end\n{}", self.log());
+    }
+
+    /// Starts it again on the same folder.
+    pub fn restart(&mut self) {
+        let (child, url) = spawn(self.folder.path(), &self.more);
+        self.child = child;
+        self.url = url;
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn spawn(folder: &Path, more: &[String]) -> (Child, String) {
+    let log = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(folder.join("stderr"))
+        .unwrap();
+    let mut child = backout()
+        .arg("serve")
+        .arg("--data")
+        .arg(folder.join("data"))
+        .args(["--listen", "127.0.0.1:0"])
+        .args(more)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let log = std::fs::read_to_string(folder.join("stderr")).unwrap_or_default();
+    let url = line
+        .trim_end()
+        .strip_prefix("ready ")
+        .unwrap_or_else(|| panic!("not ready: {line:?}\n{log}"));
+    let addr: SocketAddr = url.strip_prefix("http://").unwrap().parse().unwrap();
+    assert_ne!(addr.port(), 0);
+    (child, url.to_owned())
+}
+
+/// A certificate for 127.0.0.1 and the authority that signed it, by openssl.
+pub struct TlsFiles {
+    folder: tempfile::TempDir,
+    paths: [String; 3],
+}
+
+impl TlsFiles {
+    pub fn make() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        let paths = [path("ca.pem"), path("server.pem"), path("server.key")];
+        let openssl = |args: &[&str]| {
+            let out = Command::new("openssl").args(args).output().expect("openssl is installed");
+            assert!(out.status.success(), "{args:?} {out:?}");
+        };
+        let extensions = path("ext");
+        std::fs::File::create(&extensions)
+            .unwrap()
+            .write_all(b"subjectAltName=IP:127.0.0.1,DNS:localhost\nextendedKeyUsage=serverAuth\n")
+            .unwrap();
+        let (ca_key, request) = (path("ca.key"), path("csr"));
+        let [ca, cert, key] = &paths;
+        openssl(&[
+            "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=backout test CA",
+            "-keyout", &ca_key, "-out", ca,
+        ]);
+        openssl(&[
+            "req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=127.0.0.1", "-keyout", key, "-out", &request,
+        ]);
+        openssl(&[
+            "x509", "-req", "-in", &request, "-CA", ca, "-CAkey", &ca_key, "-CAcreateserial", "-days", "2",
+            "-extfile", &extensions, "-out", cert,
+        ]);
+        Self { folder, paths }
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn ca(&self) -> &str {
+        &self.paths[0]
+    }
+
+    pub fn cert(&self) -> &str {
+        &self.paths[1]
+    }
+
+    pub fn key(&self) -> &str {
+        &self.paths[2]
+    }
+}
+
+/// The line that `sha256sum` prints for this content on its stdin.
+pub fn sha256_line(path: &Path) -> String {
+    let out = Command::new("sha256sum")
+        .stdin(std::fs::File::open(path).unwrap())
+        .output()
+        .unwrap();
+    String::from_utf8(out.stdout).unwrap().trim_end().to_owned()
+}

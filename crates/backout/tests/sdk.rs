@@ -1,0 +1,155 @@
+//! The vendors' official clients against the real binary, with nothing changed
+//! but the endpoint (PROTOCOL.md section 6).
+//!
+//! `./run test` installs the clients under `.cache/`.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use common::{Running, TlsFiles, sha256_line};
+
+fn cache() -> PathBuf {
+    std::env::var_os("BACKOUT_CLIENTS").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.cache"),
+        PathBuf::from,
+    )
+}
+
+fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(name)
+}
+
+/// Runs a client's script against `server` and expects it to end well.
+fn run(server: &Running, mut command: Command) {
+    let program = PathBuf::from(command.get_program());
+    assert!(
+        program.exists() || !program.is_absolute(),
+        "{} is missing: ./run test installs the clients",
+        program.display()
+    );
+    for name in ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
+        command.env_remove(name);
+    }
+    let out = command
+        .env("HOME", server.folder())
+        .env("BO_URL", &server.url)
+        .env("BO_ADDR", server.addr())
+        .env("BO_ID", &server.secret_id)
+        .env("BO_KEY", &server.secret_key)
+        .env("BO_DATA", server.data())
+        .env("BO_BIN", common::BIN)
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .output()
+        .unwrap();
+    assert!(
+        out.status.success(),
+        "{command:?}\n{}\n{}\nserver's log:\n{}",
+        String::from_utf8_lossy(&out.stdout),
+        String::from_utf8_lossy(&out.stderr),
+        server.log()
+    );
+}
+
+fn python(name: &str) -> Command {
+    let mut command = Command::new(cache().join("venv/bin/python"));
+    command.arg(script(name));
+    command
+}
+
+fn node(name: &str) -> Command {
+    let mut command = Command::new("node");
+    command.arg(script(name)).env("NODE_PATH", cache().join("node/node_modules"));
+    assert!(
+        cache().join("node/node_modules").exists(),
+        "the Node clients are missing: ./run test installs them"
+    );
+    command
+}
+
+#[test]
+fn tencent_python_signs_in_every_way() {
+    let server = Running::with_server("web", 1);
+    let mut command = python("tencent_python.py");
+    command.arg("signatures");
+    run(&server, command);
+}
+
+#[test]
+fn tencent_python_raises_the_codes() {
+    let server = Running::with_server("web", 1);
+    let mut command = python("tencent_python.py");
+    command.arg("errors");
+    run(&server, command);
+}
+
+#[test]
+fn tencent_python_is_throttled_and_recovers() {
+    let server = Running::start(&[]);
+    let mut command = python("tencent_python.py");
+    command.arg("throttle");
+    run(&server, command);
+}
+
+#[test]
+fn tencent_python_takes_a_disk_back() {
+    let server = Running::with_server("web", 8);
+    let mut command = python("tencent_python.py");
+    command.arg("story").env("BO_DISK", server.disk("web"));
+    run(&server, command);
+}
+
+#[test]
+fn tccli_takes_a_disk_back() {
+    let server = Running::with_server("web", 8);
+    let mut command = Command::new("bash");
+    command
+        .arg(script("tccli.sh"))
+        .env("BO_TCCLI", cache().join("venv/bin/tccli"))
+        .env("BO_DISK", server.disk("web"))
+        .env("BO_DISK_SHA", sha256_line(&server.disk("web")));
+    run(&server, command);
+}
+
+#[test]
+fn tencent_node_signs_in_every_way() {
+    let server = Running::with_server("web", 1);
+    run(&server, node("tencent_node.cjs"));
+}
+
+#[test]
+fn the_legacy_client_is_verified_over_tls() {
+    let tls = TlsFiles::make();
+    let server = Running::start(&[
+        "--tls-listen",
+        "127.0.0.1:0",
+        "--tls-cert",
+        tls.cert(),
+        "--tls-key",
+        tls.key(),
+    ]);
+    let mut command = python("qcloud_v2.py");
+    command
+        .env("SSL_CERT_FILE", tls.ca())
+        .env("BO_TLS_ADDR", server.tls_addr());
+    run(&server, command);
+}
+
+#[test]
+fn alibaba_python_is_verified() {
+    let server = Running::start(&[]);
+    run(&server, python("alibaba_python.py"));
+}
+
+#[test]
+fn aliyun_core_is_verified() {
+    let server = Running::start(&[]);
+    run(&server, python("aliyun_core.py"));
+}
+
+#[test]
+fn alibaba_node_is_verified() {
+    let server = Running::start(&[]);
+    run(&server, node("alibaba_node.cjs"));
+}
