@@ -57,6 +57,10 @@ pub trait Driver: Send + Sync {
 
     /// Makes the restore point `name.point(disk.format)` of the head.
     ///
+    /// While a machine writes to the head, a clone is what the machine would
+    /// find after a power loss; a copy is of no one instant, so the caller stops
+    /// the machine or warns; an overlay is refused.
+    ///
     /// # Errors
     /// [`crate::Error::InUse`] (qcow2 only: a writer would go on to write into
     /// the point), [`crate::Error::Tool`], [`crate::Error::Cancelled`],

@@ -106,7 +106,7 @@ pub enum Error {
         why: String,
     },
     /// A name is not acceptable.
-    #[error("use {given:?} as a {what}: want {want}")]
+    #[error("use \"{given}\" as a {what}: want {want}")]
     BadName {
         /// What kind of name.
         what: &'static str,

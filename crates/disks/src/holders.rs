@@ -205,6 +205,33 @@ mod tests {
     }
 
     #[test]
+    fn a_loop_device_is_a_holder() {
+        struct Device(String);
+        impl Drop for Device {
+            fn drop(&mut self) {
+                drop(Command::new("losetup").args(["-d", &self.0]).status());
+            }
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("disk with space");
+        File::create(&path).unwrap().set_len(1 << 20).unwrap();
+        for read_only in [true, false] {
+            let mut command = Command::new("losetup");
+            command.args(["--find", "--show"]);
+            if read_only {
+                command.arg("--read-only");
+            }
+            let output = command.arg(&path).output().unwrap();
+            assert!(output.status.success(), "this test needs root: {output:?}");
+            let device = Device(String::from_utf8(output.stdout).unwrap().trim().to_owned());
+            let found = holders(&path).unwrap();
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert_eq!(format!("/dev/{}", found[0].comm), device.0);
+            assert_eq!((found[0].pid, found[0].writable), (None, !read_only));
+        }
+    }
+
+    #[test]
     fn the_access_mode_is_read_as_octal() {
         assert!(!can_write("pos:\t0\nflags:\t0100000\n"));
         assert!(can_write("pos:\t0\nflags:\t0100001\n"));

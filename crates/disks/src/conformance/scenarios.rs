@@ -727,14 +727,125 @@ fn an_uncapture_keeps_what_was_written_since() {
     let driver = lab.driver();
     driver.uncapture(&guard, &lab.disk, &name("one")).unwrap();
     driver.uncapture(&guard, &lab.disk, &name("one")).unwrap();
-    assert!(lab.head() == head);
-    drop(guard);
-    // The layer goes when the head no longer stands on it.
-    let two = lab.capture("two");
-    let guard = lab.guard();
-    let purged = driver.purge(&guard, &lab.disk, &one, &[two]).unwrap();
+    let purged = driver.purge(&guard, &lab.disk, &one, &[]).unwrap();
     assert_eq!(purged, Purged::default());
     assert!(lab.head() == head);
+    drop(guard);
+    // The layers go when nothing stands on them any more.
+    let two = lab.capture("two");
+    let guard = lab.guard();
+    let staged = driver
+        .stage_flat(&guard, &lab.disk, &name("flat"), &NoProgress)
+        .unwrap();
+    let kept = driver.keep(&guard, &lab.disk, &name("old")).unwrap();
+    driver.swap(&guard, &lab.disk, &staged, &kept).unwrap();
+    for point in [&two, &kept.point] {
+        driver.retire(&guard, &lab.disk, point).unwrap();
+    }
+    driver
+        .purge(&guard, &lab.disk, &kept.point, std::slice::from_ref(&two))
+        .unwrap();
+    assert_eq!(lab.files().len(), 4, "{:?}", lab.files());
+    let purged = driver.purge(&guard, &lab.disk, &two, &[]).unwrap();
+    assert_eq!(purged.removed, [one.file, two.file]);
+    assert!(lab.files().is_empty());
+    assert!(lab.head() == head);
+}
+
+#[test]
+fn a_raw_disk_of_odd_size_is_taken_over_and_given_back() {
+    let mut lab = Lab::new(SETTINGS[5]);
+    let raw = lab.user.clone();
+    std::fs::write(&raw.head, vec![9; 1_048_577]).unwrap();
+    lab.adopt();
+    let base = name("base").point(Format::Raw);
+    assert_eq!(
+        lab.driver()
+            .verify_point(&lab.disk, &base)
+            .unwrap()
+            .size_bytes,
+        1_048_577
+    );
+    let one = lab.capture("one");
+    lab.write(1);
+    let head = lab.head();
+    let driver = lab.driver();
+    let guard = lab.guard();
+    // Not while a point stands on what it was.
+    let refused = driver.unadopt(&guard, &raw, &name("base"), &NoProgress);
+    assert!(matches!(refused, Err(Error::Unsupported { .. })));
+    assert!(lab.head() == head);
+    driver.retire(&guard, &lab.disk, &one).unwrap();
+    let watcher = Watcher {
+        cancel_at: 0,
+        heard: Mutex::default(),
+    };
+    let cancelled = driver.unadopt(&guard, &raw, &name("base"), &watcher);
+    assert!(matches!(cancelled, Err(Error::Cancelled { .. })));
+    assert!(lab.head() == head);
+    driver
+        .unadopt(&guard, &raw, &name("base"), &NoProgress)
+        .unwrap();
+    // QEMU counts in sectors.
+    let given_back = std::fs::read(&raw.head).unwrap();
+    assert_eq!(given_back.len(), 1_049_088);
+    assert!(given_back == head);
+    assert!(DiskLock::erase(guard).unwrap());
+}
+
+#[test]
+fn a_head_replaced_in_the_middle_of_a_capture_is_told() {
+    let mut lab = Lab::managed(SETTINGS[6]);
+    let theirs = lab.disk.head.with_extension("theirs");
+    std::fs::copy(&lab.disk.head, &theirs).unwrap();
+    lab.capture("one");
+    std::fs::rename(&theirs, &lab.disk.head).unwrap();
+    let again = lab
+        .driver()
+        .capture(&lab.guard(), &lab.disk, &name("one"), &NoProgress);
+    assert!(matches!(again, Err(Error::HeadChanged { .. })));
+}
+
+#[test]
+fn messages_are_fragments_that_name_the_thing() {
+    let path = std::path::PathBuf::from("/d/disk");
+    let errors = [
+        Name::new("a/b\n").unwrap_err(),
+        Error::Missing { path: path.clone() },
+        Error::InUse {
+            path: path.clone(),
+            holders: "qemu (pid 7)".to_owned(),
+        },
+        Error::io("sync", &path, rustix::io::Errno::DQUOT),
+        Error::io("sync", &path, rustix::io::Errno::ROFS),
+        Error::io("sync", &path, rustix::io::Errno::XDEV),
+        Error::io("sync", &path, rustix::io::Errno::IO),
+        Error::Stale {
+            path,
+            given: Fence(1),
+            seen: Fence(2),
+        },
+    ];
+    let codes: Vec<_> = errors.iter().map(|e| e.code().as_str()).collect();
+    assert_eq!(
+        codes,
+        [
+            "BO0002", "BO0020", "BO0021", "BO0023", "BO0025", "BO0024", "BO0025", "BO0012"
+        ]
+    );
+    for error in &errors[1..] {
+        let text = error.to_string();
+        assert!(text.starts_with(|c: char| c.is_lowercase()), "{text}");
+        assert!(text.contains("/d/disk") && text.contains(": "), "{text}");
+    }
+    assert_eq!(
+        errors[0].to_string(),
+        "use \"a/b\\n\" as a point name: want 1 to 100 letters, digits, - or _"
+    );
+    // Names from a store are checked as well.
+    assert!(serde_json::from_str::<Name>("\"../x\"").is_err());
+    assert_eq!("qcow2".parse::<DriverKind>().unwrap(), DriverKind::Qcow2);
+    assert!("lvm".parse::<DriverKind>().is_err() && "vmdk".parse::<Format>().is_err());
 }
 
 #[test]

@@ -112,6 +112,15 @@ fn push(
         // Linking may have moved the file on a stacked file system.
         let head = FileId::of(&fsx::regular(&layer)?);
         tmp.publish_over(&disk.head, &head)?;
+    } else if header::read(&disk.head).ok().and_then(|h| h.backing) != Some(layer) {
+        return Err(Error::HeadChanged {
+            path: disk.head.clone(),
+            why: format!(
+                "somebody has put another file there since {:?} was made of it: put that one \
+                 back, or take the step back",
+                name.point(format).file
+            ),
+        });
     }
     steps::sync_both(guard, disk)
 }

@@ -96,7 +96,10 @@ fn run(
         Ok(None) => Err(Error::Cancelled {
             path: target.to_owned(),
         }),
-        Ok(Some(status)) if status.success() => Ok(()),
+        Ok(Some(status)) if status.success() => {
+            progress.at(total, total);
+            Ok(())
+        }
         Ok(Some(status)) => Err(match status.signal() {
             Some(signal) => fail(format!("it was killed by signal {signal}: try again")),
             // The tool writes the system's words, not its number.
