@@ -13,7 +13,17 @@
 //!   store (primary key of `claims`), not by a check in code;
 //! - every write about a running job carries its fencing token, in the `WHERE`
 //!   of the statement; a worker that lost its lease can change nothing;
-//! - one job that cannot be recovered does not keep the others from it.
+//! - fencing tokens grow over all jobs of the store, with the time of claim;
+//! - one job that cannot be recovered does not keep the others from it: rows
+//!   that do not decode make it Held, and a procedure that a worker does not
+//!   know leaves it in the queue for a worker that does (so old and new versions
+//!   can share a store).
+//!
+//! A product submits with [`submit`] inside its own transaction and then calls
+//! [`Jobs::wake`]; a process runs one [`Worker`] with a [`Registry`] of every
+//! procedure. A worker has one lease for all its jobs; dead workers of the same
+//! machine are found by their process, at once, and those of other machines by
+//! their lease.
 
 mod handle;
 #[cfg(feature = "harness")]

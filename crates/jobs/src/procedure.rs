@@ -35,7 +35,12 @@ pub trait Procedure: Send + Sync + 'static {
         Self: Sized;
 
     /// Changes to the product's own rows when the job ends, in the transaction
-    /// that writes the outcome. Also called when a Held job is resolved later.
+    /// that writes the outcome. Called for Held as well, and again when a Held
+    /// job is resolved later: so it says how things are, and does not count.
+    /// `failure` is why the job failed ([`StepError::Cancelled`] when it was
+    /// cancelled); for Held, why it is held. When it panics, or its commit is
+    /// refused, the job is Held without it. Not called for a job whose stored
+    /// rows do not decode.
     fn settle(&self, job: &StepContext, outcome: Outcome, failure: Option<&StepError>) -> Commit;
 }
 
@@ -166,7 +171,10 @@ impl From<StoreError> for StepError {
     }
 }
 
-/// Tells a running step that its job is to be cancelled, or was lost.
+/// Tells a running step that its job is to be cancelled, or was lost, or that
+/// the worker stops. A step that stops for it returns
+/// [`StepError::Cancelled`]; when only the worker stops, it is begun anew by
+/// another.
 #[derive(Clone, Debug, Default)]
 pub struct Cancel(Arc<AtomicBool>);
 
@@ -198,7 +206,8 @@ pub struct StepContext {
     pub fence: Fence,
     /// For reading. Writes go through [`Done::with`].
     pub store: Store,
-    /// Asked by long steps. Never set while an undo runs.
+    /// Asked by long steps. While an undo runs it is set only when the job was
+    /// lost to another worker, never by a cancel request or a stop.
     pub cancel: Cancel,
     pub(crate) input: Input,
     pub(crate) outputs: serde_json::Map<String, serde_json::Value>,
@@ -296,6 +305,8 @@ pub enum ProbeAction {
     GoOn,
     /// Treat the step as failed with this error.
     Fail(StepError),
-    /// Perform the step's effect once more before going on.
+    /// Perform the step's effect once more before going on. Heeded at
+    /// [`Moment::AfterIntent`] and [`Moment::AfterEffect`]; at the other two no
+    /// crash repeats an effect.
     Repeat,
 }

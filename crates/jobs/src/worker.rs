@@ -345,22 +345,34 @@ impl Shared {
         if self.strays.load(Ordering::SeqCst) {
             self.put_back_strays().await?;
         }
+        // Also when woken: a product's own transaction may have asked background
+        // work to yield.
+        self.notice_cancels().await?;
         if turn.polled {
             self.bury_the_dead().await?;
-            self.notice_cancels().await?;
-            let due = turn.retained.is_none_or(|at| at.elapsed() >= RETAIN_EVERY);
-            if let Some(keep_ms) = self.config.keep_ms.filter(|_| due && !self.is_stopping()) {
-                let removed = self.jobs.retain(self.now(), keep_ms, RETAIN_BATCH).await;
-                // A full batch: there is more, go on at the next poll.
-                if removed.is_ok_and(|n| n < RETAIN_BATCH as u64) {
-                    turn.retained = Some(Instant::now());
-                }
-            }
+            self.remove_old(turn).await;
         }
         if self.is_stopping() {
             return Ok(0);
         }
         self.take_jobs().await
+    }
+
+    /// Removes a batch of old jobs, if it is time.
+    async fn remove_old(&self, turn: &mut Turn) {
+        let due = turn.retained.is_none_or(|at| at.elapsed() >= RETAIN_EVERY);
+        let Some(keep_ms) = self.config.keep_ms.filter(|_| due && !self.is_stopping()) else {
+            return;
+        };
+        match self.jobs.retain(self.now(), keep_ms, RETAIN_BATCH).await {
+            // A full batch: there is more, go on at the next poll.
+            Ok(removed) if removed >= RETAIN_BATCH as u64 => return,
+            Ok(_) => {}
+            Err(e) => {
+                tracing::warn!(error = %e, "old jobs are not removed this time");
+            }
+        }
+        turn.retained = Some(Instant::now());
     }
 
     /// Writes who this worker is.
