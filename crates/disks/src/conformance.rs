@@ -2,10 +2,11 @@
 //!
 //! The same scenarios run against every driver, on the real file systems: XFS
 //! and btrfs in loop files, the ordinary temporary folder, a tmpfs that is
-//! full. They need root and `mkfs.xfs`, `mkfs.btrfs`, `qemu-img`, `qemu-io`;
+//! full. They need root and the packages xfsprogs, btrfs-progs and qemu-utils;
 //! without these they fail.
 
 mod crashes;
 mod lab;
 mod oracle;
+mod power;
 mod scenarios;

@@ -5,14 +5,14 @@ use std::thread;
 use super::lab::{Lab, SETTINGS, Setting, name};
 use crate::*;
 
-type Act = fn(&mut Lab) -> Result<()>;
+pub(super) type Act = fn(&mut Lab) -> Result<()>;
 
 /// A function and its undo, and how to get to where they are called.
-struct Case {
-    what: &'static str,
-    setup: fn(Setting) -> Lab,
-    act: Act,
-    undo: Option<Act>,
+pub(super) struct Case {
+    pub(super) what: &'static str,
+    pub(super) setup: fn(Setting) -> Lab,
+    pub(super) act: Act,
+    pub(super) undo: Option<Act>,
 }
 
 /// Two points, the newer of which is gone past, and contents 3.
@@ -90,7 +90,7 @@ fn unadopt(lab: &mut Lab) -> Result<()> {
     Ok(())
 }
 
-const CASES: &[Case] = &[
+pub(super) const CASES: &[Case] = &[
     Case {
         what: "adopt",
         setup: |setting| {

@@ -1,5 +1,6 @@
 //! Disks to try things on.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
@@ -98,12 +99,23 @@ pub(super) fn run<'a>(program: &str, arguments: impl IntoIterator<Item = &'a OsS
     );
 }
 
+thread_local! {
+    /// Where this thread's disks lie, whatever their setting says.
+    static ROOT: RefCell<Option<PathBuf>> = const { RefCell::new(None) };
+}
+
+/// From now on this thread's disks lie in `root`.
+pub(super) fn live_in(root: PathBuf) {
+    ROOT.set(Some(root));
+}
+
 /// A new folder. The second part removes one that is a folder of its own.
 fn folder(place: Place) -> (PathBuf, Option<tempfile::TempDir>) {
     static XFS: OnceLock<Volume> = OnceLock::new();
     static BTRFS: OnceLock<Volume> = OnceLock::new();
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let root = match place {
+        _ if ROOT.with_borrow(Option::is_some) => ROOT.with_borrow(Clone::clone).unwrap(),
         Place::Tmp => {
             let folder = tempfile::tempdir().unwrap();
             return (folder.path().canonicalize().unwrap(), Some(folder));

@@ -794,6 +794,22 @@ fn a_raw_disk_of_odd_size_is_taken_over_and_given_back() {
 }
 
 #[test]
+fn a_raw_disk_is_given_back_with_what_was_written_since() {
+    let mut lab = Lab::managed(SETTINGS[5]);
+    lab.write(2);
+    let head = lab.head();
+    let guard = lab.guard();
+    let driver = lab.driver();
+    for _ in 0..2 {
+        driver
+            .unadopt(&guard, &lab.user, &name("base"), &NoProgress)
+            .unwrap();
+        assert!(std::fs::read(&lab.user.head).unwrap() == head);
+        assert!(lab.files().is_empty());
+    }
+}
+
+#[test]
 fn a_head_replaced_in_the_middle_of_a_capture_is_told() {
     let mut lab = Lab::managed(SETTINGS[6]);
     let theirs = lab.disk.head.with_extension("theirs");
