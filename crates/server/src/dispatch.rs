@@ -15,8 +15,8 @@ use backout_jobs::Idempotency;
 use backout_wire::{RawRequest, Reply};
 use futures_util::FutureExt as _;
 use http::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_TYPE, ETAG, EXPECT, HeaderName, HeaderValue, IF_NONE_MATCH,
-    RETRY_AFTER, WWW_AUTHENTICATE,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, ETAG, EXPECT, HeaderName, HeaderValue,
+    IF_NONE_MATCH, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use http::{Method, Request, Response, StatusCode, request::Parts};
 use http_body_util::{BodyExt as _, Either, Full};
@@ -116,6 +116,14 @@ impl Dispatch {
         if native::is_path(path) {
             return self.native(parts, body, peer).await;
         }
+        // Vendors' refusals have status 200, which would make a tunnel of it.
+        if parts.method == Method::CONNECT {
+            let request = self.native.new_request();
+            let error = NativeError::method_not_allowed("CONNECT", "a host");
+            let mut answered = refusal(&request, error, None);
+            close(&mut answered.response);
+            return answered;
+        }
         let headers = raw_headers(parts);
         let head = raw(parts, &headers, b"");
         let limit = self.vendor.body_limit(head);
@@ -191,9 +199,13 @@ impl Dispatch {
             .await;
         let mut response = match answered {
             Ok(Ok(response)) => response,
-            Ok(Err(error)) => {
+            Ok(Err(Refused { error, allow })) => {
                 call.code = Some(error.code.as_str().to_owned());
-                error_response(&request, &error, Some(peer))
+                let mut response = error_response(&request, &error, Some(peer));
+                if let Some(allow) = allow {
+                    response.headers_mut().insert(ALLOW, allow);
+                }
+                response
             }
             Err(_panic) => {
                 tracing::error!(request = %request, path = parts.uri.path(), "a native call panicked");
@@ -212,7 +224,7 @@ impl Dispatch {
         bytes: Bytes,
         peer: Peer,
         call: &mut CallLog,
-    ) -> Result<Response<Payload>, NativeError> {
+    ) -> Result<Response<Payload>, Refused> {
         let path = parts.uri.path();
         let mut inner = Request::new(Body::empty());
         *inner.method_mut() = parts.method.clone();
@@ -245,11 +257,13 @@ impl Dispatch {
             .remove::<Action>()
             .map(|action| action.0.to_owned());
         if let Some(error) = response.extensions_mut().remove::<NativeError>() {
-            return Err(error);
+            return Err(error.into());
         }
         let status = response.status();
         if status.is_client_error() || status.is_server_error() {
-            return Err(foreign_refusal(parts, response).await);
+            let allow = response.headers_mut().remove(ALLOW);
+            let error = foreign_refusal(parts, response).await;
+            return Err(Refused { error, allow });
         }
         if native::is_stream(&response) {
             set(&mut response, CACHE_CONTROL, "no-store");
@@ -286,6 +300,18 @@ impl Dispatch {
         };
         set(&mut response, CACHE_CONTROL, cache);
         Ok(response)
+    }
+}
+
+/// A refusal, with the methods that the path does have.
+struct Refused {
+    error: NativeError,
+    allow: Option<HeaderValue>,
+}
+
+impl From<NativeError> for Refused {
+    fn from(error: NativeError) -> Self {
+        Self { error, allow: None }
     }
 }
 

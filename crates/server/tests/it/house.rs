@@ -46,7 +46,6 @@ pub struct House {
     pub addresses: Addresses,
     pub key: KeyPair,
     pub jobs: Jobs,
-    pub accounts: Accounts,
     runtime: Runtime,
     worker: Option<Worker>,
     stop: Option<oneshot::Sender<()>>,
@@ -151,15 +150,14 @@ impl House {
             let serving = tokio::spawn(server.run(async {
                 let _ = stopped.await;
             }));
-            ((addresses, key, jobs, accounts, stop, serving), worker)
+            ((addresses, key, jobs, stop, serving), worker)
         });
-        let (addresses, key, jobs, accounts, stop, serving) = house;
+        let (addresses, key, jobs, stop, serving) = house;
         Self {
             folder,
             addresses,
             key,
             jobs,
-            accounts,
             runtime,
             worker: Some(worker),
             stop: Some(stop),
