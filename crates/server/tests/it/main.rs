@@ -1,5 +1,11 @@
 //! The server from outside: bytes in, bytes out.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers outside of #[test] functions: a test that cannot go on must fail"
+)]
+
 mod house;
 mod http;
 mod native;
