@@ -1,4 +1,9 @@
 //! Lighthouse through the whole way of a vendor's call: bytes in, bytes out.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;

@@ -1,5 +1,6 @@
 //! Every procedure of this product, failed, repeated, cancelled and killed at
 //! every step.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

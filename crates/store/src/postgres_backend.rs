@@ -8,15 +8,19 @@ use std::time::Duration;
 use postgres::error::SqlState;
 use postgres::types::private::BytesMut;
 use postgres::types::{IsNull, ToSql, Type, to_sql_checked};
-use postgres::{Client, Config, NoTls, Statement};
+use postgres::{Client, Config, IsolationLevel, NoTls, Statement};
 
 use crate::{Backend, Dialect, Done, Error, Migration, Row, Tx, Value, Verdict, Work, migrate};
 
 /// How long one connection attempt may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How many prepared statements a connection keeps. Lists with filters make
+/// many distinct ones; all others together are fewer.
+const STATEMENTS_MAX: usize = 512;
+
 pub(crate) struct Postgres {
-    queue: mpsc::Sender<(Work, Done)>,
+    queue: mpsc::Sender<Item>,
 }
 
 impl Postgres {
@@ -39,7 +43,7 @@ impl Postgres {
             scope
                 .spawn(|| {
                     let mut first = Connection::open(&config)?;
-                    first.transaction(|tx| migrate::apply(tx, migrations))?;
+                    first.transaction(Access::Write, |tx| migrate::apply(tx, migrations))?;
                     Ok(first)
                 })
                 .join()
@@ -73,24 +77,38 @@ impl Backend for Postgres {
         Dialect::Postgres
     }
 
+    // A closed queue drops `done`, which tells the caller.
     fn write(&self, work: Work, done: Done) {
-        // A closed queue drops `done`, which tells the caller.
-        drop(self.queue.send((work, done)));
+        drop(self.queue.send((Access::Write, work, done)));
     }
 
     fn read(&self, work: Work, done: Done) {
-        self.write(work, done);
+        drop(self.queue.send((Access::Read, work, done)));
     }
 }
+
+/// What a unit of work wants to do.
+#[derive(Clone, Copy)]
+enum Access {
+    /// READ COMMITTED: a statement that waited for another transaction's row
+    /// goes on with the row as it is then. The claims rely on it.
+    Write,
+    /// All queries from one snapshot.
+    Read,
+}
+
+type Item = (Access, Work, Done);
 
 fn serve(
     config: &Config,
     connection: &mut Option<Connection>,
-    queue: &Mutex<mpsc::Receiver<(Work, Done)>>,
+    queue: &Mutex<mpsc::Receiver<Item>>,
 ) {
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok((work, done)) = next else { return };
+        let Ok((access, work, done)) = next else {
+            return;
+        };
         if connection.as_ref().is_none_or(|c| c.client.is_closed()) {
             match Connection::open(config) {
                 Ok(fresh) => *connection = Some(fresh),
@@ -104,7 +122,7 @@ fn serve(
             continue;
         };
         let ran = catch_unwind(AssertUnwindSafe(|| {
-            open.transaction(|tx| match work(tx) {
+            open.transaction(access, |tx| match work(tx) {
                 Verdict::Commit => Ok(()),
                 Verdict::RollBack => Err(Error::Statement("rolled back on request".into())),
             })
@@ -134,9 +152,18 @@ impl Connection {
 
     fn transaction<T>(
         &mut self,
+        access: Access,
         work: impl FnOnce(&mut dyn Tx) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let transaction = self.client.transaction().map_err(|e| failed(&e))?;
+        let builder = self.client.build_transaction();
+        let transaction = match access {
+            Access::Write => builder.start(),
+            Access::Read => builder
+                .read_only(true)
+                .isolation_level(IsolationLevel::RepeatableRead)
+                .start(),
+        }
+        .map_err(|e| failed(&e))?;
         let mut tx = PostgresTx {
             transaction,
             statements: &mut self.statements,
@@ -157,6 +184,9 @@ impl PostgresTx<'_> {
     fn statement(&mut self, sql: &str) -> Result<Statement, Error> {
         if let Some(known) = self.statements.get(sql) {
             return Ok(known.clone());
+        }
+        if self.statements.len() >= STATEMENTS_MAX {
+            self.statements.clear();
         }
         let prepared = self.transaction.prepare(sql).map_err(|e| failed(&e))?;
         self.statements.insert(sql.to_owned(), prepared.clone());

@@ -1,4 +1,5 @@
 //! One suite, both databases.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use backout_store::testing::{PrivatePostgres, on_both};
 use backout_store::{Error, Migration, Store, Tx, params, query_one};
@@ -44,6 +45,7 @@ fn conformance() {
             one_of_many_wins(&store).await;
             placeholders_by_number(&store).await;
             a_bad_statement_is_told(&store).await;
+            a_read_sees_one_instant(&store).await;
         });
     });
 }
@@ -154,6 +156,33 @@ async fn a_bad_statement_is_told(store: &Store) {
     assert!(matches!(refused, Err(Error::Statement(_))), "{refused:?}");
     // And the store goes on.
     assert!(count(store).await > 0);
+}
+
+async fn a_read_sees_one_instant(store: &Store) {
+    let writer = store.clone();
+    let runtime = tokio::runtime::Handle::current();
+    let (first, second) = store
+        .read::<_, Error>(move |tx| {
+            let count = |tx: &mut dyn Tx| -> Result<i64, Error> {
+                query_one(tx, "SELECT COUNT(*) FROM things", &[])?
+                    .unwrap()
+                    .get(0)
+            };
+            let first = count(tx)?;
+            // Another connection writes, and is done, before the second look.
+            std::thread::spawn(move || {
+                runtime
+                    .block_on(writer.write::<_, Error>(|tx| insert(tx, "meanwhile", 1)))
+                    .unwrap();
+            })
+            .join()
+            .unwrap();
+            Ok((first, count(tx)?))
+        })
+        .await
+        .unwrap();
+    assert_eq!(first, second);
+    assert_eq!(count(store).await, first + 1);
 }
 
 #[test]
