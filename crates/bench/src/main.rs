@@ -1,0 +1,77 @@
+//! The figures of `docs/figures.md`.
+//!
+//! Each bench measures two things beside each other, in alternating rounds of
+//! one run, and prints the median of each and their ratio: a machine that is
+//! slow, or busy, is so for both. Nothing but loopback is talked to, and every
+//! process that is ended was started here.
+
+#![expect(
+    clippy::print_stdout,
+    reason = "a program for people at a terminal: its tables are what it is for"
+)]
+
+mod baseline;
+mod calls;
+mod child;
+mod disks;
+mod jobs;
+mod load;
+mod recovery;
+mod table;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+backout-bench WHAT...
+  calls      signed calls a second, beside a bare handler and moto's server
+  jobs       durable job creations a second, beside the disk's own fdatasync
+  recovery   10,000 jobs in flight at kill -9: until all are claimed or queued
+  disks      snapshot and rollback by driver, beside cp
+  all        all of them
+
+Environment:
+  BACKOUT_BIN          the server to measure [default: beside this program]
+  BACKOUT_MOTO         moto_server [default: .cache/venv-bench/bin/moto_server]
+  BACKOUT_BENCH_DIR    folder for scratch files, on the disk that counts
+                       [default: .cache]";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let result = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] | ["help" | "-h" | "--help"] => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        // Children of the benches.
+        [baseline::CHILD, reply] => baseline::serve(reply),
+        [recovery::CHILD, store] => recovery::work(store),
+        ref whats => run(whats),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => {
+            println!("a target was missed: see above");
+            ExitCode::from(1)
+        }
+        Err(e) => {
+            println!("error: failed to {e:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Runs what was asked for; says whether all targets were reached.
+fn run(whats: &[&str]) -> anyhow::Result<bool> {
+    let mut reached = true;
+    for what in whats {
+        reached &= match *what {
+            "calls" => calls::run()?,
+            "jobs" => jobs::run()?,
+            "recovery" => recovery::run()?,
+            "disks" => disks::run()?,
+            "all" => run(&["calls", "jobs", "recovery", "disks"])?,
+            other => anyhow::bail!("measure {other:?}: there is no such bench\n{USAGE}"),
+        };
+    }
+    Ok(reached)
+}
