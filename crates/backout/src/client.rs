@@ -113,7 +113,10 @@ impl Target {
         let file: AdminFile = serde_json::from_str(&text).map_err(|e| {
             Failure::new(
                 Exit::Failed,
-                format!("read {}: {e}; a start of the server with --new-admin-key writes it anew", path.display()),
+                format!(
+                    "read {}: {e}; a start of the server with --new-admin-key writes it anew",
+                    path.display()
+                ),
             )
         })?;
         Ok(Self {
@@ -166,14 +169,17 @@ impl Client {
         let mut tls = ureq::tls::TlsConfig::builder();
         if let Some(path) = ca_file {
             let wrong = |e: String| {
-                Failure::usage(format!("read BACKOUT_CA_FILE {}: {e}; give a PEM file", path.display()))
+                Failure::usage(format!(
+                    "read BACKOUT_CA_FILE {}: {e}; give a PEM file",
+                    path.display()
+                ))
             };
             let pem = std::fs::read(path).map_err(|e| wrong(e.to_string()))?;
             let mut certificates = Vec::new();
             for item in ureq::tls::parse_pem(&pem) {
-                match item.map_err(|e| wrong(e.to_string()))? {
-                    ureq::tls::PemItem::Certificate(c) => certificates.push(c),
-                    _ => {}
+                let item = item.map_err(|e| wrong(e.to_string()))?;
+                if let ureq::tls::PemItem::Certificate(c) = item {
+                    certificates.push(c);
                 }
             }
             if certificates.is_empty() {
@@ -235,7 +241,12 @@ impl Client {
     }
 
     /// Every item of a list, up to `limit`, page by page.
-    pub(crate) fn list(&self, path: &str, query: &[(&str, &str)], limit: usize) -> Outcome<Vec<Value>> {
+    pub(crate) fn list(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        limit: usize,
+    ) -> Outcome<Vec<Value>> {
         let mut items = Vec::new();
         let mut cursor: Option<String> = None;
         while items.len() < limit {
@@ -250,10 +261,18 @@ impl Client {
             let mut answer = self.get(&full)?;
             let got = match answer.get_mut("items").map(Value::take) {
                 Some(Value::Array(got)) => got,
-                _ => return Err(Failure::new(Exit::Failed, format!("read the list {path}: the answer has no items"))),
+                _ => {
+                    return Err(Failure::new(
+                        Exit::Failed,
+                        format!("read the list {path}: the answer has no items"),
+                    ));
+                }
             };
             items.extend(got);
-            cursor = answer.get("next").and_then(Value::as_str).map(str::to_owned);
+            cursor = answer
+                .get("next")
+                .and_then(Value::as_str)
+                .map(str::to_owned);
             if cursor.is_none() {
                 break;
             }
@@ -290,7 +309,9 @@ impl Client {
     ) -> Outcome<http::Response<ureq::Body>> {
         let with_body = body.is_some();
         let bytes = body.unwrap_or_default().into_bytes();
-        let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
+        let (path, query) = path_and_query
+            .split_once('?')
+            .unwrap_or((path_and_query, ""));
         let signed = backout_wire::sign::tc3(
             &self.target.secret_id,
             &self.target.secret_key,
@@ -314,7 +335,9 @@ impl Client {
             request = request.header(*name, *value);
         }
         let malformed = |e: http::Error| {
-            Failure::usage(format!("make the call {method} {path}: {e}; check what was given"))
+            Failure::usage(format!(
+                "make the call {method} {path}: {e}; check what was given"
+            ))
         };
         let sent = if with_body {
             self.agent.run(request.body(bytes).map_err(malformed)?)
@@ -344,7 +367,12 @@ impl Client {
         if let Some(after) = after {
             headers.push(("Last-Event-ID", after));
         }
-        let answer = self.send("GET", &format!("/v1/jobs/{}/events", encoded(job)), None, &headers)?;
+        let answer = self.send(
+            "GET",
+            &format!("/v1/jobs/{}/events", encoded(job)),
+            None,
+            &headers,
+        )?;
         if answer.status() != 200 {
             return read_answer(answer).map(|_| ());
         }
@@ -352,7 +380,10 @@ impl Client {
         let mut parser = EventParser::default();
         loop {
             let mut line = Vec::new();
-            match (&mut reader).take(EVENT_LINE_BYTES_MAX).read_until(b'\n', &mut line) {
+            match (&mut reader)
+                .take(EVENT_LINE_BYTES_MAX)
+                .read_until(b'\n', &mut line)
+            {
                 Ok(0) => return Ok(()),
                 Ok(_) => {}
                 Err(e) => {
@@ -384,7 +415,12 @@ fn read_answer(mut answer: http::Response<ureq::Body>) -> Outcome<Value> {
         .with_config()
         .limit(ANSWER_BYTES_MAX)
         .read_to_vec()
-        .map_err(|e| Failure::new(Exit::Unreachable, format!("read the server's answer: {e}; try again")))?;
+        .map_err(|e| {
+            Failure::new(
+                Exit::Unreachable,
+                format!("read the server's answer: {e}; try again"),
+            )
+        })?;
     let body: Option<Value> = if bytes.is_empty() {
         Some(Value::Null)
     } else {
@@ -392,7 +428,11 @@ fn read_answer(mut answer: http::Response<ureq::Body>) -> Outcome<Value> {
     };
     match body {
         Some(body) if (200..300).contains(&status) => Ok(body),
-        body => Err(Failure::answer(status, &body.unwrap_or(Value::Null), request_id)),
+        body => Err(Failure::answer(
+            status,
+            &body.unwrap_or(Value::Null),
+            request_id,
+        )),
     }
 }
 
@@ -453,15 +493,31 @@ mod tests {
             secret_key: "s".into(),
             url: "http://127.0.0.1:7780".into(),
         };
-        std::fs::write(folder.path().join("admin.json"), serde_json::to_vec(&file).unwrap()).unwrap();
+        std::fs::write(
+            folder.path().join("admin.json"),
+            serde_json::to_vec(&file).unwrap(),
+        )
+        .unwrap();
         let of_folder = Target::find(Some(folder.path()), &environment()).unwrap();
         assert_eq!(of_folder.secret_id, "AKID1");
-        let with_data = Environment { data: Some(folder.path().into()), ..environment() };
+        let with_data = Environment {
+            data: Some(folder.path().into()),
+            ..environment()
+        };
         let of_variables = Target::find(None, &with_data).unwrap();
-        assert_eq!((of_variables.url.as_str(), of_variables.secret_id.as_str()), ("http://127.0.0.1:1", "id"));
-        let only_data = Environment { data: Some(folder.path().into()), ..Environment::default() };
+        assert_eq!(
+            (of_variables.url.as_str(), of_variables.secret_id.as_str()),
+            ("http://127.0.0.1:1", "id")
+        );
+        let only_data = Environment {
+            data: Some(folder.path().into()),
+            ..Environment::default()
+        };
         assert_eq!(Target::find(None, &only_data).unwrap().secret_id, "AKID1");
-        let half = Environment { secret_key: None, ..environment() };
+        let half = Environment {
+            secret_key: None,
+            ..environment()
+        };
         for wrong in [Environment::default(), half] {
             let failure = Target::find(None, &wrong).err().unwrap();
             assert_eq!(failure.exit, Exit::Usage);
@@ -471,7 +527,8 @@ mod tests {
     #[test]
     fn events_are_parsed() {
         let mut parser = EventParser::default();
-        let text = ": hello\n\nid: 7\nevent: progress\ndata: {\"percent\":\ndata:  5}\n\ndata: x\n\n";
+        let text =
+            ": hello\n\nid: 7\nevent: progress\ndata: {\"percent\":\ndata:  5}\n\ndata: x\n\n";
         let events: Vec<Event> = text.lines().filter_map(|l| parser.line(l)).collect();
         assert_eq!(events.len(), 2);
         assert_eq!(events[0].id.as_deref(), Some("7"));

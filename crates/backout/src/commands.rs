@@ -83,7 +83,10 @@ pub(crate) fn run(shell: &Shell, command: &Command) -> Outcome<Said> {
         Command::Servers(c) => servers(shell, c),
         Command::Snapshots(c) => snapshots(shell, c),
         Command::Check(target) => {
-            let answer = shell.client()?.post("/v1/check", &json!({"resource": target.resource, "to": target.to}))?;
+            let answer = shell.client()?.post(
+                "/v1/check",
+                &json!({"resource": target.resource, "to": target.to}),
+            )?;
             let human = render::check(style, &answer);
             judge_proposal(answer, human)
         }
@@ -97,7 +100,9 @@ pub(crate) fn run(shell: &Shell, command: &Command) -> Outcome<Said> {
         Command::Jobs(c) => jobs(shell, c),
         Command::Accounts(c) => accounts(shell, c),
         Command::Requests(args::Requests::Show { request }) => {
-            let answer = shell.client()?.get(&format!("/v1/requests/{}", encoded(request)))?;
+            let answer = shell
+                .client()?
+                .get(&format!("/v1/requests/{}", encoded(request)))?;
             let human = render::anything(style, &answer);
             Ok(Said::new(answer, human))
         }
@@ -107,7 +112,8 @@ pub(crate) fn run(shell: &Shell, command: &Command) -> Outcome<Said> {
 fn version(shell: &Shell) -> Outcome<Said> {
     let mut value = json!({ "version": env!("CARGO_PKG_VERSION") });
     let mut human = format!("backout {}\n", env!("CARGO_PKG_VERSION"));
-    let known = shell.data.is_some() || shell.environment.url.is_some() || shell.environment.data.is_some();
+    let known =
+        shell.data.is_some() || shell.environment.url.is_some() || shell.environment.data.is_some();
     if known && let Ok(server) = shell.client().and_then(|c| c.get("/v1/version")) {
         human.push_str(&format!("server  {}\n", text(&server, "version")));
         value["server"] = server;
@@ -117,7 +123,8 @@ fn version(shell: &Shell) -> Outcome<Said> {
 
 fn doctor_of(shell: &Shell, path: Option<&Path>) -> Outcome<Said> {
     let style = shell.style;
-    let known = shell.data.is_some() || shell.environment.url.is_some() || shell.environment.data.is_some();
+    let known =
+        shell.data.is_some() || shell.environment.url.is_some() || shell.environment.data.is_some();
     if path.is_none() && known {
         match shell.client().and_then(|c| c.get("/v1/doctor")) {
             Ok(answer) => {
@@ -184,8 +191,11 @@ fn snapshots(shell: &Shell, command: &args::Snapshots) -> Outcome<Said> {
     let style = shell.style;
     let client = shell.client()?;
     match command {
-        args::Snapshots::List { server: Some(server) } => {
-            let items = client.list(&format!("{}/snapshots", server_path(server)), &[], LIST_MAX)?;
+        args::Snapshots::List {
+            server: Some(server),
+        } => {
+            let items =
+                client.list(&format!("{}/snapshots", server_path(server)), &[], LIST_MAX)?;
             Ok(Said::new(json!(items), render::snapshots(style, &items)))
         }
         args::Snapshots::List { server: None } => {
@@ -201,7 +211,8 @@ fn snapshots(shell: &Shell, command: &args::Snapshots) -> Outcome<Said> {
             if let Some(name) = name {
                 body["name"] = json!(name);
             }
-            let answer = client.start(&format!("{}/snapshots", server_path(server)), &body, None)?;
+            let answer =
+                client.start(&format!("{}/snapshots", server_path(server)), &body, None)?;
             let Some(job) = waited(shell, &client, &answer, *wait)? else {
                 return Ok(no_wait(answer));
             };
@@ -214,7 +225,10 @@ fn snapshots(shell: &Shell, command: &args::Snapshots) -> Outcome<Said> {
             let Some(job) = waited(shell, &client, &answer, *wait)? else {
                 return Ok(no_wait(answer));
             };
-            Ok(Said::new(json!({ "snapshot_id": snapshot, "job": job }), format!("deleted {snapshot}\n")))
+            Ok(Said::new(
+                json!({ "snapshot_id": snapshot, "job": job }),
+                format!("deleted {snapshot}\n"),
+            ))
         }
     }
 }
@@ -231,7 +245,11 @@ fn rollback(shell: &Shell, r: &args::Rollback) -> Outcome<Said> {
         let answer = propose(&client, target)?;
         let human = render::plan(shell.err_style, &answer);
         let answer = judge_proposal(answer, human)?;
-        let again = format!("backout rollback {} --to {} --yes", word(&target.resource), word(&target.to));
+        let again = format!(
+            "backout rollback {} --to {} --yes",
+            word(&target.resource),
+            word(&target.to)
+        );
         confirm(shell, &answer.human, "take it back?", &again)?;
     }
     let body = json!({ "resource": target.resource, "to": target.to });
@@ -254,14 +272,22 @@ fn undo(shell: &Shell, u: &args::Undo) -> Outcome<Said> {
     let Some(job) = waited(shell, &client, &answer, u.wait)? else {
         return Ok(no_wait(answer));
     };
-    Ok(ended(shell, &job, "and that can be undone with: backout undo"))
+    Ok(ended(
+        shell,
+        &job,
+        "and that can be undone with: backout undo",
+    ))
 }
 
 fn jobs(shell: &Shell, command: &args::Jobs) -> Outcome<Said> {
     let style = shell.style;
     let client = shell.client()?;
     match command {
-        args::Jobs::List { state, resource, limit } => {
+        args::Jobs::List {
+            state,
+            resource,
+            limit,
+        } => {
             let mut query = Vec::new();
             if let Some(state) = state {
                 query.push(("state", state.as_str()));
@@ -349,10 +375,16 @@ fn accounts(shell: &Shell, command: &args::Accounts) -> Outcome<Said> {
         }
         args::Accounts::Disable { account } => {
             let found = client.get(&path(account))?;
-            let keys = member(&found, "keys").as_array().cloned().unwrap_or_default();
+            let keys = member(&found, "keys")
+                .as_array()
+                .cloned()
+                .unwrap_or_default();
             for key in keys.iter().filter(|k| text(k, "status") != "disabled") {
                 let key = encoded(&text(key, "secret_id"));
-                client.patch(&format!("{}/keys/{key}", path(account)), &json!({ "status": "disabled" }))?;
+                client.patch(
+                    &format!("{}/keys/{key}", path(account)),
+                    &json!({ "status": "disabled" }),
+                )?;
             }
             let answer = client.get(&path(account))?;
             let human = render::account(style, &answer);
@@ -363,7 +395,11 @@ fn accounts(shell: &Shell, command: &args::Accounts) -> Outcome<Said> {
             Ok(Said::new(done(answer), format!("deleted {account}\n")))
         }
         args::Accounts::Policy { account, policy } => {
-            let answer = client.raw("PUT", &format!("{}/policy", path(account)), read_policy(policy)?)?;
+            let answer = client.raw(
+                "PUT",
+                &format!("{}/policy", path(account)),
+                read_policy(policy)?,
+            )?;
             let human = render::account(style, &answer);
             Ok(Said::new(answer, human))
         }
@@ -376,12 +412,14 @@ fn accounts(shell: &Shell, command: &args::Accounts) -> Outcome<Said> {
             }
             args::Keys::Disable { account, key } => {
                 let body = json!({ "status": "disabled" });
-                let answer = client.patch(&format!("{}/keys/{}", path(account), encoded(key)), &body)?;
+                let answer =
+                    client.patch(&format!("{}/keys/{}", path(account), encoded(key)), &body)?;
                 Ok(Said::new(done(answer), format!("disabled {key}\n")))
             }
             args::Keys::Enable { account, key } => {
                 let body = json!({ "status": "active" });
-                let answer = client.patch(&format!("{}/keys/{}", path(account), encoded(key)), &body)?;
+                let answer =
+                    client.patch(&format!("{}/keys/{}", path(account), encoded(key)), &body)?;
                 Ok(Said::new(done(answer), format!("enabled {key}\n")))
             }
             args::Keys::Delete { account, key } => {
@@ -389,7 +427,10 @@ fn accounts(shell: &Shell, command: &args::Accounts) -> Outcome<Said> {
                 Ok(Said::new(done(answer), format!("deleted {key}\n")))
             }
             args::Keys::Token { account, seconds } => {
-                let answer = client.post(&format!("{}/tokens", path(account)), &json!({ "seconds": seconds }))?;
+                let answer = client.post(
+                    &format!("{}/tokens", path(account)),
+                    &json!({ "seconds": seconds }),
+                )?;
                 let human = render::key_pair(style, &answer);
                 shell.note("the SecretKey and the token are shown this once: keep them now");
                 Ok(Said::new(answer, human))
@@ -400,7 +441,11 @@ fn accounts(shell: &Shell, command: &args::Accounts) -> Outcome<Said> {
 
 /// An answer without a body, as a JSON value all the same.
 fn done(answer: Value) -> Value {
-    if answer.is_null() { json!({ "done": true }) } else { answer }
+    if answer.is_null() {
+        json!({ "done": true })
+    } else {
+        answer
+    }
 }
 
 fn server_path(server: &str) -> String {
@@ -412,7 +457,10 @@ fn job_path(job: &str) -> String {
 }
 
 fn propose(client: &Client, target: &args::Target) -> Outcome<Value> {
-    client.post("/v1/plan", &json!({ "resource": target.resource, "to": target.to }))
+    client.post(
+        "/v1/plan",
+        &json!({ "resource": target.resource, "to": target.to }),
+    )
 }
 
 /// Fails when a preflight found a blocker, with the first one's code.
@@ -423,9 +471,7 @@ fn passed(answer: &Value) -> Outcome<()> {
     let blockers = member(answer, "preflight.blockers");
     let first = blockers.get(0).unwrap_or(&Value::Null);
     let code = text(first, "code");
-    let known = Code::ALL.iter().find(|c| c.as_str() == code);
     let mut failure = Failure::new(Exit::Refused, text(first, "message"));
-    failure.title = known.map(|c| c.title().to_owned());
     failure.code = Some(code).filter(|c| !c.is_empty());
     Err(failure)
 }
@@ -452,17 +498,29 @@ fn job_of(answer: &Value) -> Outcome<String> {
     job.as_str()
         .or_else(|| member(job, "id").as_str())
         .map(str::to_owned)
-        .ok_or_else(|| Failure::new(Exit::Failed, "read the server's answer: it names no job; is it another version?"))
+        .ok_or_else(|| {
+            Failure::new(
+                Exit::Failed,
+                "read the server's answer: it names no job; is it another version?",
+            )
+        })
 }
 
 fn no_wait(answer: Value) -> Said {
-    let human = job_of(&answer).map(|id| format!("{id}\n")).unwrap_or_default();
+    let human = job_of(&answer)
+        .map(|id| format!("{id}\n"))
+        .unwrap_or_default();
     Said::new(answer, human)
 }
 
 /// Waits for the job that an answer names, unless that is not wanted. Fails
 /// unless it ends as applied.
-fn waited(shell: &Shell, client: &Client, answer: &Value, wait: args::Wait) -> Outcome<Option<Value>> {
+fn waited(
+    shell: &Shell,
+    client: &Client,
+    answer: &Value,
+    wait: args::Wait,
+) -> Outcome<Option<Value>> {
     if wait.no_wait {
         return Ok(None);
     }
@@ -509,16 +567,19 @@ fn judged(job: &Value) -> Outcome<()> {
         message.push_str(&format!("; next: {next}"));
     }
     let mut failure = Failure::new(exit, message);
-    failure.title = Code::ALL.iter().find(|c| c.as_str() == code).map(|c| c.title().to_owned());
     failure.code = Some(code).filter(|c| !c.is_empty());
-    failure.request_id = member(job, "request_id").as_str().map(str::to_owned);
+    failure.request_id = member(job, "request_id").as_str().map(Into::into);
     Err(failure.with("job", job.clone()))
 }
 
 /// What is said of a job that ended as applied.
 fn ended(shell: &Shell, job: &Value, then: &str) -> Said {
     let id = text(job, "id");
-    let human = format!("{} {id}: {}\n{then} {id}\n", shell.style.good("applied"), text(job, "title"));
+    let human = format!(
+        "{} {id}: {}\n{then} {id}\n",
+        shell.style.good("applied"),
+        text(job, "title")
+    );
     Said::new(json!({ "job": job }), human)
 }
 
@@ -569,7 +630,8 @@ struct Progress<'a> {
     shell: &'a Shell,
     bar: bool,
     began: Instant,
-    steps: usize,
+    /// Name and description of each step.
+    steps: Vec<(String, String)>,
     done: usize,
     percent: u8,
     words: String,
@@ -582,7 +644,7 @@ impl<'a> Progress<'a> {
             bar: !shell.json && std::io::stderr().is_terminal(),
             shell,
             began: Instant::now(),
-            steps: 0,
+            steps: Vec::new(),
             done: 0,
             percent: 0,
             words: String::new(),
@@ -591,7 +653,13 @@ impl<'a> Progress<'a> {
     }
 
     fn job(&mut self, job: &Value) {
-        self.steps = member(job, "steps").as_array().map_or(0, Vec::len);
+        let steps = member(job, "steps")
+            .as_array()
+            .map_or(&[][..], Vec::as_slice);
+        self.steps = steps
+            .iter()
+            .map(|s| (text(s, "name"), text(s, "does")))
+            .collect();
         self.percent = percent(member(job, "percent"));
         self.draw();
     }
@@ -607,29 +675,35 @@ impl<'a> Progress<'a> {
             "step_finished" => self.done += 1,
             _ => {}
         }
-        if self.steps > 0 {
-            let within = if kind == "progress" { usize::from(percent(member(event, "percent"))) } else { 0 };
-            let overall = (self.done * 100 + within) / self.steps;
+        if !self.steps.is_empty() {
+            let within = if kind == "progress" {
+                usize::from(percent(member(event, "percent")))
+            } else {
+                0
+            };
+            let overall = (self.done * 100 + within) / self.steps.len();
             self.percent = u8::try_from(overall.min(100)).unwrap_or(100);
         }
-        if !words.is_empty() || !step.is_empty() {
-            self.words = if words.is_empty() { step.clone() } else { words.clone() };
-        }
-        if self.bar {
-            self.draw();
-        } else if !self.shell.json && kind != "progress" && kind != "step_finished" {
-            let mut line = kind.replace('_', " ");
-            if undo {
-                line.push_str(" (taking back)");
-            }
-            for part in [&step, &words] {
-                if !part.is_empty() && **part != kind {
-                    line.push_str("  ");
-                    line.push_str(part);
-                }
-            }
+        let does = self
+            .steps
+            .iter()
+            .find(|(name, _)| *name == step)
+            .map_or(step.as_str(), |(_, does)| does.as_str());
+        let line = match kind.as_str() {
+            "queued" | "started" | "step_finished" => String::new(),
+            "progress" => words.clone(),
+            "step_started" if undo => format!("taking back: {does}"),
+            "step_started" => does.to_owned(),
+            _ if words.is_empty() || words == kind => kind.replace('_', " "),
+            _ => format!("{}: {words}", kind.replace('_', " ")),
+        };
+        if !line.is_empty() && !self.bar && !self.shell.json && kind != "progress" {
             self.shell.note(&line);
         }
+        if !line.is_empty() {
+            self.words = line;
+        }
+        self.draw();
         !matches!(kind.as_str(), "applied" | "reverted" | "held")
     }
 
@@ -637,7 +711,10 @@ impl<'a> Progress<'a> {
         if !self.bar {
             return;
         }
-        let columns = std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok()).unwrap_or(80);
+        let columns = std::env::var("COLUMNS")
+            .ok()
+            .and_then(|c| c.parse().ok())
+            .unwrap_or(80);
         let line = render::bar(
             self.shell.err_style,
             &Bar {
@@ -661,13 +738,18 @@ impl<'a> Progress<'a> {
 }
 
 fn percent(value: &Value) -> u8 {
-    value.as_u64().and_then(|p| u8::try_from(p.min(100)).ok()).unwrap_or(0)
+    value
+        .as_u64()
+        .and_then(|p| u8::try_from(p.min(100)).ok())
+        .unwrap_or(0)
 }
 
 /// Asks a person; refuses where none can answer.
 fn confirm(shell: &Shell, what: &str, question: &str, again: &str) -> Outcome<()> {
     let refuse = |why: &str| {
-        Err(Failure::usage(format!("{why}; to do it without being asked, type: {again}")))
+        Err(Failure::usage(format!(
+            "{why}; to do it without being asked, type: {again}"
+        )))
     };
     if shell.json || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return refuse("ask for your word: there is no terminal to ask on");
@@ -681,7 +763,10 @@ fn confirm(shell: &Shell, what: &str, question: &str, again: &str) -> Outcome<()
     }
     match line.trim().to_ascii_lowercase().as_str() {
         "y" | "yes" => Ok(()),
-        _ => Err(Failure::new(Exit::Failed, "go on without your yes: nothing was changed")),
+        _ => Err(Failure::new(
+            Exit::Failed,
+            "go on without your yes: nothing was changed",
+        )),
     }
 }
 
@@ -697,8 +782,12 @@ fn word(text: &str) -> String {
 
 /// A path that means the same to the server.
 fn absolute(path: &Path) -> Outcome<String> {
-    let absolute = std::path::absolute(path)
-        .map_err(|e| Failure::usage(format!("find the disk {}: {e}; give its path", path.display())))?;
+    let absolute = std::path::absolute(path).map_err(|e| {
+        Failure::usage(format!(
+            "find the disk {}: {e}; give its path",
+            path.display()
+        ))
+    })?;
     absolute
         .into_os_string()
         .into_string()
@@ -712,7 +801,10 @@ fn read_policy(file: &Path) -> Outcome<String> {
         std::fs::read_to_string(file)
     };
     let wrong = |e: &dyn std::fmt::Display| {
-        Failure::usage(format!("read the policy {}: {e}; give a JSON document", file.display()))
+        Failure::usage(format!(
+            "read the policy {}: {e}; give a JSON document",
+            file.display()
+        ))
     };
     let text = text.map_err(|e| wrong(&e))?;
     match serde_json::from_str::<Value>(&text) {
@@ -727,7 +819,12 @@ mod tests {
 
     #[test]
     fn words_are_quoted_for_a_shell() {
-        for (text, want) in [("web", "web"), ("a b", "'a b'"), ("it's", r"'it'\''s'"), ("", "''")] {
+        for (text, want) in [
+            ("web", "web"),
+            ("a b", "'a b'"),
+            ("it's", r"'it'\''s'"),
+            ("", "''"),
+        ] {
             assert_eq!(word(text), want);
         }
     }
@@ -737,16 +834,25 @@ mod tests {
         let job = |outcome: &str| json!({"id": "job_a", "outcome": outcome, "error": {"code": "BO0025", "message": "do it"}});
         assert!(judged(&job("applied")).is_ok());
         let reverted = judged(&job("reverted")).unwrap_err();
-        assert_eq!((reverted.exit, reverted.code.as_deref()), (Exit::Reverted, Some("BO0025")));
+        assert_eq!(
+            (reverted.exit, reverted.code.as_deref()),
+            (Exit::Reverted, Some("BO0025"))
+        );
         assert_eq!(judged(&job("held")).unwrap_err().exit, Exit::Held);
-        assert_eq!(judged(&json!({"id": "job_a"})).unwrap_err().exit, Exit::Failed);
+        assert_eq!(
+            judged(&json!({"id": "job_a"})).unwrap_err().exit,
+            Exit::Failed
+        );
     }
 
     #[test]
     fn a_blocked_preflight_is_refused_with_its_first_code() {
         let answer = json!({"passed": false, "preflight": {"blockers": [{"code": "BO0008", "message": "m"}]}});
         let failure = judge_proposal(answer, "shown".into()).err().unwrap();
-        assert_eq!((failure.exit, failure.code.as_deref()), (Exit::Refused, Some("BO0008")));
+        assert_eq!(
+            (failure.exit, failure.code.as_deref()),
+            (Exit::Refused, Some("BO0008"))
+        );
         assert!(failure.json().get("preflight").is_some());
         assert!(passed(&json!({"passed": true})).is_ok());
     }

@@ -10,9 +10,9 @@ use anyhow::{Context as _, anyhow, bail};
 use backout_accounts::{
     Accounts, KeyPair, Limiter, Limits, MasterKey, NONCES_MAX, Nonces, holds_secrets,
 };
+use backout_api::audit;
 use backout_api::front::{self, Front};
 use backout_api::native::{Native, Parts};
-use backout_api::audit;
 use backout_core::ids::{Entropy, OsEntropy};
 use backout_core::time::{Clock, SystemClock};
 use backout_jobs::{Jobs, NoProbe, Probe, Registry, Stopped, Worker, WorkerConfig};
@@ -208,8 +208,9 @@ impl Backout {
         });
 
         let logs = path.join("logs");
-        std::fs::create_dir_all(&logs)
-            .with_context(|| format!("make the folder {}; check its permissions", logs.display()))?;
+        std::fs::create_dir_all(&logs).with_context(|| {
+            format!("make the folder {}; check its permissions", logs.display())
+        })?;
         let mut config = WorkerConfig::new(settings.node.clone());
         config.probe = Arc::clone(&world.probe);
         if let Some(workers) = settings.workers {
@@ -312,7 +313,9 @@ async fn open_store(url: Option<&str>, folder: &Path) -> anyhow::Result<Store> {
             Some(url) => match url.strip_prefix("sqlite://") {
                 Some(file) if !file.is_empty() => Store::open_sqlite(Path::new(file), &migrations)?,
                 // Not repeated: it may hold a password.
-                _ => bail!("use this store: give sqlite://FILE or postgres://USER:PASSWORD@HOST:PORT/DB"),
+                _ => bail!(
+                    "use this store: give sqlite://FILE or postgres://USER:PASSWORD@HOST:PORT/DB"
+                ),
             },
         })
     })
@@ -322,7 +325,12 @@ async fn open_store(url: Option<&str>, folder: &Path) -> anyhow::Result<Store> {
 
 /// Makes `admin` at the first start, and sees to it that `admin.json` tells the
 /// address.
-async fn hand_over_admin(accounts: &Accounts, folder: &Path, url: &str, new_key: bool) -> anyhow::Result<()> {
+async fn hand_over_admin(
+    accounts: &Accounts,
+    folder: &Path,
+    url: &str,
+    new_key: bool,
+) -> anyhow::Result<()> {
     let file = |pair: &KeyPair, url: &str| AdminFile {
         secret_id: pair.secret_id.clone(),
         secret_key: pair.secret_key.expose().to_owned(),

@@ -10,12 +10,7 @@ use crate::render::bytes;
 
 /// Tries what can be done in `folder`.
 pub(crate) fn look(folder: &Path) -> Outcome<Value> {
-    let found = probe(folder).map_err(|e| {
-        let mut failure = Failure::new(Exit::Failed, e.to_string());
-        failure.code = Some(e.code().as_str().to_owned());
-        failure.title = Some(e.code().title().to_owned());
-        failure
-    })?;
+    let found = probe(folder).map_err(|e| Failure::coded(Exit::Failed, e.code(), e.to_string()))?;
     let path = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     let driver = |format| choose(&found, format, None).map_or("none", |d| d.as_str());
     let check = |name: String, good: bool, message: String, fix: &str| {
@@ -26,9 +21,18 @@ pub(crate) fn look(folder: &Path) -> Outcome<Value> {
             "fix": if good { None } else { Some(fix) },
         })
     };
-    let space = format!("{} of {} are free", bytes(found.free_bytes), bytes(found.total_bytes));
+    let space = format!(
+        "{} of {} are free",
+        bytes(found.free_bytes),
+        bytes(found.total_bytes)
+    );
     let checks = [
-        check(format!("folder {}", path.display()), true, format!("{}, {space}", found.filesystem), ""),
+        check(
+            format!("folder {}", path.display()),
+            true,
+            format!("{}, {space}", found.filesystem),
+            "",
+        ),
         check(
             "raw disks".to_owned(),
             found.reflink,
@@ -44,7 +48,10 @@ pub(crate) fn look(folder: &Path) -> Outcome<Value> {
         check(
             "qemu-img".to_owned(),
             found.qemu_img.is_some(),
-            found.qemu_img.clone().unwrap_or_else(|| "not installed".to_owned()),
+            found
+                .qemu_img
+                .clone()
+                .unwrap_or_else(|| "not installed".to_owned()),
             "install qemu-utils",
         ),
     ];

@@ -24,12 +24,10 @@ pub(crate) struct Failure {
     pub exit: Exit,
     /// Our stable code, where there is one.
     pub code: Option<String>,
-    /// What the code means, in a few words.
-    pub title: Option<String>,
     /// A lower-case fragment, mostly one that fits "failed to ...".
     pub message: String,
     /// The call, so that it can be found in the server's log.
-    pub request_id: Option<String>,
+    pub request_id: Option<Box<str>>,
     /// What a caller with `--json` gets beside the error, e.g. the job.
     pub more: Vec<(&'static str, Value)>,
     /// What a person gets on stdout all the same, e.g. the plan.
@@ -41,7 +39,6 @@ impl Failure {
         Self {
             exit,
             code: None,
-            title: None,
             message: message.into(),
             request_id: None,
             more: Vec::new(),
@@ -52,7 +49,6 @@ impl Failure {
     pub(crate) fn coded(exit: Exit, code: Code, message: impl Into<String>) -> Self {
         Self {
             code: Some(code.as_str().to_owned()),
-            title: Some(code.title().to_owned()),
             ..Self::new(exit, message)
         }
     }
@@ -64,6 +60,13 @@ impl Failure {
     pub(crate) fn with(mut self, name: &'static str, value: Value) -> Self {
         self.more.push((name, value));
         self
+    }
+
+    /// What the code means, in a few words.
+    pub(crate) fn title(&self) -> Option<&'static str> {
+        let code = self.code.as_deref()?;
+        let known = Code::ALL.iter().find(|c| c.as_str() == code)?;
+        Some(known.title())
     }
 
     /// From an answer of the native API.
@@ -84,11 +87,12 @@ impl Failure {
         Self {
             exit,
             code: text("code"),
-            title: text("title"),
             message: text("message").unwrap_or_else(|| {
-                format!("understand the server's answer with status {status}: is this a Backout server?")
+                format!(
+                    "understand the server's answer with status {status}: is this a Backout server?"
+                )
             }),
-            request_id: text("request_id").or(request_id),
+            request_id: text("request_id").or(request_id).map(Into::into),
             more: Vec::new(),
             shown: String::new(),
         }
@@ -97,14 +101,15 @@ impl Failure {
     /// The one value that `--json` prints.
     pub(crate) fn json(&self) -> Value {
         let mut error = json!({ "message": self.message });
-        let mut set = |name: &str, value: &Option<String>| {
-            if let Some(value) = value {
-                error[name] = json!(value);
-            }
-        };
-        set("code", &self.code);
-        set("title", &self.title);
-        set("request_id", &self.request_id);
+        if let Some(code) = &self.code {
+            error["code"] = json!(code);
+        }
+        if let Some(title) = self.title() {
+            error["title"] = json!(title);
+        }
+        if let Some(request_id) = &self.request_id {
+            error["request_id"] = json!(request_id);
+        }
         let mut out = json!({ "error": error });
         for (name, value) in &self.more {
             out[*name] = value.clone();
@@ -134,7 +139,7 @@ mod tests {
 
     #[test]
     fn answers_become_exit_codes() {
-        let body = json!({"error": {"code": "BO0008", "title": "t", "message": "m", "request_id": "r"}});
+        let body = json!({"error": {"code": "BO0008", "title": Code::ResourceBusy.title(), "message": "m", "request_id": "r"}});
         for (status, exit) in [
             (400, Exit::Failed),
             (401, Exit::Denied),

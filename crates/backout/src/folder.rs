@@ -28,14 +28,25 @@ impl Folder {
             .recursive(true)
             .mode(0o700)
             .create(path)
-            .with_context(|| format!("make the folder {}; check its path and permissions", path.display()))?;
+            .with_context(|| {
+                format!(
+                    "make the folder {}; check its path and permissions",
+                    path.display()
+                )
+            })?;
         let path = path
             .canonicalize()
             .with_context(|| format!("find the folder {}", path.display()))?;
-        let mode = path.metadata().map(|m| m.permissions().mode()).unwrap_or(0o700);
+        let mode = path
+            .metadata()
+            .map(|m| m.permissions().mode())
+            .unwrap_or(0o700);
         if mode & 0o077 != 0 {
             std::fs::set_permissions(&path, Permissions::from_mode(0o700)).with_context(|| {
-                format!("close the folder {} to others; run: chmod 700 {0}", path.display())
+                format!(
+                    "close the folder {} to others; run: chmod 700 {0}",
+                    path.display()
+                )
             })?;
         }
         let lock_path = path.join("lock");
@@ -51,7 +62,12 @@ impl Folder {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 let who = io::read_to_string(&lock).unwrap_or_default();
-                let who = who.trim().chars().filter(char::is_ascii_digit).take(12).collect::<String>();
+                let who = who
+                    .trim()
+                    .chars()
+                    .filter(char::is_ascii_digit)
+                    .take(12)
+                    .collect::<String>();
                 bail!(
                     "use the folder {}: the server with process id {} has it; stop that one, or give this one a folder of its own",
                     path.display(),
@@ -101,10 +117,16 @@ pub(crate) fn refresh_url(folder: &Path, url: &str) -> anyhow::Result<bool> {
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(e) => return Err(e).with_context(|| format!("read {}; check its permissions", path.display())),
+        Err(e) => {
+            return Err(e)
+                .with_context(|| format!("read {}; check its permissions", path.display()));
+        }
     };
     let mut file: AdminFile = serde_json::from_str(&text).with_context(|| {
-        format!("read {}; move it away, and start once with --new-admin-key", path.display())
+        format!(
+            "read {}; move it away, and start once with --new-admin-key",
+            path.display()
+        )
     })?;
     if file.url != url {
         url.clone_into(&mut file.url);
@@ -133,14 +155,22 @@ mod tests {
     fn the_address_follows_the_listener() {
         let folder = tempfile::tempdir().unwrap();
         assert!(!refresh_url(folder.path(), "http://127.0.0.1:1").unwrap());
-        let file = AdminFile { secret_id: "a".into(), secret_key: "b".into(), url: "http://127.0.0.1:1".into() };
+        let file = AdminFile {
+            secret_id: "a".into(),
+            secret_key: "b".into(),
+            url: "http://127.0.0.1:1".into(),
+        };
         write_admin_file(folder.path(), &file).unwrap();
         assert!(refresh_url(folder.path(), "http://127.0.0.1:2").unwrap());
         let path = folder.path().join("admin.json");
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(text.matches("127.0.0.1:2").count(), 1);
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-        let members: std::collections::BTreeMap<String, String> = serde_json::from_str(&text).unwrap();
-        assert_eq!(members.keys().map(String::as_str).collect::<Vec<_>>(), ["SecretId", "SecretKey", "Url"]);
+        let members: std::collections::BTreeMap<String, String> =
+            serde_json::from_str(&text).unwrap();
+        assert_eq!(
+            members.keys().map(String::as_str).collect::<Vec<_>>(),
+            ["SecretId", "SecretKey", "Url"]
+        );
     }
 }

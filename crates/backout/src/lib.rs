@@ -79,14 +79,15 @@ fn explained(shell: &Shell, failure: &Failure) -> String {
     }
     text.push_str(&format!(": failed to {}", render::clean(&failure.message)));
     if let Some(code) = &failure.code {
-        let title = failure.title.as_deref().unwrap_or_default();
-        text.push_str(&format!(
-            "\n{}",
-            style.dim(&format!("{code} is {:?}, explained in docs/errors/{code}.md", render::clean(title)))
-        ));
+        let title = failure.title().unwrap_or("not known to this version");
+        let more = format!("{code} is {title:?}, explained in docs/errors/{code}.md");
+        text.push_str(&format!("\n{}", style.dim(&render::clean(&more))));
     }
     if let Some(request) = &failure.request_id {
-        text.push_str(&format!("\n{}", style.dim(&format!("request {}", render::clean(request)))));
+        text.push_str(&format!(
+            "\n{}",
+            style.dim(&format!("request {}", render::clean(request)))
+        ));
     }
     text
 }
@@ -148,7 +149,12 @@ mod tests {
             let mut below: Vec<_> = command
                 .get_subcommands()
                 .filter(|c| c.get_name() != "help")
-                .map(|c| (format!("{name} {}", c.get_name()), c.clone().term_width(100)))
+                .map(|c| {
+                    (
+                        format!("{name} {}", c.get_name()),
+                        c.clone().term_width(100),
+                    )
+                })
                 .collect();
             below.reverse();
             commands.extend(below);

@@ -44,7 +44,9 @@ impl Style {
         match word {
             "applied" | "running" | "normal" | "active" => self.good(word),
             "held" | "failed" => self.bad(word),
-            "reverted" | "creating" | "rolling_back" | "deleting" | "queued" | "disabled" => self.odd(word),
+            "reverted" | "creating" | "rolling_back" | "deleting" | "queued" | "disabled" => {
+                self.odd(word)
+            }
             _ => word.to_owned(),
         }
     }
@@ -139,7 +141,11 @@ pub(crate) fn table(style: Style, headings: &[&str], rows: &[Vec<String>]) -> St
         for (i, cell) in cells.iter().enumerate() {
             text.push_str(cell);
             if i + 1 < cells.len() {
-                let pad = widths.get(i).copied().unwrap_or(0).saturating_sub(width(cell));
+                let pad = widths
+                    .get(i)
+                    .copied()
+                    .unwrap_or(0)
+                    .saturating_sub(width(cell));
                 text.extend(std::iter::repeat_n(' ', pad + 2));
             }
         }
@@ -157,7 +163,13 @@ pub(crate) fn block(style: Style, lines: &[(&str, String)]) -> String {
     let widest = lines.iter().map(|(n, _)| n.len()).max().unwrap_or(0);
     let mut out = String::new();
     for (name, value) in lines.iter().filter(|(_, v)| !v.is_empty()) {
-        let _ = writeln!(out, "{}{:pad$}  {value}", style.dim(name), "", pad = widest - name.len());
+        let _ = writeln!(
+            out,
+            "{}{:pad$}  {value}",
+            style.dim(name),
+            "",
+            pad = widest - name.len()
+        );
     }
     out
 }
@@ -177,7 +189,11 @@ pub(crate) fn servers(style: Style, items: &[Value]) -> String {
             ]
         })
         .collect();
-    table(style, &["NAME", "ID", "STATE", "DRIVER", "FORMAT", "SIZE", "DISK"], &rows)
+    table(
+        style,
+        &["NAME", "ID", "STATE", "DRIVER", "FORMAT", "SIZE", "DISK"],
+        &rows,
+    )
 }
 
 pub(crate) fn server(style: Style, s: &Value) -> String {
@@ -195,7 +211,10 @@ pub(crate) fn server(style: Style, s: &Value) -> String {
             ("size", size(s, "disk.size_bytes")),
             ("start command", first(s, &["start_cmd", "commands.start"])),
             ("stop command", first(s, &["stop_cmd", "commands.stop"])),
-            ("latest", words(&[text(s, "latest.kind"), text(s, "latest.state")])),
+            (
+                "latest",
+                words(&[text(s, "latest.kind"), text(s, "latest.state")]),
+            ),
             ("managed since", text(s, "created")),
         ],
     )
@@ -216,7 +235,11 @@ pub(crate) fn snapshots(style: Style, items: &[Value]) -> String {
             ]
         })
         .collect();
-    table(style, &["ID", "NAME", "SERVER", "KIND", "STATE", "SIZE", "TAKEN"], &rows)
+    table(
+        style,
+        &["ID", "NAME", "SERVER", "KIND", "STATE", "SIZE", "TAKEN"],
+        &rows,
+    )
 }
 
 pub(crate) fn resources(style: Style, items: &[Value]) -> String {
@@ -246,7 +269,10 @@ pub(crate) fn jobs(style: Style, items: &[Value]) -> String {
             vec![
                 text(j, "id"),
                 style.state(&job_state(j)),
-                member(j, "percent").as_u64().map(|p| format!("{p}%")).unwrap_or_default(),
+                member(j, "percent")
+                    .as_u64()
+                    .map(|p| format!("{p}%"))
+                    .unwrap_or_default(),
                 text(j, "created"),
                 text(j, "title"),
             ]
@@ -272,7 +298,10 @@ pub(crate) fn job(style: Style, j: &Value) -> String {
             ("state", style.state(&job_state(j))),
             (
                 "done",
-                member(j, "percent").as_u64().map(|p| format!("{p}%")).unwrap_or_default(),
+                member(j, "percent")
+                    .as_u64()
+                    .map(|p| format!("{p}%"))
+                    .unwrap_or_default(),
             ),
             ("doing", text(j, "words")),
             ("resource", text(j, "resource")),
@@ -331,7 +360,11 @@ pub(crate) fn preflight(style: Style, p: &Value) -> String {
     let estimate = member(p, "estimate");
     let mut cost = Vec::new();
     if let Some(n) = member(estimate, "copy_bytes").as_u64() {
-        cost.push(if n == 0 { "copies nothing".to_owned() } else { format!("copies {}", bytes(n)) });
+        cost.push(if n == 0 {
+            "copies nothing".to_owned()
+        } else {
+            format!("copies {}", bytes(n))
+        });
     }
     match member(estimate, "constant_time").as_bool() {
         Some(true) => cost.push("takes the same time for a disk of any size".to_owned()),
@@ -350,7 +383,10 @@ pub(crate) fn check(style: Style, answer: &Value) -> String {
     } else {
         style.bad("it cannot run now")
     };
-    format!("{}{verdict}\n", preflight(style, member(answer, "preflight")))
+    format!(
+        "{}{verdict}\n",
+        preflight(style, member(answer, "preflight"))
+    )
 }
 
 pub(crate) fn plan(style: Style, answer: &Value) -> String {
@@ -361,7 +397,11 @@ pub(crate) fn plan(style: Style, answer: &Value) -> String {
         let _ = writeln!(out, "  {}. {}", n + 1, text(step, "does"));
         let undo = text(step, "undo");
         if !undo.is_empty() {
-            let _ = writeln!(out, "     {}", style.dim(&format!("if it must go back: {undo}")));
+            let _ = writeln!(
+                out,
+                "     {}",
+                style.dim(&format!("if it must go back: {undo}"))
+            );
         }
     }
     out.push_str(&check(style, answer));
@@ -376,7 +416,11 @@ pub(crate) fn accounts(style: Style, items: &[Value]) -> String {
                 text(a, "name"),
                 text(a, "id"),
                 account_kind(a).to_owned(),
-                style.state(if member(a, "disabled") == &Value::Bool(true) { "disabled" } else { "active" }),
+                style.state(if member(a, "disabled") == &Value::Bool(true) {
+                    "disabled"
+                } else {
+                    "active"
+                }),
                 text(a, "created"),
             ]
         })
@@ -396,7 +440,11 @@ fn account_kind(a: &Value) -> &'static str {
 
 pub(crate) fn account(style: Style, a: &Value) -> String {
     // The account may stand beside its keys, or hold them.
-    let inner = if member(a, "account").is_object() { member(a, "account") } else { a };
+    let inner = if member(a, "account").is_object() {
+        member(a, "account")
+    } else {
+        a
+    };
     let mut out = block(
         style,
         &[
@@ -406,7 +454,11 @@ pub(crate) fn account(style: Style, a: &Value) -> String {
             ("acts for", text(inner, "parent")),
             (
                 "state",
-                style.state(if member(inner, "disabled") == &Value::Bool(true) { "disabled" } else { "active" }),
+                style.state(if member(inner, "disabled") == &Value::Bool(true) {
+                    "disabled"
+                } else {
+                    "active"
+                }),
             ),
             ("created", text(inner, "created")),
             ("policy", text(inner, "policy")),
@@ -427,7 +479,11 @@ pub(crate) fn account(style: Style, a: &Value) -> String {
             })
             .collect();
         out.push('\n');
-        out.push_str(&table(style, &["SECRET ID", "KIND", "STATE", "CREATED", "EXPIRES"], &rows));
+        out.push_str(&table(
+            style,
+            &["SECRET ID", "KIND", "STATE", "CREATED", "EXPIRES"],
+            &rows,
+        ));
     }
     out
 }
@@ -507,7 +563,7 @@ pub(crate) fn bar(style: Style, bar: &Bar<'_>, columns: usize) -> String {
     const CELLS: usize = 24;
     let percent = usize::from(bar.percent.min(100));
     let full = percent * CELLS / 100;
-    let left = if percent >= 5 && percent < 100 && bar.elapsed_s >= 1.0 {
+    let left = if (5..100).contains(&percent) && bar.elapsed_s >= 1.0 {
         let seconds = bar.elapsed_s * (100 - percent) as f64 / percent as f64;
         format!("{} left", duration(seconds))
     } else {
@@ -554,7 +610,12 @@ pub(crate) fn doctor(style: Style, report: &Value) -> String {
             "warn" => style.odd("warn"),
             other => style.bad(other),
         };
-        let _ = writeln!(out, "{mark}  {}: {}", style.bold(&text(check, "name")), text(check, "message"));
+        let _ = writeln!(
+            out,
+            "{mark}  {}: {}",
+            style.bold(&text(check, "name")),
+            text(check, "message")
+        );
         let fix = text(check, "fix");
         if !fix.is_empty() {
             let _ = writeln!(out, "      {fix}");
@@ -588,7 +649,8 @@ mod tests {
 
     #[test]
     fn colour_does_not_move_columns() {
-        let items = [json!({"resource": "server/web", "id": "lhins-1", "name": "web", "state": "running"})];
+        let items =
+            [json!({"resource": "server/web", "id": "lhins-1", "name": "web", "state": "running"})];
         let plain = resources(PLAIN, &items);
         let painted = resources(Style { colour: true }, &items);
         let stripped: String = {
@@ -667,22 +729,35 @@ mod tests {
         ]});
         let snapshot = json!({"id": "lhsnap-nv6aqcv6", "name": "before", "server": "lhins-k31c771o", "kind": "user",
             "state": "normal", "size_bytes": 67_108_864, "created": "2026-11-21T07:00:00Z"});
-        let progress = Bar { percent: 40, elapsed_s: 60.0, words: "copying blocks" };
+        let progress = Bar {
+            percent: 40,
+            elapsed_s: 60.0,
+            words: "copying blocks",
+        };
         let all = [
-            ("servers", servers(PLAIN, std::slice::from_ref(&server_value))),
+            (
+                "servers",
+                servers(PLAIN, std::slice::from_ref(&server_value)),
+            ),
             ("server", server(PLAIN, &server_value)),
             ("snapshots", snapshots(PLAIN, &[snapshot])),
             ("jobs", jobs(PLAIN, &[a_job()])),
             ("job", job(PLAIN, &a_job())),
             ("check", check(PLAIN, &answer)),
             ("plan", plan(PLAIN, &answer)),
-            ("accounts", accounts(PLAIN, std::slice::from_ref(&account_value))),
+            (
+                "accounts",
+                accounts(PLAIN, std::slice::from_ref(&account_value)),
+            ),
             ("account", account(PLAIN, &account_value)),
             ("key pair", key_pair(PLAIN, &pair)),
             ("doctor", doctor(PLAIN, &folder)),
             ("bar", bar(PLAIN, &progress, 80)),
         ];
-        let shown: String = all.iter().map(|(name, text)| format!("== {name}\n{text}\n")).collect();
+        let shown: String = all
+            .iter()
+            .map(|(name, text)| format!("== {name}\n{text}\n"))
+            .collect();
         insta::assert_snapshot!(shown);
     }
 }

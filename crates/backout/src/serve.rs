@@ -15,13 +15,21 @@ use crate::settings::Settings;
 
 /// Serves until SIGTERM or SIGINT; a second signal does not wait.
 pub(crate) fn run(shell: &Shell, args: &Serve) -> Outcome<()> {
-    let (settings, log) =
-        Settings::resolve(shell.data.as_deref(), shell.environment.data.as_deref(), args)?;
+    let (settings, log) = Settings::resolve(
+        shell.data.as_deref(),
+        shell.environment.data.as_deref(),
+        args,
+    )?;
     log_to_stderr(shell, log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|e| Failure::new(Exit::Failed, format!("start the runtime: {e}; check the limits of the process")))?;
+        .map_err(|e| {
+            Failure::new(
+                Exit::Failed,
+                format!("start the runtime: {e}; check the limits of the process"),
+            )
+        })?;
     let served = runtime.block_on(serve(shell, settings));
     // Whatever still blocks may do so without us: jobs are made for that.
     runtime.shutdown_background();
@@ -32,7 +40,9 @@ async fn serve(shell: &Shell, settings: Settings) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
     let world = World {
-        master_key: std::env::var("BACKOUT_MASTER_KEY").ok().filter(|k| !k.is_empty()),
+        master_key: std::env::var("BACKOUT_MASTER_KEY")
+            .ok()
+            .filter(|k| !k.is_empty()),
         ..World::default()
     };
     let data = settings.data.clone();
@@ -66,8 +76,11 @@ fn log_to_stderr(shell: &Shell, filter: Option<String>) -> Outcome<()> {
     let filter = filter
         .or_else(|| std::env::var("RUST_LOG").ok().filter(|f| !f.is_empty()))
         .unwrap_or_else(|| "info".to_owned());
-    let filter = EnvFilter::try_new(&filter)
-        .map_err(|e| Failure::usage(format!("read the log filter {filter:?}: {e}; give one like info,backout_jobs=debug")))?;
+    let filter = EnvFilter::try_new(&filter).map_err(|e| {
+        Failure::usage(format!(
+            "read the log filter {filter:?}: {e}; give one like info,backout_jobs=debug"
+        ))
+    })?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -11,7 +11,8 @@ use crate::args::Serve;
 use crate::failure::{Failure, Outcome};
 
 /// Where the server listens when nothing else is said.
-pub(crate) const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 7780);
+pub(crate) const LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 7780);
 
 /// The file that `--config` names. Its members are the long options.
 #[derive(Debug, Default, Deserialize)]
@@ -110,7 +111,11 @@ impl Settings {
         let data = data
             .or(file.data.as_deref())
             .or(environment_data)
-            .ok_or_else(|| Failure::usage("serve: give --data DIR, a folder for the state; it is made when it is missing"))?
+            .ok_or_else(|| {
+                Failure::usage(
+                    "serve: give --data DIR, a folder for the state; it is made when it is missing",
+                )
+            })?
             .to_owned();
         let listen = args.listen.or(file.listen).unwrap_or(LISTEN);
         let insecure = args.insecure_listen || file.insecure_listen;
@@ -131,7 +136,13 @@ impl Settings {
                 ));
             }
         };
-        let or = |ours: &[String], theirs: Vec<String>| if ours.is_empty() { theirs } else { ours.to_vec() };
+        let or = |ours: &[String], theirs: Vec<String>| {
+            if ours.is_empty() {
+                theirs
+            } else {
+                ours.to_vec()
+            }
+        };
         let settings = Self {
             listen,
             tls,
@@ -149,20 +160,35 @@ impl Settings {
 }
 
 fn read(path: &Path) -> Outcome<File> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|e| Failure::usage(format!("read the settings {}: {e}; check the path", path.display())))?;
+    let text = std::fs::read_to_string(path).map_err(|e| {
+        Failure::usage(format!(
+            "read the settings {}: {e}; check the path",
+            path.display()
+        ))
+    })?;
     toml::from_str(&text).map_err(|e| {
         let at = e.span().map_or(0, |s| s.start);
         let line = text.bytes().take(at).filter(|b| *b == b'\n').count() + 1;
         // The whole error would repeat the line, which may hold a password.
-        Failure::usage(format!("read the settings {} at line {line}: {}; correct it", path.display(), e.message()))
+        Failure::usage(format!(
+            "read the settings {} at line {line}: {}; correct it",
+            path.display(),
+            e.message()
+        ))
     })
 }
 
 /// The name of this host.
 fn host_name() -> String {
-    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    if name.is_empty() { "localhost".to_owned() } else { name }
+    let name = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
+    if name.is_empty() {
+        "localhost".to_owned()
+    } else {
+        name
+    }
 }
 
 #[cfg(test)]
@@ -196,11 +222,20 @@ mod tests {
     #[test]
     fn dangerous_and_half_settings_are_refused() {
         let data = Some(Path::new("/d"));
-        let open = Serve { listen: Some("0.0.0.0:1".parse().unwrap()), ..Serve::default() };
+        let open = Serve {
+            listen: Some("0.0.0.0:1".parse().unwrap()),
+            ..Serve::default()
+        };
         assert!(Settings::resolve(data, None, &open).is_err());
-        let meant = Serve { insecure_listen: true, ..open };
+        let meant = Serve {
+            insecure_listen: true,
+            ..open
+        };
         assert!(Settings::resolve(data, None, &meant).is_ok());
-        let half = Serve { tls_listen: Some("127.0.0.1:1".parse().unwrap()), ..Serve::default() };
+        let half = Serve {
+            tls_listen: Some("127.0.0.1:1".parse().unwrap()),
+            ..Serve::default()
+        };
         assert!(Settings::resolve(data, None, &half).is_err());
         assert!(Settings::resolve(None, None, &Serve::default()).is_err());
     }
@@ -209,9 +244,19 @@ mod tests {
     fn a_wrong_file_is_told_without_its_text() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("backout.toml");
-        std::fs::write(&path, "listen = '127.0.0.1:1'\nstore = 'postgres://u:hunter2@h/d' x\n").unwrap();
-        let args = Serve { config: Some(path), ..Serve::default() };
+        std::fs::write(
+            &path,
+            "listen = '127.0.0.1:1'\nstore = 'postgres://u:hunter2@h/d' x\n",
+        )
+        .unwrap();
+        let args = Serve {
+            config: Some(path),
+            ..Serve::default()
+        };
         let failure = Settings::resolve(Some(Path::new("/d")), None, &args).unwrap_err();
-        assert!(failure.message.contains("line 2") && !failure.message.contains("hunter2"), "{failure}");
+        assert!(
+            failure.message.contains("line 2") && !failure.message.contains("hunter2"),
+            "{failure}"
+        );
     }
 }

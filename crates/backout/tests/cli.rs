@@ -12,8 +12,20 @@ use serde_json::Value;
 #[test]
 fn the_first_start_makes_admin_and_later_ones_keep_it() {
     let mut server = Running::start(&[]);
-    let mode = |name: &str| server.data().join(name).metadata().unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode("."), mode("admin.json"), mode("master.key")), (0o700, 0o600, 0o600));
+    let mode = |name: &str| {
+        server
+            .data()
+            .join(name)
+            .metadata()
+            .unwrap()
+            .permissions()
+            .mode()
+            & 0o777
+    };
+    assert_eq!(
+        (mode("."), mode("admin.json"), mode("master.key")),
+        (0o700, 0o600, 0o600)
+    );
     let url = server.url.clone();
     server.signal("TERM");
     assert_eq!(server.wait(), Some(0), "{}", server.log());
@@ -47,7 +59,10 @@ fn a_disk_goes_back_and_forth() {
     let disk = server.disk("web");
     let before = std::fs::read(&disk).unwrap();
     let shown = server.ok(&["servers", "show", "web"]);
-    assert_eq!(shown["disk"]["path"], disk.canonicalize().unwrap().to_str().unwrap());
+    assert_eq!(
+        shown["disk"]["path"],
+        disk.canonicalize().unwrap().to_str().unwrap()
+    );
     assert_eq!(shown["disk"]["format"], "raw");
     assert!(["copy", "reflink"].contains(&shown["disk"]["driver"].as_str().unwrap()));
     let made = server.ok(&["snapshots", "create", "web", "--name", "before"]);
@@ -58,13 +73,28 @@ fn a_disk_goes_back_and_forth() {
     after[4096..8192].fill(0xff);
     std::fs::write(&disk, &after).unwrap();
     let plan = server.ok(&["plan", "server/web", "--to", "before"]);
-    assert_eq!(plan, server.ok(&["rollback", "web", "--to", "before", "--dry-run"]));
-    assert_eq!(std::fs::read(&disk).unwrap(), after, "a dry run changed the disk");
-    assert_eq!(server.ok(&["check", "web", "--to", "before"])["passed"], true);
+    assert_eq!(
+        plan,
+        server.ok(&["rollback", "web", "--to", "before", "--dry-run"])
+    );
+    assert_eq!(
+        std::fs::read(&disk).unwrap(),
+        after,
+        "a dry run changed the disk"
+    );
+    assert_eq!(
+        server.ok(&["check", "web", "--to", "before"])["passed"],
+        true
+    );
 
     let (refused, code) = server.json(&["rollback", "web", "--to", "before"]);
     assert_eq!(code, 2, "without --yes and without a terminal");
-    assert!(refused["error"]["message"].as_str().unwrap().contains("backout rollback web --to before --yes"));
+    assert!(
+        refused["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("backout rollback web --to before --yes")
+    );
 
     let done = server.ok(&["rollback", "web", "--to", "before", "--yes"]);
     assert_eq!(std::fs::read(&disk).unwrap(), before);
@@ -78,15 +108,37 @@ fn a_disk_goes_back_and_forth() {
     assert_eq!(std::fs::read(&disk).unwrap(), before);
 
     let request = done["job"]["request_id"].as_str().unwrap();
-    assert_eq!(server.ok(&["requests", "show", request])["job"]["id"], job.as_str());
+    assert_eq!(
+        server.ok(&["requests", "show", request])["job"]["id"],
+        job.as_str()
+    );
     let jobs = server.ok(&["jobs", "list"]);
     assert_eq!(jobs.as_array().unwrap().len(), 5);
-    assert_eq!(server.ok(&["jobs", "list", "--limit", "2"]).as_array().unwrap().len(), 2);
+    assert_eq!(
+        server
+            .ok(&["jobs", "list", "--limit", "2"])
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
     let watched = server.ok(&["jobs", "watch", &job]);
     assert_eq!(watched["outcome"], "applied");
-    assert!(!server.ok(&["jobs", "show", &job])["steps"].as_array().unwrap().is_empty());
+    assert!(
+        !server.ok(&["jobs", "show", &job])["steps"]
+            .as_array()
+            .unwrap()
+            .is_empty()
+    );
     // Safety points are listed beside the snapshot that was asked for.
-    assert!(server.ok(&["snapshots", "list", "web"]).as_array().unwrap().len() >= 2);
+    assert!(
+        server
+            .ok(&["snapshots", "list", "web"])
+            .as_array()
+            .unwrap()
+            .len()
+            >= 2
+    );
     assert_eq!(server.ok(&["resources"])[0]["resource"], "server/web");
 }
 
@@ -94,7 +146,16 @@ fn a_disk_goes_back_and_forth() {
 fn no_wait_returns_the_job_and_repeats_start_nothing() {
     let server = Running::with_server("web", 1);
     server.ok(&["snapshots", "create", "web", "--name", "one"]);
-    let args = ["rollback", "web", "--to", "one", "--yes", "--no-wait", "--idempotency-key", "k1"];
+    let args = [
+        "rollback",
+        "web",
+        "--to",
+        "one",
+        "--yes",
+        "--no-wait",
+        "--idempotency-key",
+        "k1",
+    ];
     let first = server.ok(&args);
     let id = first["job"].as_str().unwrap();
     assert!(id.starts_with("job_"));
@@ -109,10 +170,18 @@ fn failures_have_codes_and_exit_codes() {
     let data = data.to_str().unwrap();
     for (args, exit, code) in [
         (&["servers", "show", "nope"][..], 1, Some("BO0006")),
-        (&["servers", "add", "web", "--disk", "/nowhere/x.img"][..], 3, Some("BO0020")),
+        (
+            &["servers", "add", "web", "--disk", "/nowhere/x.img"][..],
+            3,
+            Some("BO0020"),
+        ),
         (&["check", "web", "--to", "nope"][..], 1, Some("BO0006")),
         (&["jobs", "show", "nonsense"][..], 1, None),
-        (&["undo", "job_0000000000000000", "--yes"][..], 3, Some("BO0015")),
+        (
+            &["undo", "job_0000000000000000", "--yes"][..],
+            1,
+            Some("BO0006"),
+        ),
         (&["no-such-command"][..], 2, Some("BO0002")),
         (&["jobs", "list", "--state", "odd"][..], 2, Some("BO0002")),
     ] {
@@ -123,7 +192,8 @@ fn failures_have_codes_and_exit_codes() {
         ] {
             let out = backout().args(&line).output().unwrap();
             let text = String::from_utf8(out.stdout).unwrap();
-            let value: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{line:?}: {text:?}: {e}"));
+            let value: Value =
+                serde_json::from_str(&text).unwrap_or_else(|e| panic!("{line:?}: {text:?}: {e}"));
             assert_eq!(out.status.code(), Some(exit), "{line:?} {value}");
             assert!(value["error"]["message"].is_string(), "{value}");
             if let Some(code) = code {
@@ -170,8 +240,17 @@ fn accounts_and_their_keys() {
         r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":["backout:Describe*","backout:ListResources"],"Resource":"*"}]}"#,
     )
     .unwrap();
-    let made = server.ok(&["accounts", "create", "viewer", "--policy", policy.to_str().unwrap()]);
-    let (id, key) = (made["key"]["secret_id"].as_str().unwrap(), made["key"]["secret_key"].as_str().unwrap());
+    let made = server.ok(&[
+        "accounts",
+        "create",
+        "viewer",
+        "--policy",
+        policy.to_str().unwrap(),
+    ]);
+    let (id, key) = (
+        made["key"]["secret_id"].as_str().unwrap(),
+        made["key"]["secret_key"].as_str().unwrap(),
+    );
     let as_viewer = |args: &[&str]| {
         backout()
             .args(args)
@@ -186,7 +265,11 @@ fn accounts_and_their_keys() {
     };
     assert_eq!(as_viewer(&["servers", "show", "web"]), Some(0));
     assert_eq!(as_viewer(&["snapshots", "create", "web"]), Some(7));
-    std::fs::write(&policy, r#"{"Version":"1","Statement":[{"Effect":"Deny","Action":"*","Resource":"*"}]}"#).unwrap();
+    std::fs::write(
+        &policy,
+        r#"{"Version":"1","Statement":[{"Effect":"Deny","Action":"*","Resource":"*"}]}"#,
+    )
+    .unwrap();
     server.ok(&["accounts", "policy", "viewer", policy.to_str().unwrap()]);
     assert_eq!(as_viewer(&["servers", "show", "web"]), Some(7));
     let second = server.ok(&["accounts", "keys", "add", "viewer"]);
@@ -205,9 +288,18 @@ fn accounts_and_their_keys() {
         .unwrap();
     assert!(with_token.status.success(), "{with_token:?}");
     let disabled = server.ok(&["accounts", "disable", "viewer"]);
-    assert!(disabled["keys"].as_array().unwrap().iter().all(|k| k["status"] == "disabled"));
+    assert!(
+        disabled["keys"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|k| k["status"] == "disabled")
+    );
     server.ok(&["accounts", "delete", "viewer"]);
-    assert_eq!(server.ok(&["accounts", "list"]).as_array().unwrap().len(), 1);
+    assert_eq!(
+        server.ok(&["accounts", "list"]).as_array().unwrap().len(),
+        1
+    );
 }
 
 #[test]
@@ -221,14 +313,25 @@ fn a_lost_admin_file_is_made_again_on_request() {
     server.signal("INT");
     assert_eq!(server.wait(), Some(0));
     let mut child = backout()
-        .args(["serve", "--new-admin-key", "--listen", "127.0.0.1:0", "--data"])
+        .args([
+            "serve",
+            "--new-admin-key",
+            "--listen",
+            "127.0.0.1:0",
+            "--data",
+        ])
         .arg(server.data())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
     let mut ready = [0; 6];
-    child.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();
+    child
+        .stdout
+        .as_mut()
+        .unwrap()
+        .read_exact(&mut ready)
+        .unwrap();
     let listed = server.cli(&["accounts", "list"]);
     child.kill().unwrap();
     child.wait().unwrap();
@@ -238,8 +341,14 @@ fn a_lost_admin_file_is_made_again_on_request() {
 #[test]
 fn the_command_line_speaks_tls() {
     let tls = TlsFiles::make();
-    let server =
-        Running::start(&["--tls-listen", "127.0.0.1:0", "--tls-cert", tls.cert(), "--tls-key", tls.key()]);
+    let server = Running::start(&[
+        "--tls-listen",
+        "127.0.0.1:0",
+        "--tls-cert",
+        tls.cert(),
+        "--tls-key",
+        tls.key(),
+    ]);
     let list = |ca: Option<&str>| {
         let mut command = backout();
         if let Some(ca) = ca {
@@ -261,7 +370,11 @@ fn the_command_line_speaks_tls() {
 #[test]
 fn the_doctor_needs_no_server() {
     let folder = tempfile::tempdir().unwrap();
-    let out = backout().args(["doctor", "--json", "--path"]).arg(folder.path()).output().unwrap();
+    let out = backout()
+        .args(["doctor", "--json", "--path"])
+        .arg(folder.path())
+        .output()
+        .unwrap();
     assert!(out.status.success());
     let report: Value = serde_json::from_slice(&out.stdout).unwrap();
     assert!(report["checks"].as_array().unwrap().len() > 2);
@@ -279,6 +392,9 @@ fn a_held_port_is_told() {
         .output()
         .unwrap();
     assert_eq!(out.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&out.stderr).contains("listen on"), "{out:?}");
+    assert!(
+        String::from_utf8_lossy(&out.stderr).contains("listen on"),
+        "{out:?}"
+    );
     assert!(!folder.path().join("d/state.db").exists());
 }

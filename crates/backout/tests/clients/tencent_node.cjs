@@ -26,8 +26,8 @@ const client = (signMethod, reqMethod, secretKey = process.env.BO_KEY) =>
     }
   }
   await assert.rejects(
-    client().ApplyInstanceSnapshot({ InstanceId: "lhins-00000000", SnapshotId: "lhsnap-00000000" }),
-    { code: "ResourceNotFound.InstanceIdNotFound" },
+    client("TC3-HMAC-SHA256", "POST").ApplyInstanceSnapshot({ InstanceId: "lhins-00000000", SnapshotId: "lhsnap-00000000" }),
+    (e) => e.code === "ResourceNotFound.InstanceIdNotFound",
   );
   console.log("ok tencent_node");
 })().catch((e) => {

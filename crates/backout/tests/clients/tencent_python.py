@@ -59,7 +59,8 @@ def signatures():
             request.Filters = [item]
             assert client(sign, method).DescribeSnapshots(request).TotalCount == 0
     unsigned = HttpProfile(protocol="http", endpoint=ADDR)
-    profile = ClientProfile(httpProfile=unsigned, unsignedPayload=True)
+    profile = ClientProfile(httpProfile=unsigned)
+    profile.unsignedPayload = True
     c = lighthouse_client.LighthouseClient(credential.Credential(ID, KEY), "ap-guangzhou", profile)
     assert len(describe_snapshots(c).RequestId) == 36
 

@@ -2,7 +2,9 @@
 #![allow(
     dead_code,
     clippy::allow_attributes,
-    reason = "each test binary uses its own part of this"
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "each test binary uses its own part of this, and nothing but tests does"
 )]
 
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -112,13 +114,20 @@ impl Running {
 
     pub fn tls_addr(&self) -> String {
         let log = self.log();
-        let (_, rest) = log.split_once("https://").expect("the log names the TLS address");
+        let (_, rest) = log
+            .split_once("https://")
+            .expect("the log names the TLS address");
         rest.split_whitespace().next().unwrap().to_owned()
     }
 
     /// Runs a command of the command line against this server.
     pub fn cli(&self, args: &[&str]) -> Output {
-        backout().args(args).arg("--data").arg(self.data()).output().unwrap()
+        backout()
+            .args(args)
+            .arg("--data")
+            .arg(self.data())
+            .output()
+            .unwrap()
     }
 
     /// The one JSON value that a command prints, and its exit code.
@@ -139,7 +148,13 @@ impl Running {
 
     pub fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args(["-s", name, &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
     }
 
     /// Waits for the process to end; its exit code.
@@ -187,7 +202,9 @@ fn spawn(folder: &Path, more: &[String]) -> (Child, String) {
         .spawn()
         .unwrap();
     let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
     let log = std::fs::read_to_string(folder.join("stderr")).unwrap_or_default();
     let url = line
         .trim_end()
@@ -210,7 +227,10 @@ impl TlsFiles {
         let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
         let paths = [path("ca.pem"), path("server.pem"), path("server.key")];
         let openssl = |args: &[&str]| {
-            let out = Command::new("openssl").args(args).output().expect("openssl is installed");
+            let out = Command::new("openssl")
+                .args(args)
+                .output()
+                .expect("openssl is installed");
             assert!(out.status.success(), "{args:?} {out:?}");
         };
         let extensions = path("ext");
@@ -221,15 +241,48 @@ impl TlsFiles {
         let (ca_key, request) = (path("ca.key"), path("csr"));
         let [ca, cert, key] = &paths;
         openssl(&[
-            "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=backout test CA",
-            "-keyout", &ca_key, "-out", ca,
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=backout test CA",
+            "-keyout",
+            &ca_key,
+            "-out",
+            ca,
         ]);
         openssl(&[
-            "req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=127.0.0.1", "-keyout", key, "-out", &request,
+            "req",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-subj",
+            "/CN=127.0.0.1",
+            "-keyout",
+            key,
+            "-out",
+            &request,
         ]);
         openssl(&[
-            "x509", "-req", "-in", &request, "-CA", ca, "-CAkey", &ca_key, "-CAcreateserial", "-days", "2",
-            "-extfile", &extensions, "-out", cert,
+            "x509",
+            "-req",
+            "-in",
+            &request,
+            "-CA",
+            ca,
+            "-CAkey",
+            &ca_key,
+            "-CAcreateserial",
+            "-days",
+            "2",
+            "-extfile",
+            &extensions,
+            "-out",
+            cert,
         ]);
         Self { folder, paths }
     }
