@@ -227,7 +227,12 @@ impl Dispatch {
     ) -> Result<Response<Payload>, Refused> {
         let path = parts.uri.path();
         let mut inner = Request::new(Body::empty());
-        *inner.method_mut() = parts.method.clone();
+        // A HEAD is answered as its GET, whose body is then left out: so that
+        // both have the same tag.
+        *inner.method_mut() = match parts.method {
+            Method::HEAD => Method::GET,
+            ref other => other.clone(),
+        };
         // Only path and query: an absolute target names a host, which is
         // nobody's business below.
         *inner.uri_mut() = parts.uri.path_and_query().map_or_else(

@@ -118,7 +118,7 @@ impl Bound {
     }
 
     /// Opens the ports: from now on clients are let in, and are answered by
-    /// [`Server::run`].
+    /// [`Server::run`]. To be called inside a tokio runtime.
     ///
     /// # Errors
     /// [`Error::Listen`].

@@ -242,3 +242,101 @@ fn header<'a>(raw: RawRequest<'a>, name: &str) -> Result<Option<&'a str>, Native
 fn refused(message: impl Into<String>) -> NativeError {
     NativeError::unauthenticated(message)
 }
+
+#[cfg(test)]
+mod tests {
+    use backout_accounts::{KeyPair, MasterKey};
+    use backout_core::ids::OsEntropy;
+    use backout_core::time::ManualClock;
+    use backout_store::Store;
+
+    use super::*;
+    use crate::native::Kind;
+
+    const NOW: Timestamp = Timestamp(1_700_000_000_000);
+    const OPEN: Channel = Channel { private: false };
+    const PRIVATE: Channel = Channel { private: true };
+
+    async fn accounts() -> (tempfile::TempDir, Accounts, KeyPair) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("db");
+        let store = Store::open_sqlite(&path, backout_accounts::MIGRATIONS).unwrap();
+        let clock = Arc::new(ManualClock::default());
+        let master = MasterKey::from_bytes([1; 32]);
+        let accounts = Accounts::open(store, &master, clock, Arc::new(OsEntropy))
+            .await
+            .unwrap();
+        accounts.bootstrap(|_| Ok(())).await.unwrap();
+        let admin = accounts.admin().await.unwrap();
+        let key = accounts.add_key(&admin, "admin").await.unwrap();
+        (folder, accounts, key)
+    }
+
+    async fn ask(
+        accounts: &Accounts,
+        headers: &[(String, String)],
+        channel: Channel,
+    ) -> Result<Arc<Principal>, Kind> {
+        let headers: Vec<(&str, &[u8])> = headers
+            .iter()
+            .map(|(n, v)| (n.as_str(), v.as_bytes()))
+            .collect();
+        let raw = RawRequest {
+            method: "DELETE",
+            path: "/v1/snapshots/a",
+            query: "",
+            headers: &headers,
+            body: b"",
+        };
+        authenticate(accounts, raw, channel, NOW, &["backout.example".to_owned()])
+            .await
+            .map_err(|e| e.kind)
+    }
+
+    #[tokio::test]
+    async fn basic_is_for_private_channels() {
+        let (_folder, accounts, key) = accounts().await;
+        let pair = STANDARD.encode(format!("{}:{}", key.secret_id, key.secret_key.expose()));
+        let headers = [("authorization".to_owned(), format!("Basic {pair}"))];
+        assert!(ask(&accounts, &headers, PRIVATE).await.is_ok());
+        assert_eq!(
+            ask(&accounts, &headers, OPEN).await,
+            Err(Kind::Unauthenticated)
+        );
+    }
+
+    #[tokio::test]
+    async fn the_signed_host_may_be_shorter_than_the_sent_one() {
+        let (_folder, accounts, key) = accounts().await;
+        for (signed, sent, good) in [
+            ("a:1", "a:1", true),
+            ("a:1", "http://a:1", true),
+            ("a", "a:1", true),
+            ("a", "https://a:1/", true),
+            ("backout.example", "a:1", true),
+            ("b", "a:1", false),
+            ("a:2", "a:1", false),
+        ] {
+            let mut headers = sign::tc3(
+                &key.secret_id,
+                key.secret_key.expose(),
+                None,
+                "DELETE",
+                "/v1/snapshots/a",
+                "",
+                signed,
+                "application/json",
+                b"",
+                SERVICE,
+                NOW,
+            );
+            for (name, value) in &mut headers {
+                if name == "Host" {
+                    sent.clone_into(value);
+                }
+            }
+            let found = ask(&accounts, &headers, OPEN).await;
+            assert_eq!(found.is_ok(), good, "{signed} sent as {sent}");
+        }
+    }
+}

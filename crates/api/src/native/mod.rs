@@ -21,6 +21,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use backout_accounts::{Accounts, Limiter, Principal};
 use backout_core::code::Code;
@@ -42,6 +43,9 @@ pub const PAGE_MAX: usize = 100;
 pub const PAGE_DEFAULT: usize = 50;
 /// The longest idempotency key: room for several UUIDs.
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 128;
+/// How long the store may take to show that it answers: less than whoever
+/// watches over a server waits for.
+const READY_WAIT: Duration = Duration::from_secs(2);
 /// How far into a list of resources a cursor may lead. A million resources is
 /// far beyond one host.
 const OFFSET_MAX: u64 = 1_000_000;
@@ -281,17 +285,20 @@ impl Native {
     /// # Errors
     /// [`Kind::Unavailable`] when it does not.
     pub async fn ready(&self) -> Result<()> {
-        self.parts
+        let asked = self
+            .parts
             .store
-            .read(|tx| tx.query("SELECT 1", &[]).map(drop))
-            .await
-            .map_err(|e: backout_store::Error| {
-                tracing::warn!(error = %e, "not ready: the store does not answer");
-                NativeError::new(
-                    Code::Store,
-                    "reach the state: the store does not answer; try again",
-                )
-            })
+            .read::<_, backout_store::Error>(|tx| tx.query("SELECT 1", &[]).map(drop));
+        let why = match tokio::time::timeout(READY_WAIT, asked).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(e)) => e.to_string(),
+            Err(_) => "it takes too long".to_owned(),
+        };
+        tracing::warn!(error = %why, "not ready: the store does not answer");
+        Err(NativeError::new(
+            Code::Store,
+            "reach the state: the store does not answer; try again",
+        ))
     }
 
     fn limit(&self, call: &Call, action: &str) -> Result<()> {

@@ -466,6 +466,16 @@ fn etags() {
         assert!(answer.header("x-request-id").is_some());
     }
     again("\"other\"").expect(200);
+    let mut client = house.connect();
+    client.send(
+        format!(
+            "HEAD /v1/servers/web HTTP/1.1\r\nHost: x\r\nAuthorization: {}\r\n\r\n",
+            house.basic()
+        )
+        .as_bytes(),
+    );
+    let answer = client.head().unwrap();
+    assert_eq!(answer.header("etag"), Some(tag.as_str()));
     let made = house
         .call("POST", "/v1/servers/web/snapshots", Some(json!({})))
         .expect(202);
