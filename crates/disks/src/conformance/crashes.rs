@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use super::lab::{Lab, SETTINGS, Setting, name};
+use super::lab::{Lab, SETTINGS, Setting, live_in_memory, name};
 use crate::*;
 
 pub(super) type Act = fn(&mut Lab) -> Result<()>;
@@ -272,7 +272,10 @@ fn check_all(cases: &'static [Case]) {
         |setting: &Setting| setting.driver != DriverKind::Qcow2 && setting.format == Format::Qcow2;
     thread::scope(|scope| {
         for setting in SETTINGS.into_iter().filter(|setting| !alike(setting)) {
-            scope.spawn(move || cases.iter().for_each(|case| check(setting, case)));
+            scope.spawn(move || {
+                let _volume = live_in_memory(setting);
+                cases.iter().for_each(|case| check(setting, case));
+            });
         }
     });
 }

@@ -46,6 +46,33 @@ pub(super) const SETTINGS: [Setting; 7] = [
     Setting { driver: DriverKind::Qcow2,   format: Format::Qcow2, place: Place::Tmp },
 ];
 
+/// A file system in memory, where syncing costs nothing, however busy the disk
+/// of this machine is.
+pub(super) struct Memory(tempfile::TempDir);
+
+impl Memory {
+    pub(super) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let options = ["-t", "tmpfs", "-o", "size=1g", "none"].map(OsStr::new);
+        run(
+            "mount",
+            options.into_iter().chain([folder.path().as_os_str()]),
+        );
+        Self(folder)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        let path = self.0.path();
+        drop(Command::new("umount").arg("-l").arg(path).status());
+    }
+}
+
 /// A file system of our own. It is unmounted as soon as it is mounted, and
 /// lives on while its folder is open here: so it goes with this process,
 /// however that ends.
@@ -55,8 +82,9 @@ pub(super) struct Volume {
 
 impl Volume {
     pub(super) fn image(mkfs: &[&str], bytes: u64) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let image = folder.path().join("image");
+        // The mounted image outlives the name of what it lies in.
+        let memory = Memory::new();
+        let image = memory.path().join("image");
         File::create(&image).unwrap().set_len(bytes).unwrap();
         run(
             mkfs[0],
@@ -107,6 +135,17 @@ thread_local! {
 /// From now on this thread's disks lie in `root`.
 pub(super) fn live_in(root: PathBuf) {
     ROOT.set(Some(root));
+}
+
+/// From now on this thread's disks lie in memory, unless `setting` needs a file
+/// system of its own.
+pub(super) fn live_in_memory(setting: Setting) -> Option<Volume> {
+    if setting.place != Place::Tmp {
+        return None;
+    }
+    let volume = Volume::tmpfs("size=1g");
+    live_in(volume.path());
+    Some(volume)
 }
 
 /// A new folder. The second part removes one that is a folder of its own.

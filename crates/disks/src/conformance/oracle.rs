@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::lab::{Lab, SETTINGS, SIZE, Setting, digest, name};
+use super::lab::{Lab, SETTINGS, SIZE, Setting, digest, live_in_memory, name};
 use crate::*;
 
 /// Moves per setting; fewer where only the reading of the contents is slower.
@@ -164,6 +164,7 @@ impl Game {
 }
 
 fn play(setting: Setting, seed: u64) {
+    let _volume = live_in_memory(setting);
     let mut lab = Lab::new(setting);
     lab.adopt();
     let mut game = Game {

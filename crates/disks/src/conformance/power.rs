@@ -8,18 +8,18 @@ use std::thread;
 use std::time::Duration;
 
 use super::crashes::{CASES, Case};
-use super::lab::{Lab, Place, Setting, live_in, run};
+use super::lab::{Lab, Memory, Place, Setting, live_in, run};
 use crate::*;
 
 /// A file system that can lose its power.
 struct Host {
-    folder: tempfile::TempDir,
+    memory: Memory,
 }
 
 impl Host {
     fn new(mkfs: &[&str], bytes: u64) -> Self {
         let host = Self {
-            folder: tempfile::tempdir().unwrap(),
+            memory: Memory::new(),
         };
         File::create(host.image()).unwrap().set_len(bytes).unwrap();
         std::fs::create_dir(host.root()).unwrap();
@@ -31,11 +31,11 @@ impl Host {
     }
 
     fn image(&self) -> PathBuf {
-        self.folder.path().join("image")
+        self.memory.path().join("image")
     }
 
     fn root(&self) -> PathBuf {
-        self.folder.path().join("root")
+        self.memory.path().join("root")
     }
 
     fn mount(&self) {

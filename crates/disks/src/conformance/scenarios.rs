@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use backout_core::fence::Fence;
 
-use super::lab::{Lab, Place, SETTINGS, SIZE, Setting, Volume, name, run};
+use super::lab::{Lab, Memory, Place, SETTINGS, SIZE, Setting, Volume, name, run};
 use crate::fsx;
 use crate::*;
 
@@ -151,6 +151,22 @@ fn a_head_that_somebody_replaced_is_left_alone() {
             .capture(&lab.guard(), &lab.disk, &name("x"), &NoProgress);
         assert!(matches!(capture, Err(Error::Missing { .. })));
     });
+}
+
+#[test]
+fn a_swap_after_half_an_undo_is_whole() {
+    for setting in [SETTINGS[3], SETTINGS[6]] {
+        for at in 0..6 {
+            let mut lab = Lab::managed(setting);
+            let one = lab.capture("one");
+            lab.write(2);
+            lab.rollback(&one, "a");
+            let after = lab.state();
+            lab.watched(Some(at), &Lab::unswap);
+            lab.swap().unwrap();
+            assert_eq!(lab.state(), after, "{at}");
+        }
+    }
 }
 
 #[test]
@@ -516,27 +532,11 @@ fn clones_on_a_full_file_system_harm_nothing() {
     assert_ne!(lab.point(&one), head);
 }
 
-/// A file system that has a name, because it is to be mounted anew.
-struct Mounted(tempfile::TempDir);
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        run("umount", ["-l".as_ref(), self.0.path().as_os_str()]);
-    }
-}
-
 #[test]
 fn a_read_only_file_system_is_told() {
-    let mounted = Mounted(tempfile::tempdir().unwrap());
-    let path = mounted.0.path().as_os_str();
-    run(
-        "mount",
-        ["-t", "tmpfs", "none"]
-            .map(AsRef::as_ref)
-            .into_iter()
-            .chain([path]),
-    );
-    let root = mounted.0.path().join("disks");
+    let memory = Memory::new();
+    let path = memory.path().as_os_str();
+    let root = memory.path().join("disks");
     std::fs::create_dir(&root).unwrap();
     let mut lab = Lab::at(root, "disk", SETTINGS[3]);
     lab.adopt();

@@ -230,11 +230,6 @@ impl Driver for Qcow2 {
         progress: &dyn Progress,
     ) -> Result<Captured> {
         guard.covers(disk)?;
-        if progress.cancelled() {
-            return Err(Error::Cancelled {
-                path: disk.head.clone(),
-            });
-        }
         push(guard, disk, disk.format, name, progress)?;
         let point = name.point(disk.format);
         let path = disk.point_path(&point)?;
@@ -278,9 +273,6 @@ impl Driver for Qcow2 {
         fsx::head(&disk.head)?;
         let stage = guard.folder().join(name.stage_file());
         if fsx::find(&stage)?.is_none() {
-            if progress.cancelled() {
-                return Err(Error::Cancelled { path: stage });
-            }
             let path = disk.point_path(point)?;
             let depth = check_chain(disk, &path, point.format)?;
             refuse_deeper(&path, depth)?;

@@ -66,6 +66,11 @@ fn run(
     total: u64,
     progress: &dyn Progress,
 ) -> Result<()> {
+    if progress.cancelled() {
+        return Err(Error::Cancelled {
+            path: target.to_owned(),
+        });
+    }
     fsx::before(Op::Tool(target))?;
     let fail = |why: String| Error::Tool {
         path: target.to_owned(),
