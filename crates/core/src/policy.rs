@@ -298,7 +298,7 @@ impl Statement {
                     place: place(),
                     member: "action",
                     value: quote(&action),
-                    expected: "\"*\" or the form \"lighthouse:Describe*\"",
+                    expected: "\"*\" or the form \"service:Action*\"",
                 });
             }
             read_actions.push(lower.to_owned());
