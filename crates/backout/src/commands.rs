@@ -15,6 +15,8 @@ use crate::render::{self, Bar, Style, member, text};
 
 /// How many items of a list are shown at most: more than a screen ever holds.
 const LIST_MAX: usize = 10_000;
+/// How wide a terminal is that does not say.
+const COLUMNS: usize = 80;
 /// How often a broken event stream is taken up again without news.
 const STREAM_TRIES: u32 = 8;
 
@@ -711,10 +713,11 @@ impl<'a> Progress<'a> {
         if !self.bar {
             return;
         }
-        let columns = std::env::var("COLUMNS")
+        let columns = rustix::termios::tcgetwinsize(std::io::stderr())
+            .map(|size| usize::from(size.ws_col))
             .ok()
-            .and_then(|c| c.parse().ok())
-            .unwrap_or(80);
+            .filter(|columns| *columns > 0)
+            .unwrap_or(COLUMNS);
         let line = render::bar(
             self.shell.err_style,
             &Bar {
