@@ -46,27 +46,68 @@ pub struct Running {
     pub secret_id: String,
     pub secret_key: String,
     more: Vec<String>,
+    env: Vec<(String, String)>,
 }
 
 impl Running {
     pub fn start(more: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let more: Vec<String> = more.iter().map(|s| (*s).to_owned()).collect();
-        let (child, url) = spawn(folder.path(), &more);
-        let mut running = Self {
-            folder,
-            child,
-            url,
-            secret_id: String::new(),
-            secret_key: String::new(),
-            more,
-        };
+        Self::start_with(more, &[])
+    }
+
+    /// The same, with variables of its own.
+    pub fn start_with(more: &[&str], env: &[(&str, &str)]) -> Self {
+        let mut running = Self::bare(more, env);
         let text = std::fs::read_to_string(running.data().join("admin.json")).unwrap();
         let file: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(file["Url"], running.url.as_str());
         running.secret_id = file["SecretId"].as_str().unwrap().to_owned();
         running.secret_key = file["SecretKey"].as_str().unwrap().to_owned();
         running
+    }
+
+    fn bare(more: &[&str], env: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let more: Vec<String> = more.iter().map(|s| (*s).to_owned()).collect();
+        let env: Vec<(String, String)> = env
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let (child, url) = spawn(folder.path(), &more, &env);
+        Self {
+            folder,
+            child,
+            url,
+            secret_id: String::new(),
+            secret_key: String::new(),
+            more,
+            env,
+        }
+    }
+
+    /// Another process on the store of `first`, whose key pair it is asked
+    /// with.
+    pub fn start_as(more: &[&str], env: &[(&str, &str)], first: &Self) -> Self {
+        let mut running = Self::bare(more, env);
+        assert!(!running.data().join("admin.json").exists());
+        running.secret_id.clone_from(&first.secret_id);
+        running.secret_key.clone_from(&first.secret_key);
+        running
+    }
+
+    /// What a server that must not start says.
+    pub fn refused(more: &[&str], env: &[(&str, &str)]) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let out = backout()
+            .arg("serve")
+            .arg("--data")
+            .arg(folder.path().join("data"))
+            .args(["--listen", "127.0.0.1:0"])
+            .args(more)
+            .envs(env.iter().copied())
+            .output()
+            .unwrap();
+        assert!(!out.status.success(), "{out:?}");
+        String::from_utf8(out.stderr).unwrap()
     }
 
     /// With a server `name` whose raw disk has `mib` MiB.
@@ -81,7 +122,16 @@ impl Running {
 
     /// A disk with contents that differ in every block.
     pub fn make_disk(&self, name: &str, mib: usize) {
-        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        self.fill(name, mib, 0x9e37_79b9_7f4a_7c15);
+    }
+
+    /// Other contents in the same file.
+    pub fn make_other(&self, name: &str, mib: usize) {
+        self.fill(name, mib, 0x2545_f491_4f6c_dd1d);
+    }
+
+    fn fill(&self, name: &str, mib: usize, seed: u64) {
+        let mut state = seed;
         let mut bytes = Vec::with_capacity(mib << 20);
         while bytes.len() < mib << 20 {
             state ^= state << 13;
@@ -122,12 +172,17 @@ impl Running {
 
     /// Runs a command of the command line against this server.
     pub fn cli(&self, args: &[&str]) -> Output {
-        backout()
-            .args(args)
-            .arg("--data")
-            .arg(self.data())
-            .output()
-            .unwrap()
+        let mut command = backout();
+        command.args(args);
+        if self.data().join("admin.json").exists() {
+            command.arg("--data").arg(self.data());
+        } else {
+            command
+                .env("BACKOUT_URL", &self.url)
+                .env("BACKOUT_SECRET_ID", &self.secret_id)
+                .env("BACKOUT_SECRET_KEY", &self.secret_key);
+        }
+        command.output().unwrap()
     }
 
     /// The one JSON value that a command prints, and its exit code.
@@ -171,7 +226,7 @@ impl Running {
 
     /// Starts it again on the same folder.
     pub fn restart(&mut self) {
-        let (child, url) = spawn(self.folder.path(), &self.more);
+        let (child, url) = spawn(self.folder.path(), &self.more, &self.env);
         self.child = child;
         self.url = url;
     }
@@ -184,7 +239,7 @@ impl Drop for Running {
     }
 }
 
-fn spawn(folder: &Path, more: &[String]) -> (Child, String) {
+fn spawn(folder: &Path, more: &[String], env: &[(String, String)]) -> (Child, String) {
     let log = std::fs::OpenOptions::new()
         .create(true)
         .append(true)
@@ -196,6 +251,7 @@ fn spawn(folder: &Path, more: &[String]) -> (Child, String) {
         .arg(folder.join("data"))
         .args(["--listen", "127.0.0.1:0"])
         .args(more)
+        .envs(env.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log)
