@@ -737,7 +737,10 @@ fn code(refusal: &Refusal) -> &'static str {
         Refusal::InUse { .. } | Refusal::Disk(Disk::InUse { .. } | Disk::Busy { .. }) => {
             "UnsupportedOperation.DiskBusy"
         }
-        Refusal::Disk(Disk::Missing { .. }) => "ResourceNotFound.DiskNotFound",
+        Refusal::Disk(Disk::Missing { .. }) | Refusal::NoDiskFile(_) => {
+            "ResourceNotFound.DiskNotFound"
+        }
+        Refusal::ChainFull { .. } => "LimitExceeded.SnapshotQuotaLimitExceeded",
         Refusal::NoSpace { .. } | Refusal::Disk(_) => "FailedOperation.SnapshotOperationFailed",
         Refusal::Invalid(_) | Refusal::Taken(_) => "InvalidParameterValue",
         Refusal::IdempotencyMismatch => "InvalidParameter",

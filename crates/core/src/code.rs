@@ -90,6 +90,8 @@ codes! {
     ForcedStop = "BO0032", "running server will be stopped";
     /// The disk is managed already.
     DiskManaged = "BO0033", "disk already under management";
+    /// The overlay chain is as long as it may be.
+    ChainFull = "BO0034", "too many layers";
 }
 
 impl fmt::Display for Code {

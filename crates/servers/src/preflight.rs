@@ -9,7 +9,7 @@ use std::path::Path;
 use backout_core::code::Code;
 use backout_core::ids::JobId;
 use backout_core::plan::{Estimate, Finding, Preflight};
-use backout_disks::{DriverKind, HeadFacts, Holder, Point, PointFacts};
+use backout_disks::{DriverKind, HeadFacts, Holder, MAX_LAYERS, Point, PointFacts};
 
 use crate::model::{Power, Server, Snapshot, SnapshotState, SystemDisk};
 use crate::refusal::Refusal;
@@ -263,8 +263,13 @@ pub fn create_snapshot(server: &Server, holder: Option<&JobId>, facts: DiskFacts
         free_bytes,
         ..
     } = facts;
-    if let Err(e) = head {
-        checked.blockers.push(Refusal::Disk(e));
+    match head {
+        // The snapshot adds one to the chain.
+        Ok(head) => checked.block_if(head.layers >= MAX_LAYERS, || Refusal::ChainFull {
+            path: server.disk.head.display().to_string(),
+            layers: head.layers,
+        }),
+        Err(e) => checked.blockers.push(Refusal::Disk(e)),
     }
     if !holders.is_empty() && server.disk.driver == DriverKind::Reflink {
         checked.warn(

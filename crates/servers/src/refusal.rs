@@ -85,8 +85,21 @@ pub enum Refusal {
         free_bytes: u64,
     },
     /// The driver found something wrong with a file.
-    #[error("read the disk: {0}")]
-    Disk(#[source] backout_disks::Error),
+    #[error("{}", with_cause(.0))]
+    Disk(backout_disks::Error),
+    /// There is no file to take under management.
+    #[error("find disk {0}: give the path of an existing raw or qcow2 image")]
+    NoDiskFile(String),
+    /// The chain of overlays is as long as it may be.
+    #[error(
+        "take a snapshot of {path}: its chain has {layers} files, the most there may be; go back to an older snapshot, or move the disk to a file system with reflinks"
+    )]
+    ChainFull {
+        /// The head.
+        path: String,
+        /// How many files the chain has.
+        layers: u32,
+    },
     /// The name is taken.
     #[error("add server {0:?}: an existing server has this name or this disk")]
     Taken(String),
@@ -123,11 +136,21 @@ impl Refusal {
             Self::InUse { .. } => Code::DiskInUse,
             Self::NoSpace { .. } => Code::NoSpace,
             Self::Disk(e) => e.code(),
+            Self::NoDiskFile(_) => Code::DiskMissing,
+            Self::ChainFull { .. } => Code::ChainFull,
             Self::Taken(_) => Code::NameTaken,
             Self::Invalid(_) => Code::BadRequest,
             Self::IdempotencyMismatch => Code::IdempotencyMismatch,
             Self::NotReversible { .. } => Code::NotReversible,
             Self::Store(_) => Code::Store,
         }
+    }
+}
+
+/// A driver's message with the operating system's own word behind it.
+pub(crate) fn with_cause(e: &backout_disks::Error) -> String {
+    match std::error::Error::source(e) {
+        Some(cause) => format!("{e}: {cause}"),
+        None => e.to_string(),
     }
 }

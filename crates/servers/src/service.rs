@@ -214,7 +214,13 @@ impl Servers {
             let held = !preflight::writers(&disk.head)?.is_empty();
             Ok((disk, facts.size_bytes, held))
         })
-        .await?;
+        .await
+        .map_err(|e| match e {
+            Refusal::Disk(backout_disks::Error::Missing { path }) => {
+                Refusal::NoDiskFile(path.display().to_string())
+            }
+            other => other,
+        })?;
         if disk.head.to_str().is_none() {
             return Err(Refusal::Invalid(
                 "manage a disk whose path is not UTF-8: rename it".into(),

@@ -22,6 +22,7 @@ pub use delete_snapshot::{DeleteInput, DeleteSnapshot};
 
 use crate::model::{OperationState, Server, SystemDisk};
 use crate::persistence;
+use crate::refusal::with_cause;
 
 /// How often a step asks again for a disk that another step still works on.
 const LOCK_RETRY: Duration = Duration::from_millis(50);
@@ -81,14 +82,6 @@ fn disk_error(e: backout_disks::Error) -> StepError {
                 StepError::failed(e.code(), message)
             }
         }
-    }
-}
-
-/// The message with the operating system's word behind it.
-fn with_cause(e: &backout_disks::Error) -> String {
-    match std::error::Error::source(e) {
-        Some(cause) => format!("{e}: {cause}"),
-        None => e.to_string(),
     }
 }
 
