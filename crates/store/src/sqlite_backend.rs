@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
@@ -173,6 +174,12 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
     connection
         .busy_timeout(BUSY_TIMEOUT)
         .map_err(|e| unavailable(&e))?;
+    // A plan must not depend on the values bound: otherwise SQLite compiles a
+    // statement with `LIMIT $n` anew each time it is bound, which costs as much
+    // as all the rest of a short read.
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
+        .map_err(|e| unavailable(&e))?;
     if flags.contains(OpenFlags::SQLITE_OPEN_READ_WRITE) {
         connection
             .pragma_update(None, "journal_mode", "WAL")
@@ -264,11 +271,12 @@ impl rusqlite::ToSql for Bound<'_> {
 /// `$1` to `?1`: SQLite numbers `$1` by first appearance, not by its digit.
 /// Our statements have no `$` anywhere else.
 fn placeholders(sql: &str) -> Cow<'_, str> {
-    if sql.contains('$') {
-        Cow::Owned(sql.replace('$', "?"))
-    } else {
-        Cow::Borrowed(sql)
+    if !sql.as_bytes().contains(&b'$') {
+        return Cow::Borrowed(sql);
     }
+    // Byte by byte: both signs are ASCII, so the text stays UTF-8.
+    let bytes = sql.bytes().map(|b| if b == b'$' { b'?' } else { b });
+    String::from_utf8(bytes.collect()).map_or(Cow::Borrowed(sql), Cow::Owned)
 }
 
 fn unavailable(e: &dyn std::error::Error) -> Error {

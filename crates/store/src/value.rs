@@ -82,6 +82,24 @@ impl Row {
         })
     }
 
+    /// The text of the column at `index`, in place.
+    ///
+    /// # Errors
+    /// As [`Row::get`].
+    pub fn text(&self, index: usize) -> Result<&str, Error> {
+        match self.0.get(index) {
+            Some(Value::Text(text)) => Ok(text),
+            Some(_) => Err(Error::corrupt(format!("column {index} is not text"))),
+            None => Err(Error::corrupt(format!("row has no column {index}"))),
+        }
+    }
+
+    /// Whether the column at `index` is NULL.
+    #[must_use]
+    pub fn is_null(&self, index: usize) -> bool {
+        matches!(self.0.get(index), Some(Value::Null))
+    }
+
     /// The text of the column at `index`, read by `parse`.
     ///
     /// # Errors
@@ -91,8 +109,8 @@ impl Row {
         index: usize,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Result<T, Error> {
-        let text: String = self.get(index)?;
-        parse(&text).ok_or_else(|| {
+        let text = self.text(index)?;
+        parse(text).ok_or_else(|| {
             let start: String = text.chars().take(40).collect();
             Error::corrupt(format!("column {index} has the unexpected value {start:?}"))
         })
