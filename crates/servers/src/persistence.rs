@@ -235,15 +235,26 @@ pub fn list_snapshots(
     // A snapshot that is being deleted is gone for its users; it comes back
     // when the deletion is reverted.
     w.sql.push_str(" AND state <> 'deleting'");
-    let total = count(tx, "snapshots", &w)?;
-    let limit = w.bind(page.limit.cast_signed());
+    let conditions = w.params.len();
+    // One more than asked for tells whether this page is the last: then nothing
+    // need be counted.
+    let limit = w.bind(page.limit.saturating_add(1).cast_signed());
     let offset = w.bind(page.offset.cast_signed());
     let sql = format!(
         "SELECT {SNAPSHOT_COLUMNS} FROM snapshots WHERE {} \
          ORDER BY created_ms DESC, id LIMIT {limit} OFFSET {offset}",
         w.sql
     );
-    let rows = tx.query(&sql, &w.params)?;
+    let mut rows = tx.query(&sql, &w.params)?;
+    let found = rows.len() as u64;
+    let is_last = found <= page.limit && (found > 0 || page.offset == 0);
+    let total = if is_last {
+        page.offset + found
+    } else {
+        w.params.truncate(conditions);
+        count(tx, "snapshots", &w)?
+    };
+    rows.truncate(usize::try_from(page.limit).unwrap_or(usize::MAX));
     Ok((
         total,
         rows.iter().map(read_snapshot).collect::<Result<_, _>>()?,
@@ -593,15 +604,17 @@ fn read_server(row: &Row) -> Result<Server, Error> {
 }
 
 fn read_snapshot(row: &Row) -> Result<Snapshot, Error> {
-    let file: Option<String> = row.get(7)?;
-    let point = match file {
-        Some(file) => Some(Point {
-            file,
+    let point = match row.is_null(7) {
+        true => None,
+        false => Some(Point {
+            file: row.get(7)?,
             format: row.parse(8, |t| t.parse().ok())?,
         }),
-        None => None,
     };
-    let job: Option<String> = row.get(14)?;
+    let job = match row.is_null(14) {
+        true => None,
+        false => Some(row.parse(14, |t| t.parse().ok())?),
+    };
     Ok(Snapshot {
         id: row.parse(0, |t| t.parse().ok())?,
         owner: row.parse(1, |t| t.parse().ok())?,
@@ -613,9 +626,7 @@ fn read_snapshot(row: &Row) -> Result<Snapshot, Error> {
         point,
         size_bytes: row.get::<i64>(9)?.cast_unsigned(),
         latest: read_op(row, 10)?,
-        job: job
-            .map(|t| t.parse().map_err(|e| Error::corrupt(format!("{e}"))))
-            .transpose()?,
+        job,
         tags: read_tags(row, 15)?,
         created: Timestamp(row.get(16)?),
     })
@@ -623,7 +634,7 @@ fn read_snapshot(row: &Row) -> Result<Snapshot, Error> {
 
 /// The four columns of an operation, from `first` on.
 fn read_op(row: &Row, first: usize) -> Result<Option<LatestOperation>, Error> {
-    if row.get::<Option<String>>(first)?.is_none() {
+    if row.is_null(first) {
         return Ok(None);
     }
     Ok(Some(LatestOperation {
@@ -646,11 +657,11 @@ fn op_values(op: Option<&LatestOperation>) -> [Value; 4] {
 }
 
 fn read_tags(row: &Row, index: usize) -> Result<Vec<Tag>, Error> {
-    let text: String = row.get(index)?;
+    let text = row.text(index)?;
     if text == "[]" {
         return Ok(Vec::new());
     }
-    serde_json::from_str(&text).map_err(|e| Error::corrupt(format!("tags: {e}")))
+    serde_json::from_str(text).map_err(|e| Error::corrupt(format!("tags: {e}")))
 }
 
 fn tags_text(tags: &[Tag]) -> Result<String, Error> {
