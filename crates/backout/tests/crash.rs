@@ -1,10 +1,6 @@
 //! The promise, kept by the real binary: `kill -9` in the middle of a rollback,
 //! and processes that share one PostgreSQL.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test that cannot go on fails"
-)]
+#![expect(clippy::panic, reason = "a test that cannot go on fails")]
 
 mod common;
 
