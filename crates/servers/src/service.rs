@@ -494,10 +494,14 @@ impl Servers {
             point,
             stop,
             asked: self.clock.now(),
+            undo_of: undo_of.clone(),
         };
         let plan = plan(
             &ApplySnapshot::default(),
-            rollback_title(&server, &snapshot),
+            match &undo_of {
+                Some(undone) => format!("undo {undone}: take {} back to what it was", server.name),
+                None => rollback_title(&server, &snapshot),
+            },
             claims(&server),
         );
         let mut new_job = self.cleared_job(cleared, caller, job.clone(), plan, &server, &input)?;

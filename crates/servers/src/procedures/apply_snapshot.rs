@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use backout_core::code::Code;
-use backout_core::ids::{InstanceId, SnapshotId};
+use backout_core::ids::{InstanceId, JobId, SnapshotId};
 use backout_core::outcome::Outcome;
 use backout_core::time::Timestamp;
 use backout_disks::{Kept, Point, Staged};
@@ -60,6 +60,8 @@ pub struct ApplyInput {
     pub stop: bool,
     /// When it was asked for.
     pub asked: Timestamp,
+    /// The job that it takes back, if it is an undo.
+    pub undo_of: Option<JobId>,
 }
 
 const STEPS: &[Step<ApplySnapshot>] = &[
@@ -145,15 +147,16 @@ fn safety_point(
     tx: &mut dyn Tx,
     input: &ApplyInput,
     kept: Kept,
-    job: backout_core::ids::JobId,
+    job: JobId,
 ) -> Result<Snapshot, StoreError> {
     let target = persistence::snapshot_by_id(tx, &input.snapshot)?.ok_or_else(|| {
         StoreError::corrupt("the snapshot's row is gone while its job has the claim")
     })?;
-    let name: String = format!("before going back to {}", target.name)
-        .chars()
-        .take(NAME_MAX_CHARS)
-        .collect();
+    let name = match &input.undo_of {
+        Some(undone) => format!("before undoing {undone}"),
+        None => format!("before going back to {}", target.name),
+    };
+    let name = name.chars().take(NAME_MAX_CHARS).collect();
     Ok(Snapshot {
         id: input.safety.clone(),
         owner: target.owner,
