@@ -106,7 +106,8 @@ macro_rules! ids {
 
             fn from_str(text: &str) -> Result<Self, MalformedId> {
                 let well_formed = text.strip_prefix($prefix).is_some_and(|rest| {
-                    rest.len() == $len && rest.bytes().all(|b| BASE36.contains(&b))
+                    rest.len() == $len
+                        && rest.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
                 });
                 if well_formed {
                     Ok(Self(text.to_owned()))
