@@ -68,14 +68,10 @@ pub(crate) fn run() -> anyhow::Result<bool> {
     table.rounds("jobs::submit in Store::write", &submits);
     table.rounds("Servers::create_snapshot", &products);
     table.print();
-    let mut reached = table::at_least(
-        "jobs::submit / fdatasync",
-        submits.median() / syncs.median(),
-        OF_SYNCS,
-    );
+    let mut reached = table::at_least("jobs::submit / fdatasync", submits.ratio(&syncs), OF_SYNCS);
     reached &= table::at_least(
         "create_snapshot / fdatasync",
-        products.median() / syncs.median(),
+        products.ratio(&syncs),
         OF_SYNCS,
     );
     println!();

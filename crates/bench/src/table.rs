@@ -32,6 +32,13 @@ impl Rounds {
         }
     }
 
+    /// The middle of the ratios of this to `other`, round by round: what slowed
+    /// one round slowed its pair.
+    pub(crate) fn ratio(&self, other: &Self) -> f64 {
+        let pairs = self.0.iter().zip(&other.0);
+        Self(pairs.map(|(a, b)| a / b).collect()).median()
+    }
+
     /// `low..high`, to show the noise.
     pub(crate) fn spread(&self) -> String {
         let all = self.sorted();
