@@ -639,6 +639,7 @@ const fn server_operation(kind: OperationKind) -> &'static str {
         OperationKind::CreateSnapshot => "CreateInstanceSnapshot",
         OperationKind::ApplySnapshot => "ApplyInstanceSnapshot",
         OperationKind::DeleteSnapshot => "DeleteSnapshots",
+        OperationKind::Release => "TerminateInstances",
     }
 }
 

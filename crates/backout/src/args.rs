@@ -143,6 +143,18 @@ pub(crate) enum Servers {
         #[arg(value_name = "NAME")]
         server: String,
     },
+    /// Take one out of management; its disk and its restore points stay
+    #[command(visible_alias = "rm")]
+    Remove {
+        /// Its name or id
+        #[arg(value_name = "NAME")]
+        server: String,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+        #[command(flatten)]
+        wait: Wait,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -186,6 +186,25 @@ fn servers(shell: &Shell, command: &args::Servers) -> Outcome<Said> {
             value["added_by"] = job["id"].clone();
             Ok(Said::new(value, human))
         }
+        args::Servers::Remove { server, yes, wait } => {
+            let client = shell.client()?;
+            if !yes {
+                let found = client.get(&server_path(server))?;
+                let what = render::server(style, &found);
+                let again = format!("backout servers remove {} --yes", word(server));
+                confirm(shell, &what, "take it out of management?", &again)?;
+            }
+            let answer = client.delete(&server_path(server))?;
+            let Some(job) = waited(shell, &client, &answer, *wait)? else {
+                return Ok(no_wait(answer));
+            };
+            Ok(Said::new(
+                json!({ "job": job }),
+                format!(
+                    "{server} is out of management; its disk and restore points are where they were\n"
+                ),
+            ))
+        }
     }
 }
 
@@ -368,7 +387,7 @@ fn accounts(shell: &Shell, command: &args::Accounts) -> Outcome<Said> {
             let answer = client.raw("POST", "/v1/accounts", body)?;
             let human = render::key_pair(style, &answer);
             shell.note("the SecretKey is shown this once: keep it now");
-            Ok(Said::new(answer, human))
+            Ok(Said::new(with_pair(answer), human))
         }
         args::Accounts::Show { account } => {
             let answer = client.get(&path(account))?;
@@ -410,7 +429,7 @@ fn accounts(shell: &Shell, command: &args::Accounts) -> Outcome<Said> {
                 let answer = client.post(&format!("{}/keys", path(account)), &json!({}))?;
                 let human = render::key_pair(style, &answer);
                 shell.note("the SecretKey is shown this once: keep it now");
-                Ok(Said::new(answer, human))
+                Ok(Said::new(with_pair(answer), human))
             }
             args::Keys::Disable { account, key } => {
                 let body = json!({ "status": "disabled" });
@@ -435,10 +454,30 @@ fn accounts(shell: &Shell, command: &args::Accounts) -> Outcome<Said> {
                 )?;
                 let human = render::key_pair(style, &answer);
                 shell.note("the SecretKey and the token are shown this once: keep them now");
-                Ok(Said::new(answer, human))
+                Ok(Said::new(with_pair(answer), human))
             }
         },
     }
+}
+
+/// A fresh pair under the names that `admin.json` and the vendors' tools have,
+/// beside the API's own.
+fn with_pair(mut answer: Value) -> Value {
+    let pair = if answer["key"].is_object() {
+        answer["key"].clone()
+    } else {
+        answer.clone()
+    };
+    for (ours, theirs) in [
+        ("secret_id", "SecretId"),
+        ("secret_key", "SecretKey"),
+        ("token", "Token"),
+    ] {
+        if pair[ours].is_string() {
+            answer[theirs] = pair[ours].clone();
+        }
+    }
+    answer
 }
 
 /// An answer without a body, as a JSON value all the same.

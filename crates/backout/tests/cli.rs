@@ -398,3 +398,30 @@ fn a_held_port_is_told() {
     );
     assert!(!folder.path().join("d/state.db").exists());
 }
+
+#[test]
+fn a_server_can_be_let_go_and_taken_back() {
+    let server = Running::with_server("web", 1);
+    let disk = server.disk("web");
+    let before = std::fs::read(&disk).unwrap();
+    server.ok(&["snapshots", "create", "web", "--name", "kept"]);
+    let (refused, code) = server.json(&["servers", "remove", "web"]);
+    assert_eq!(code, 2, "without a terminal it does not ask: {refused}");
+    let gone = server.ok(&["servers", "remove", "web", "--yes"]);
+    assert_eq!(gone["job"]["outcome"], "applied");
+    assert_eq!(server.ok(&["servers", "list"]), serde_json::json!([]));
+    assert_eq!(std::fs::read(&disk).unwrap(), before);
+    server.ok(&["servers", "add", "again", "--disk", disk.to_str().unwrap()]);
+    server.ok(&["snapshots", "create", "again"]);
+}
+
+#[test]
+fn a_fresh_pair_has_the_names_of_the_file() {
+    let server = Running::start(&[]);
+    let made = server.ok(&["accounts", "create", "other"]);
+    for name in ["SecretId", "SecretKey"] {
+        assert!(made[name].as_str().is_some_and(|t| t.len() >= 32), "{name}");
+    }
+    let token = server.ok(&["accounts", "keys", "token", "other"]);
+    assert!(token["Token"].is_string() && token["SecretId"].is_string());
+}

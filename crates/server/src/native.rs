@@ -102,7 +102,7 @@ fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(list_resources))
         .routes(routes!(list_servers, add_server))
-        .routes(routes!(get_server))
+        .routes(routes!(get_server, release_server))
         .routes(routes!(list_snapshots, create_snapshot))
         .routes(routes!(delete_snapshot))
         .routes(routes!(check))
@@ -385,6 +385,28 @@ async fn get_server(State(app): App, Extension(call): Who, Path(server): Path<St
         action::DESCRIBE_SERVERS,
         StatusCode::OK,
         app.native.server(&call, &server).await,
+    )
+}
+
+/// Takes a server out of management. Its disk stays as it is, and its restore
+/// points stay in their folder.
+#[utoipa::path(
+    delete,
+    path = "/v1/servers/{server}",
+    tag = "servers",
+    params(("server" = String, Path, description = "Its id or its name"), ("Idempotency-Key" = Option<String>, Header, description = "The same key with the same request answers with the first one's job")),
+    responses((status = 202, description = "Done", body = dto::Accepted), (status = "default", description = "Refused", body = ErrorEnvelope))
+)]
+async fn release_server(
+    State(app): App,
+    Extension(call): Who,
+    Path(server): Path<String>,
+    Json(Nothing {}): Json<Nothing>,
+) -> Response {
+    done(
+        action::RELEASE_SERVER,
+        StatusCode::ACCEPTED,
+        app.native.release_server(&call, &server).await,
     )
 }
 

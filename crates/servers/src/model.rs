@@ -150,6 +150,8 @@ pub enum OperationKind {
     ApplySnapshot,
     /// A snapshot is deleted.
     DeleteSnapshot,
+    /// Taken out of management.
+    Release,
 }
 
 impl OperationKind {
@@ -161,6 +163,7 @@ impl OperationKind {
             Self::CreateSnapshot => "create_snapshot",
             Self::ApplySnapshot => "apply_snapshot",
             Self::DeleteSnapshot => "delete_snapshot",
+            Self::Release => "release",
         }
     }
 
@@ -172,6 +175,7 @@ impl OperationKind {
             Self::CreateSnapshot,
             Self::ApplySnapshot,
             Self::DeleteSnapshot,
+            Self::Release,
         ]
         .into_iter()
         .find(|k| k.as_str() == word)

@@ -400,7 +400,12 @@ pub fn insert_server(tx: &mut dyn Tx, server: &Server) -> Result<bool, Error> {
 /// Forgets a server, its disk and its snapshots. Files are not touched.
 pub fn delete_server(tx: &mut dyn Tx, id: &InstanceId) -> Result<(), Error> {
     tx.execute(
-        "DELETE FROM server_tags WHERE resource = $1",
+        "DELETE FROM server_tags WHERE resource = $1 \
+         OR resource IN (SELECT id FROM snapshots WHERE server = $1)",
+        params![id.as_str()],
+    )?;
+    tx.execute(
+        "DELETE FROM safety_points WHERE safety IN (SELECT id FROM snapshots WHERE server = $1)",
         params![id.as_str()],
     )?;
     tx.execute("DELETE FROM servers WHERE id = $1", params![id.as_str()])?;

@@ -286,6 +286,14 @@ pub fn create_snapshot(server: &Server, holder: Option<&JobId>, facts: DiskFacts
     checked
 }
 
+/// Judges taking `server` out of management.
+#[must_use]
+pub fn release(server: &Server, holder: Option<&JobId>) -> Checked {
+    let mut checked = Checked::default();
+    checked.server(server, holder);
+    checked
+}
+
 /// Judges the deletion of `snapshot`.
 #[must_use]
 pub fn delete_snapshot(server: &Server, snapshot: &Snapshot, holder: Option<&JobId>) -> Checked {

@@ -9,7 +9,7 @@ use backout_core::plan::{Plan, Preflight};
 use backout_core::time::Clock;
 use backout_disks::DriverKind;
 use backout_jobs::{
-    Idempotency, JobView, Jobs, JobsError, NewJob, Registry, SubmitError, Submitted,
+    Idempotency, JobView, Jobs, JobsError, NewJob, Procedure, Registry, SubmitError, Submitted,
 };
 use backout_store::{Store, Tx};
 use serde::Serialize;
@@ -23,7 +23,7 @@ use crate::plan::plan;
 use crate::preflight::{self, Checked, Cleared, DiskFacts};
 use crate::procedures::{
     Adopt, AdoptInput, ApplyInput, ApplySnapshot, CreateInput, CreateSnapshot, DeleteInput,
-    DeleteSnapshot,
+    DeleteSnapshot, Release, ReleaseInput,
 };
 use crate::refusal::Refusal;
 
@@ -123,6 +123,7 @@ impl Servers {
             .with(CreateSnapshot)
             .with(ApplySnapshot { logs })
             .with(DeleteSnapshot)
+            .with(Release)
     }
 
     /// One page of servers, newest first, and how many match.
@@ -280,6 +281,35 @@ impl Servers {
             return Ok((server, submitted.id));
         }
         Ok((server, job))
+    }
+
+    /// Takes a server out of management. Its disk stays as it is, and its
+    /// restore points stay in their folder.
+    ///
+    /// # Errors
+    /// The first blocker of the preflight.
+    pub async fn release(&self, caller: &Caller, server: &str) -> Result<JobId, Refusal> {
+        if let Some(job) = self.earlier(caller).await? {
+            return Ok(job);
+        }
+        let (server, holder) = self.server_and_holder(&caller.owner, server).await?;
+        let cleared = preflight::release(&server, holder.as_ref()).clear()?;
+        let job = JobId::random(self.entropy.as_ref());
+        let operation = self.operation(OperationKind::Release, caller, self.clock.now());
+        let title = format!("take {} out of management", server.name);
+        let input = ReleaseInput {
+            server: server.id.clone(),
+        };
+        let plan = plan(&Release, title, claims(&server));
+        let new_job = self.cleared_job(cleared, caller, job, plan, &server, &input)?;
+        let submitted = self
+            .submit(new_job, move |tx| {
+                Ok(persistence::set_server_operation(
+                    tx, &server.id, &operation,
+                )?)
+            })
+            .await?;
+        Ok(submitted.id)
     }
 
     /// Judges and plans the taking of a snapshot.
@@ -443,7 +473,7 @@ impl Servers {
             }
             Err(JobsError::Store(e)) => return Err(e.into()),
         };
-        if view.procedure == <CreateSnapshot as backout_jobs::Procedure>::name(&CreateSnapshot) {
+        if view.procedure == CreateSnapshot.name() {
             return Err(refused(
                 "it only took a snapshot, which can be deleted instead",
             ));

@@ -387,6 +387,42 @@ impl Scenario<Host> for Deleting {
     }
 }
 
+struct Releasing;
+
+impl Scenario<Host> for Releasing {
+    fn procedure(&self) -> &'static str {
+        "servers.release"
+    }
+
+    async fn set_up(&self, host: &Host) {
+        host.managed().await;
+        host.snapshot("kept").await;
+    }
+
+    async fn submit(&self, host: &Host) -> JobId {
+        host.servers.release(&Host::caller(), "web").await.unwrap()
+    }
+
+    async fn check(&self, host: &Host, ended: &Ended) {
+        assert_eq!(host.contents(), OLD);
+        if ended.outcome == Outcome::Applied {
+            assert!(
+                host.servers
+                    .get(&OWNER.parse().unwrap(), "web")
+                    .await
+                    .is_err()
+            );
+            // The restore point's file stays, and the disk can be added again.
+            let left = files(&host.folder.join("disk.img.backout"));
+            assert!(left.iter().any(|f| f.starts_with("point-")), "{left:?}");
+            let job = host.add().await;
+            host.finish(&job).await;
+        } else {
+            host.clean_slate().await;
+        }
+    }
+}
+
 #[test]
 fn survives_everything() {
     let report = Matrix::<Host>::new("survives_everything")
@@ -394,6 +430,7 @@ fn survives_everything() {
         .scenario(Creating)
         .scenario(Applying)
         .scenario(Deleting)
+        .scenario(Releasing)
         .run();
     // 9 steps, 8 undos: that each point was reached the matrix checks itself.
     assert!(report.kills >= 4 * 16, "{report:?}");

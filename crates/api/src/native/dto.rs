@@ -70,7 +70,7 @@ pub struct Resource {
 /// What was last asked of a server or a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Operation {
-    /// `adopt`, `create_snapshot`, `apply_snapshot` or `delete_snapshot`.
+    /// `adopt`, `create_snapshot`, `apply_snapshot`, `delete_snapshot` or `release`.
     pub kind: String,
     /// `operating`, `success` or `failed`.
     pub state: String,

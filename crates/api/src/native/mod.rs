@@ -65,6 +65,8 @@ pub mod action {
     pub const DESCRIBE_SNAPSHOTS: &str = "backout:DescribeSnapshots";
     /// Takes a snapshot.
     pub const CREATE_SNAPSHOT: &str = "backout:CreateSnapshot";
+    /// Takes a server out of management.
+    pub const RELEASE_SERVER: &str = "backout:ReleaseServer";
     /// Deletes a snapshot.
     pub const DELETE_SNAPSHOT: &str = "backout:DeleteSnapshot";
     /// Judges and plans a rollback.

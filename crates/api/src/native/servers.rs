@@ -7,6 +7,7 @@ use backout_servers::model;
 use backout_servers::persistence::{Page, ServerFilter, SnapshotFilter};
 use backout_servers::{NewServer, Refusal};
 
+use super::Kind;
 use super::dto::{
     Accepted, AddServer, AddedServer, Checked, CreateSnapshot, CreatedSnapshot, List, Planned,
     Resource, RollbackTo, Server, Snapshot,
@@ -193,6 +194,35 @@ impl Native {
             items: snapshots.into_iter().map(Into::into).collect(),
             next,
         })
+    }
+
+    /// `DELETE /v1/servers/{server}`.
+    ///
+    /// # Errors
+    /// A refusal.
+    pub async fn release_server(&self, call: &Call, server: &str) -> Result<Accepted> {
+        let named = format!("server/{server}");
+        self.audited(call, action::RELEASE_SERVER, &named, async {
+            let known = match self
+                .allowed_server(call, action::RELEASE_SERVER, server)
+                .await
+            {
+                Ok(server) => server.id.to_string(),
+                // An earlier call with the same idempotency key may have
+                // released it by now: the product knows.
+                Err(e) if e.kind == Kind::NotFound => server.to_owned(),
+                Err(e) => return Err(e),
+            };
+            let job = self
+                .parts
+                .servers
+                .release(&Self::caller(call), &known)
+                .await?;
+            Ok(Accepted {
+                job: job.to_string(),
+            })
+        })
+        .await
     }
 
     /// `POST /v1/servers/{server}/snapshots`.

@@ -4,6 +4,7 @@ mod adopt;
 mod apply_snapshot;
 mod create_snapshot;
 mod delete_snapshot;
+mod release;
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -19,6 +20,7 @@ pub use adopt::{Adopt, AdoptInput};
 pub use apply_snapshot::{ApplyInput, ApplySnapshot};
 pub use create_snapshot::{CreateInput, CreateSnapshot};
 pub use delete_snapshot::{DeleteInput, DeleteSnapshot};
+pub use release::{Release, ReleaseInput};
 
 use crate::model::{OperationState, Server, SystemDisk};
 use crate::persistence;
