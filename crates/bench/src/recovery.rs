@@ -118,8 +118,10 @@ pub(crate) fn run() -> anyhow::Result<bool> {
         ("restart until all run again", |m| &m.running),
         ("first start until all run, for comparison", |m| &m.first),
     ] {
-        let show =
-            |m: &Measured| format!("{} ({})", table::number(get(m).median()), get(m).spread());
+        let show = |m: &Measured| match get(m).spread() {
+            spread if spread.is_empty() => "not measured".to_owned(),
+            spread => format!("{} ({spread})", table::number(get(m).median())),
+        };
         table.row(vec![
             name.to_owned(),
             show(&sqlite),
