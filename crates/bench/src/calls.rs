@@ -26,7 +26,7 @@ const WARM_UP: Duration = Duration::from_secs(1);
 /// many, so that the load and the kernel cost least beside the server.
 const FEW: usize = 2;
 const CONNECTIONS: usize = 32;
-/// Of moto: more make it slower.
+/// Of moto, which starts a thread for each call and runs one of them at a time.
 const MOTO_CONNECTIONS: usize = 4;
 /// The limiter is on, and never says no.
 const RATE_LIMIT: &str = "100000000";
