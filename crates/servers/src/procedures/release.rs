@@ -2,7 +2,7 @@
 //!
 //! | step | do | undo |
 //! |---|---|---|
-//! | forget | remove the rows of the server and of its snapshots; no file is touched | nothing: the rows go with the record of the step |
+//! | forget | none: the rows of the server and of its snapshots go with the outcome, no file is touched | none |
 
 use backout_core::ids::InstanceId;
 use backout_core::outcome::Outcome;
@@ -42,15 +42,17 @@ impl Procedure for Release {
     fn settle(&self, ctx: &StepContext, outcome: Outcome, _failure: Option<&StepError>) -> Commit {
         let input = ctx.input::<ReleaseInput>();
         Box::new(move |tx| match (input, outcome) {
+            (Ok(input), Outcome::Applied) => persistence::delete_server(tx, &input.server),
             (Ok(input), Outcome::Reverted | Outcome::Held) => {
                 settle_server(tx, &input.server, outcome)
             }
-            _ => Ok(()),
+            (Err(_), _) => Ok(()),
         })
     }
 }
 
+/// Until the outcome is written the server can still be kept.
 async fn forget(ctx: &StepContext) -> Result<Done, StepError> {
-    let input: ReleaseInput = ctx.input()?;
-    Ok(Done::nothing().with(move |tx| persistence::delete_server(tx, &input.server)))
+    ctx.input::<ReleaseInput>()?;
+    Ok(Done::nothing())
 }
