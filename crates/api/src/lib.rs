@@ -11,5 +11,6 @@
 
 pub mod audit;
 pub mod front;
+mod kept;
 pub mod lighthouse;
 pub mod native;

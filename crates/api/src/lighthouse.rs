@@ -18,6 +18,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::front::{Admitted, Refused};
+use crate::kept::{Body, Kept};
 
 /// The operations that are served.
 const SERVED: [&str; 6] = [
@@ -118,18 +119,24 @@ pub enum Answer {
     Snapshots(wire::DescribeSnapshotsResponse),
     /// Of `DescribeSnapshotsDeniedActions`.
     Denied(wire::DescribeSnapshotsDeniedActionsResponse),
+    /// Of a list, written before.
+    Kept(Body),
 }
 
 /// The family.
 pub struct Lighthouse {
     servers: Servers,
+    kept: Kept,
 }
 
 impl Lighthouse {
     /// The family, over `servers`.
     #[must_use]
     pub fn new(servers: Servers) -> Self {
-        Self { servers }
+        Self {
+            servers,
+            kept: Kept::default(),
+        }
     }
 
     /// Does what an admitted call asks.
@@ -141,11 +148,30 @@ impl Lighthouse {
             "ApplyInstanceSnapshot" => self.apply(admitted).await,
             "CreateInstanceSnapshot" => self.create(admitted).await,
             "DeleteSnapshots" => self.delete(admitted).await,
-            "DescribeInstances" => self.instances(admitted).await,
-            "DescribeSnapshots" => self.snapshots(admitted).await,
+            // These two tell nothing but what the store holds.
+            "DescribeInstances" | "DescribeSnapshots" => self.list(admitted).await,
             "DescribeSnapshotsDeniedActions" => self.denied(admitted).await,
             other => Err(Rejection::new(Fault::NotServed, format!("{other} is not served")).into()),
         }
+    }
+
+    async fn list(&self, admitted: &Admitted) -> Result<Answer, Refused> {
+        // Before the rows are read: what is kept may be newer than its version,
+        // never older.
+        let version = self.servers.version();
+        let asked = asked(admitted);
+        if let Some(body) = version.and_then(|version| self.kept.get(&asked, version)) {
+            return Ok(Answer::Kept(body));
+        }
+        let answer = match admitted.call.operation.name {
+            "DescribeInstances" => self.instances(admitted).await?,
+            _ => self.snapshots(admitted).await?,
+        };
+        let Some((version, body)) = version.zip(Body::of(&answer)) else {
+            return Ok(answer);
+        };
+        self.kept.put(asked, version, &body);
+        Ok(Answer::Kept(body))
     }
 
     async fn apply(&self, admitted: &Admitted) -> Result<Answer, Refused> {
@@ -365,6 +391,17 @@ impl Lighthouse {
 }
 
 // ---- what is asked ----
+
+/// All that the answer to a list call depends on, besides the store.
+fn asked(admitted: &Admitted) -> String {
+    let call = &admitted.call;
+    let params = serde_json::to_string(&call.params).unwrap_or_default();
+    let region = call.region.as_deref().unwrap_or("");
+    format!(
+        "{} {} {region} {params}",
+        admitted.principal.owner, call.operation.name
+    )
+}
 
 fn request<T: DeserializeOwned>(call: &Call) -> Result<T, Rejection> {
     // The parameters were checked against the contract, which the type was made

@@ -126,6 +126,13 @@ impl Servers {
             .with(Release)
     }
 
+    /// Changes whenever anything that a list tells may have changed; `None`
+    /// when that cannot be told cheaply.
+    #[must_use]
+    pub fn version(&self) -> Option<u64> {
+        self.store.version()
+    }
+
     /// One page of servers, newest first, and how many match.
     ///
     /// # Errors

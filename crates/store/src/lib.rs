@@ -133,6 +133,8 @@ trait Backend: Send + Sync {
     fn write(&self, work: Work, done: Done);
     /// Runs, or queues, a unit of work that only reads.
     fn read(&self, work: Work, done: Done);
+    /// See [`Store::version`].
+    fn version(&self) -> Option<u64>;
 }
 
 /// A handle on the store. Cheap to clone.
@@ -187,6 +189,14 @@ impl Store {
     #[must_use]
     pub fn dialect(&self) -> Dialect {
         self.backend.dialect()
+    }
+
+    /// A number that is another one after every commit, of this process or of
+    /// another. `None` where the database cannot tell it in a few microseconds:
+    /// on PostgreSQL, and after an error.
+    #[must_use]
+    pub fn version(&self) -> Option<u64> {
+        self.backend.version()
     }
 
     /// Runs `work` in a transaction that may write; returns when it is durable.

@@ -85,6 +85,10 @@ impl Backend for Postgres {
     fn read(&self, work: Work, done: Done) {
         drop(self.queue.send((Access::Read, work, done)));
     }
+
+    fn version(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// What a unit of work wants to do.

@@ -31,6 +31,8 @@ pub(crate) struct Sqlite {
     path: PathBuf,
     writes: mpsc::Sender<(Work, Done)>,
     idle_readers: Mutex<Vec<Connection>>,
+    /// Never writes, so that it sees every commit as another's.
+    watcher: Mutex<Connection>,
 }
 
 impl Sqlite {
@@ -51,6 +53,7 @@ impl Sqlite {
             path: path.to_owned(),
             writes,
             idle_readers: Mutex::new(Vec::new()),
+            watcher: Mutex::new(connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?),
         })
     }
 
@@ -99,6 +102,15 @@ impl Backend for Sqlite {
         });
         // The caller may have gone away; its read has no effect to undo.
         drop(done.send(fate));
+    }
+
+    fn version(&self) -> Option<u64> {
+        let watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut statement = watcher.prepare_cached("PRAGMA data_version").ok()?;
+        statement
+            .query_row([], |row| row.get::<_, i64>(0))
+            .ok()
+            .map(i64::cast_unsigned)
     }
 }
 

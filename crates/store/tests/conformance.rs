@@ -46,6 +46,7 @@ fn conformance() {
             placeholders_by_number(&store).await;
             a_bad_statement_is_told(&store).await;
             a_read_sees_one_instant(&store).await;
+            a_commit_changes_the_version(&store).await;
         });
     });
 }
@@ -156,6 +157,20 @@ async fn a_bad_statement_is_told(store: &Store) {
     assert!(matches!(refused, Err(Error::Statement(_))), "{refused:?}");
     // And the store goes on.
     assert!(count(store).await > 0);
+}
+
+async fn a_commit_changes_the_version(store: &Store) {
+    let Some(before) = store.version() else {
+        assert_eq!(store.dialect(), backout_store::Dialect::Postgres);
+        return;
+    };
+    count(store).await;
+    assert_eq!(store.version(), Some(before), "reading changes nothing");
+    store
+        .write::<_, Error>(|tx| insert(tx, "newest", 1))
+        .await
+        .unwrap();
+    assert_ne!(store.version(), Some(before));
 }
 
 async fn a_read_sees_one_instant(store: &Store) {

@@ -1,0 +1,100 @@
+//! Answers to list calls, kept while the store does not change.
+//!
+//! Runbooks and SDKs wait for a job by asking for the same page again and
+//! again. A kept answer is given only when the store's version is the one it
+//! was read at, so it is never older than an uncached one would be: the version
+//! is read before the rows, and changes with every commit, whichever process
+//! made it. Where the store cannot tell its version cheaply nothing is kept.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+
+/// How many answers are kept: the pages that the runbooks of some hundred
+/// operators wait on.
+const ANSWERS_MAX: usize = 512;
+
+/// How long a kept answer may be, in bytes: a page of 100 rows is half of it.
+/// With [`ANSWERS_MAX`] it bounds the memory to 64 MiB.
+const ANSWER_BYTES_MAX: usize = 128 * 1024;
+
+/// The members of an answer, as JSON.
+#[derive(Clone, Debug)]
+pub struct Body(Arc<Box<RawValue>>);
+
+impl Serialize for Body {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl Body {
+    /// The JSON of `answer`; `None` when it cannot be written.
+    pub fn of(answer: &impl Serialize) -> Option<Self> {
+        serde_json::value::to_raw_value(answer)
+            .ok()
+            .map(|raw| Self(Arc::new(raw)))
+    }
+}
+
+/// Answers by what was asked.
+#[derive(Debug, Default)]
+pub struct Kept(Mutex<HashMap<String, (u64, Body)>>);
+
+impl Kept {
+    /// The answer to `asked` at `version` of the store.
+    pub fn get(&self, asked: &str, version: u64) -> Option<Body> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.get(asked)
+            .filter(|(at, _)| *at == version)
+            .map(|(_, body)| body.clone())
+    }
+
+    /// Keeps an answer that was read after `version` was.
+    pub fn put(&self, asked: String, version: u64, body: &Body) {
+        if body.0.get().len() > ANSWER_BYTES_MAX {
+            return;
+        }
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= ANSWERS_MAX && !kept.contains_key(&asked) {
+            // Those of older versions are worth nothing; if all are of this
+            // one, begin anew.
+            kept.retain(|_, (at, _)| *at == version);
+            if kept.len() >= ANSWERS_MAX {
+                kept.clear();
+            }
+        }
+        kept.insert(asked, (version, body.clone()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_version_it_was_read_at() {
+        let kept = Kept::default();
+        let body = Body::of(&serde_json::json!({"TotalCount": 0})).unwrap();
+        kept.put("page".into(), 7, &body);
+        assert!(kept.get("page", 7).is_some());
+        assert!(kept.get("page", 8).is_none());
+        assert!(kept.get("other", 7).is_none());
+        assert_eq!(serde_json::to_string(&body).unwrap(), r#"{"TotalCount":0}"#);
+    }
+
+    #[test]
+    fn bounded() {
+        let kept = Kept::default();
+        let body = Body::of(&1).unwrap();
+        for n in 0..(3 * ANSWERS_MAX) {
+            kept.put(n.to_string(), 1, &body);
+        }
+        assert!(kept.0.lock().unwrap().len() <= ANSWERS_MAX);
+        let long = Body::of(&"x".repeat(ANSWER_BYTES_MAX)).unwrap();
+        kept.put("long".into(), 1, &long);
+        assert!(kept.get("long", 1).is_none());
+    }
+}
