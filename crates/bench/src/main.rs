@@ -21,6 +21,10 @@ mod table;
 
 use std::process::ExitCode;
 
+/// That of `backout`, so that the bare handler has the same stack to the last.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const USAGE: &str = "\
 backout-bench WHAT...
   calls      signed calls a second, beside a bare handler and moto's server

@@ -36,6 +36,10 @@ pub struct Reply {
 /// the buckets are filled by the second.
 const RETRY_AFTER_MS: &str = "1000";
 
+/// Room for a page of 20 rows, so that the usual answer never moves while it is
+/// written.
+const USUAL_BYTES: usize = 8 * 1024;
+
 /// A success. `result` is the object of the reply's own members, without what
 /// the envelope adds: for API 3.0 all but `RequestId`, for the legacy API all
 /// but `code`, `message` and `codeDesc`, for SAE all but `RequestId`,
@@ -50,7 +54,7 @@ pub fn encode_success<T: Serialize + ?Sized>(
     trace_id: Option<&str>,
     result: &T,
 ) -> Reply {
-    let mut body = Vec::with_capacity(512);
+    let mut body = Vec::with_capacity(USUAL_BYTES);
     let opening: &[u8] = match protocol {
         Protocol::Tc3 | Protocol::TencentV1 => b"{\"Response\":",
         Protocol::QcloudV2 | Protocol::AlibabaRoa | Protocol::Acs3 => b"",
