@@ -92,6 +92,8 @@ codes! {
     DiskManaged = "BO0033", "disk already under management";
     /// The overlay chain is as long as it may be.
     ChainFull = "BO0034", "too many layers";
+    /// The disk is on another host than the process that was asked.
+    Elsewhere = "BO0035", "disk on another host";
 }
 
 impl fmt::Display for Code {

@@ -17,16 +17,32 @@ use crate::refusal::Refusal;
 /// What the disk itself tells, looked at in one moment.
 #[derive(Debug)]
 pub struct DiskFacts {
-    /// The head, or why it cannot be read.
-    pub head: Result<HeadFacts, backout_disks::Error>,
+    /// The head, or why it cannot be read; absent when the disk is on another
+    /// host and was not looked at.
+    pub head: Option<Result<HeadFacts, backout_disks::Error>>,
     /// The processes and loop devices that can write to the head.
     pub holders: Vec<Holder>,
     /// The restore point, or why it cannot be used; absent when none is meant.
     pub point: Option<Result<PointFacts, backout_disks::Error>>,
     /// Bytes that the operation would copy; 0 when it works by metadata.
-    pub copy_bytes: u64,
+    /// Absent when the disk was not looked at.
+    pub copy_bytes: Option<u64>,
     /// Bytes that are free beside the head.
     pub free_bytes: Option<u64>,
+}
+
+impl DiskFacts {
+    /// Of a disk that is on another host: nothing.
+    #[must_use]
+    pub const fn elsewhere() -> Self {
+        Self {
+            head: None,
+            holders: Vec::new(),
+            point: None,
+            copy_bytes: None,
+            free_bytes: None,
+        }
+    }
 }
 
 /// Looks at a disk, and at the point it is to go back to. Blocks on files.
@@ -35,10 +51,10 @@ pub fn look(disk: &SystemDisk, point: Option<&Point>) -> DiskFacts {
     let spec = disk.spec();
     let driver = backout_disks::driver(disk.driver);
     DiskFacts {
-        head: driver.inspect(&spec),
+        head: Some(driver.inspect(&spec)),
         holders: writers(&disk.head).unwrap_or_default(),
         point: point.map(|p| driver.verify_point(&spec, p)),
-        copy_bytes: driver.space_needed(&spec, point).unwrap_or(0),
+        copy_bytes: Some(driver.space_needed(&spec, point).unwrap_or(0)),
         free_bytes: backout_disks::free_bytes(&disk.head).ok(),
     }
 }
@@ -167,29 +183,39 @@ impl Checked {
     }
 
     /// What copying asks of the file system.
-    fn space(&mut self, server: &Server, copy_bytes: u64, free_bytes: Option<u64>) {
+    fn space(&mut self, server: &Server, copy_bytes: Option<u64>, free_bytes: Option<u64>) {
         let constant = backout_disks::driver(server.disk.driver).constant_time();
         self.estimate = Estimate {
-            copy_bytes: Some(copy_bytes),
-            space_bytes: Some(copy_bytes),
+            copy_bytes,
+            space_bytes: copy_bytes,
             constant_time: constant,
         };
-        if let Some(free_bytes) = free_bytes {
-            self.block_if(copy_bytes > free_bytes, || Refusal::NoSpace {
+        if let Some((needed_bytes, free_bytes)) = copy_bytes.zip(free_bytes) {
+            self.block_if(needed_bytes > free_bytes, || Refusal::NoSpace {
                 path: server.disk.head.display().to_string(),
-                needed_bytes: copy_bytes,
+                needed_bytes,
                 free_bytes,
             });
         }
-        if !constant {
+        if let (false, Some(copy_bytes)) = (constant, copy_bytes) {
             self.warn(
                 Code::NotConstantTime,
                 format!(
-                    "copies {} bytes: this file system cannot share them; backout doctor says what constant time needs",
-                    copy_bytes
+                    "copies {copy_bytes} bytes: this file system cannot share them; backout doctor says what constant time needs"
                 ),
             );
         }
+    }
+
+    /// What was not looked at must be known.
+    fn elsewhere(&mut self, server: &Server) {
+        self.warn(
+            Code::Elsewhere,
+            format!(
+                "the disk is on host {}: what stands in the way there is found when the job runs",
+                server.node
+            ),
+        );
     }
 }
 
@@ -221,14 +247,15 @@ pub fn rollback(
         free_bytes,
     } = facts;
     match head {
-        Ok(head) => checked.block_if(head.size_bytes != snapshot.size_bytes, || {
+        None => checked.elsewhere(server),
+        Some(Ok(head)) => checked.block_if(head.size_bytes != snapshot.size_bytes, || {
             Refusal::SizeChanged {
                 snapshot: snapshot.id.clone(),
                 snapshot_bytes: snapshot.size_bytes,
                 head_bytes: head.size_bytes,
             }
         }),
-        Err(e) => checked.blockers.push(Refusal::Disk(e)),
+        Some(Err(e)) => checked.blockers.push(Refusal::Disk(e)),
     }
     if let Some(Err(e)) = point {
         checked.blockers.push(Refusal::Disk(e));
@@ -265,11 +292,12 @@ pub fn create_snapshot(server: &Server, holder: Option<&JobId>, facts: DiskFacts
     } = facts;
     match head {
         // The snapshot adds one to the chain.
-        Ok(head) => checked.block_if(head.layers >= MAX_LAYERS, || Refusal::ChainFull {
+        None => checked.elsewhere(server),
+        Some(Ok(head)) => checked.block_if(head.layers >= MAX_LAYERS, || Refusal::ChainFull {
             path: server.disk.head.display().to_string(),
             layers: head.layers,
         }),
-        Err(e) => checked.blockers.push(Refusal::Disk(e)),
+        Some(Err(e)) => checked.blockers.push(Refusal::Disk(e)),
     }
     if !holders.is_empty() && server.disk.driver == DriverKind::Reflink {
         checked.warn(

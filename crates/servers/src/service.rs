@@ -329,7 +329,7 @@ impl Servers {
         server: &str,
     ) -> Result<Proposal, Refusal> {
         let (server, holder) = self.server_and_holder(owner, server).await?;
-        let facts = look(&server, None).await?;
+        let facts = self.look(&server, None).await?;
         let title = format!("take a snapshot of {}", server.name);
         Ok(Proposal {
             preflight: preflight::create_snapshot(&server, holder.as_ref(), facts).view(),
@@ -358,10 +358,11 @@ impl Servers {
             return Ok((first.snapshot, job));
         }
         let (server, holder) = self.server_and_holder(&caller.owner, server).await?;
-        let facts = look(&server, None).await?;
+        let facts = self.look(&server, None).await?;
         let size_bytes = facts
             .head
             .as_ref()
+            .and_then(|head| head.as_ref().ok())
             .map_or(server.disk.size_bytes, |h| h.size_bytes);
         let cleared = preflight::create_snapshot(&server, holder.as_ref(), facts).clear()?;
         let now = self.clock.now();
@@ -428,7 +429,9 @@ impl Servers {
     ) -> Result<Proposal, Refusal> {
         let (server, holder) = self.server_and_holder(owner, server).await?;
         let snapshot = self.snapshot(owner, Some(&server.id), snapshot).await?;
-        let checked = judge_rollback(&server, &snapshot, holder.as_ref()).await?;
+        let checked = self
+            .judge_rollback(&server, &snapshot, holder.as_ref())
+            .await?;
         Ok(Proposal {
             preflight: checked.view(),
             plan: plan(
@@ -510,7 +513,7 @@ impl Servers {
         holder: Option<JobId>,
         undo_of: Option<JobId>,
     ) -> Result<JobId, Refusal> {
-        let facts = look(&server, snapshot.point.as_ref()).await?;
+        let facts = self.look(&server, snapshot.point.as_ref()).await?;
         let stop = preflight::must_stop(&server, &facts);
         let checked = preflight::rollback(&server, &snapshot, holder.as_ref(), facts);
         let cleared = checked.clear()?;
@@ -679,7 +682,9 @@ impl Servers {
             let (server, holder) = self
                 .server_and_holder(owner, snapshot.server.as_str())
                 .await?;
-            let rollback = judge_rollback(&server, &snapshot, holder.as_ref()).await?;
+            let rollback = self
+                .judge_rollback(&server, &snapshot, holder.as_ref())
+                .await?;
             let delete = preflight::delete_snapshot(&server, &snapshot, holder.as_ref());
             let denied = [
                 (OperationKind::ApplySnapshot, rollback),
@@ -715,6 +720,29 @@ impl Servers {
                     .ok_or(Refusal::SnapshotNotFound(wanted))
             })
             .await
+    }
+
+    /// Looks at a server's disk, if it is on this host.
+    async fn look(
+        &self,
+        server: &Server,
+        point: Option<&backout_disks::Point>,
+    ) -> Result<DiskFacts, Refusal> {
+        if server.node != self.node {
+            return Ok(DiskFacts::elsewhere());
+        }
+        let (disk, point) = (server.disk.clone(), point.cloned());
+        blocking(move || Ok(preflight::look(&disk, point.as_ref()))).await
+    }
+
+    async fn judge_rollback(
+        &self,
+        server: &Server,
+        snapshot: &Snapshot,
+        holder: Option<&JobId>,
+    ) -> Result<Checked, Refusal> {
+        let facts = self.look(server, snapshot.point.as_ref()).await?;
+        Ok(preflight::rollback(server, snapshot, holder, facts))
     }
 
     async fn server_and_holder(
@@ -880,20 +908,6 @@ fn rollback_title(server: &Server, snapshot: &Snapshot) -> String {
         },
         snapshot.name
     )
-}
-
-async fn look(server: &Server, point: Option<&backout_disks::Point>) -> Result<DiskFacts, Refusal> {
-    let (disk, point) = (server.disk.clone(), point.cloned());
-    blocking(move || Ok(preflight::look(&disk, point.as_ref()))).await
-}
-
-async fn judge_rollback(
-    server: &Server,
-    snapshot: &Snapshot,
-    holder: Option<&JobId>,
-) -> Result<Checked, Refusal> {
-    let facts = look(server, snapshot.point.as_ref()).await?;
-    Ok(preflight::rollback(server, snapshot, holder, facts))
 }
 
 async fn blocking<T: Send + 'static>(

@@ -7,7 +7,7 @@ use backout_servers::preflight::{DiskFacts, create_snapshot};
 
 fn facts(layers: u32) -> DiskFacts {
     DiskFacts {
-        head: Ok(HeadFacts {
+        head: Some(Ok(HeadFacts {
             size_bytes: 1 << 30,
             allocated_bytes: 0,
             format: Format::Qcow2,
@@ -17,10 +17,10 @@ fn facts(layers: u32) -> DiskFacts {
                 ino: 2,
                 born_ns: None,
             },
-        }),
+        })),
         holders: Vec::new(),
         point: None,
-        copy_bytes: 0,
+        copy_bytes: Some(0),
         free_bytes: Some(1 << 30),
     }
 }

@@ -176,11 +176,22 @@ fn safety_point(
 
 async fn stage(ctx: &StepContext) -> Result<Done, StepError> {
     let input: ApplyInput = ctx.input()?;
-    let (staged, point) = (name(&input.safety)?, input.point);
-    let staged = on_disk(ctx, &input.disk, move |driver, guard, disk, progress| {
-        driver.stage(guard, disk, &point, &staged, progress)
+    let (name, point) = (name(&input.safety)?, input.point);
+    let (staged, head) = on_disk(ctx, &input.disk, move |driver, guard, disk, progress| {
+        let staged = driver.stage(guard, disk, &point, &name, progress)?;
+        Ok((staged, driver.inspect(disk)?))
     })
     .await?;
+    // The preflight may have been made on another host, which cannot look.
+    if staged.size_bytes != head.size_bytes {
+        return Err(StepError::failed(
+            Code::DiskSizeChanged,
+            format!(
+                "go back to snapshot {} of {} bytes: the disk has {} bytes now; give it the snapshot's size again",
+                input.snapshot, staged.size_bytes, head.size_bytes
+            ),
+        ));
+    }
     Done::remember(&staged)
 }
 
