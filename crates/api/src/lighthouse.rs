@@ -769,7 +769,6 @@ fn code(refusal: &Refusal) -> &'static str {
         }
         Refusal::ServerCreating(_) => "OperationDenied.InstanceCreating",
         Refusal::ServerBusy { .. } => "UnsupportedOperation.LatestOperationUnfinished",
-        Refusal::ServerState { .. } => "UnsupportedOperation.InvalidInstanceState",
         Refusal::SnapshotState { .. } => "UnsupportedOperation.InvalidSnapshotState",
         Refusal::SizeChanged { .. } => "InvalidParameterValue.DiskSizeNotMatch",
         Refusal::InUse { .. } | Refusal::Disk(Disk::InUse { .. } | Disk::Busy { .. }) => {

@@ -88,8 +88,6 @@ codes! {
     NotConstantTime = "BO0031", "time grows with the size of the disk";
     /// A running server will be stopped by force.
     ForcedStop = "BO0032", "running server will be stopped";
-    /// The disk is managed already.
-    DiskManaged = "BO0033", "disk already under management";
     /// The overlay chain is as long as it may be.
     ChainFull = "BO0034", "too many layers";
     /// The disk is on another host than the process that was asked.

@@ -3,7 +3,7 @@
 use backout_core::code::Code;
 use backout_core::ids::{InstanceId, JobId, SnapshotId};
 
-use crate::model::{Power, SnapshotState};
+use crate::model::SnapshotState;
 
 /// Why not. The message is a lower-case fragment that fits "failed to ..." and
 /// ends with what to do next.
@@ -35,14 +35,6 @@ pub enum Refusal {
         server: InstanceId,
         /// The job that holds it.
         job: JobId,
-    },
-    /// The server is in a state that does not allow it.
-    #[error("use server {server} while it is {}", power.as_str())]
-    ServerState {
-        /// The server.
-        server: InstanceId,
-        /// Its state.
-        power: Power,
     },
     /// The snapshot is not usable now.
     #[error("use snapshot {snapshot} while it is {}: wait for its job", state.as_str())]
@@ -129,7 +121,7 @@ impl Refusal {
         match self {
             Self::ServerNotFound(_) | Self::SnapshotNotFound(_) => Code::NotFound,
             Self::OtherDisk { .. } => Code::WrongDisk,
-            Self::ServerCreating(_) | Self::ServerState { .. } => Code::ServerState,
+            Self::ServerCreating(_) => Code::ServerState,
             Self::ServerBusy { .. } => Code::ResourceBusy,
             Self::SnapshotState { .. } => Code::SnapshotState,
             Self::SizeChanged { .. } => Code::DiskSizeChanged,

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use backout_core::code::Code;
 use backout_core::ids::{AccountId, DiskId, Entropy, InstanceId, JobId, RequestId, SnapshotId};
 use backout_core::plan::{Plan, Preflight};
 use backout_core::time::Clock;
@@ -551,14 +550,7 @@ impl Servers {
                 // Judged again inside the transaction: the claim keeps others
                 // away from the server, this keeps a snapshot that was deleted
                 // in between from being used.
-                let now = persistence::snapshot_by_id(tx, &snapshot.id)?
-                    .ok_or_else(|| Refusal::SnapshotNotFound(snapshot.id.to_string()))?;
-                if now.state != SnapshotState::Normal {
-                    return Err(Refusal::SnapshotState {
-                        snapshot: now.id,
-                        state: now.state,
-                    });
-                }
+                still_usable(tx, &snapshot.id)?;
                 persistence::begin_snapshot_operation(
                     tx,
                     &snapshot.id,
@@ -643,24 +635,17 @@ impl Servers {
                         continue;
                     }
                     for snapshot in list {
-                        let now = persistence::snapshot_by_id(tx, &snapshot.id)?
-                            .ok_or_else(|| Refusal::SnapshotNotFound(snapshot.id.to_string()))?;
-                        if now.state != SnapshotState::Normal {
-                            return Err(Refusal::SnapshotState {
-                                snapshot: now.id,
-                                state: now.state,
-                            });
-                        }
+                        still_usable(tx, &snapshot.id)?;
                         persistence::begin_snapshot_operation(
                             tx,
-                            &now.id,
+                            &snapshot.id,
                             SnapshotState::Deleting,
                             &new_job.id,
                             None,
                         )?;
                     }
                 }
-                Ok(jobs)
+                Ok::<_, Refusal>(jobs)
             })
             .await?;
         self.jobs.wake();
@@ -855,6 +840,20 @@ impl Servers {
     }
 }
 
+/// Refuses a snapshot that was deleted, or taken by another job, since it was
+/// looked at.
+fn still_usable(tx: &mut dyn Tx, id: &SnapshotId) -> Result<(), Refusal> {
+    let now = persistence::snapshot_by_id(tx, id)?
+        .ok_or_else(|| Refusal::SnapshotNotFound(id.to_string()))?;
+    if now.state != SnapshotState::Normal {
+        return Err(Refusal::SnapshotState {
+            snapshot: now.id,
+            state: now.state,
+        });
+    }
+    Ok(())
+}
+
 fn submit_job(tx: &mut dyn Tx, new_job: &NewJob) -> Result<Submitted, Refusal> {
     backout_jobs::submit(tx, new_job).map_err(submit_refused)
 }
@@ -959,13 +958,6 @@ fn check_tags(tags: &[Tag]) -> Result<(), Refusal> {
         )));
     }
     Ok(())
-}
-
-/// [`Code`] of a refusal, for callers that only need that.
-impl From<&Refusal> for Code {
-    fn from(refusal: &Refusal) -> Self {
-        refusal.code()
-    }
 }
 
 #[cfg(test)]
