@@ -92,7 +92,7 @@ use backout_store::{Error as StoreError, query_one};
 use serde::{Deserialize, Serialize};
 
 use crate::model::JobView;
-use crate::procedure::{Moment, Point, Probe, ProbeAction, StepError};
+use crate::procedure::{Moment, Point, Probe, ProbeAction, ProbeFuture, StepError};
 use crate::registry::StepLine;
 use crate::{Jobs, Registry, Worker, WorkerConfig};
 
@@ -267,7 +267,7 @@ impl Place {
         }
     }
 
-    fn is(&self, point: &Point) -> bool {
+    fn is(&self, point: &Point<'_>) -> bool {
         self.step == point.step
             && self.undo == point.undo
             && self.moment == format!("{:?}", point.moment)
@@ -606,7 +606,13 @@ struct Script {
 }
 
 impl Probe for Script {
-    fn at(&self, point: &Point) -> ProbeAction {
+    fn at<'a>(&'a self, point: Point<'a>) -> ProbeFuture<'a> {
+        Box::pin(std::future::ready(self.act(&point)))
+    }
+}
+
+impl Script {
+    fn act(&self, point: &Point<'_>) -> ProbeAction {
         let message = "go on, the test does not let it";
         if let Some((act, place)) = &self.act
             && place.is(point)
@@ -638,9 +644,7 @@ impl Probe for Script {
         }
         ProbeAction::GoOn
     }
-}
 
-impl Script {
     /// By the call that users have, and before the step goes on.
     fn cancel(&self) {
         let Some((jobs, job)) = self.job.clone() else {

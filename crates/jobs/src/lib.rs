@@ -47,8 +47,8 @@ pub use model::{
 };
 pub use persistence::MIGRATIONS;
 pub use procedure::{
-    Cancel, Commit, Done, Input, Moment, Point, Probe, ProbeAction, Procedure, Step, StepContext,
-    StepError, StepFuture, Undo,
+    Cancel, Commit, Done, Input, Moment, Point, Probe, ProbeAction, ProbeFuture, Procedure, Step,
+    StepContext, StepError, StepFuture, Undo,
 };
 pub use registry::{Registry, StepLine, planned_steps};
 pub use run::{MAX_ATTEMPTS, MAX_TRIES};

@@ -385,6 +385,7 @@ pub(crate) struct Claimed {
     pub(crate) procedure: String,
     pub(crate) request: RequestId,
     pub(crate) account: AccountId,
+    pub(crate) resource: String,
     pub(crate) input: Input,
     pub(crate) direction: Direction,
     pub(crate) no_return: bool,
@@ -396,7 +397,8 @@ pub(crate) struct Claimed {
 
 /// The columns of [`read_claimed`], in its order; `$2` is the present instant.
 pub(crate) const CLAIMED_COLUMNS: &str = "id, procedure, request_id, account, input, direction, \
-    no_return, attempts, error_code, error_message, CASE WHEN started_ms = $2 THEN 1 ELSE 0 END";
+    no_return, attempts, error_code, error_message, CASE WHEN started_ms = $2 THEN 1 ELSE 0 END, \
+    resource";
 
 /// Reads a row of [`CLAIMED_COLUMNS`].
 pub(crate) fn read_claimed(row: &Row) -> Result<Claimed, StoreError> {
@@ -412,6 +414,7 @@ pub(crate) fn read_claimed(row: &Row) -> Result<Claimed, StoreError> {
         attempts: row.get(7)?,
         error: job_error(row, 8)?,
         first: row.get(10)?,
+        resource: row.get(11)?,
     })
 }
 

@@ -266,8 +266,12 @@ impl StepContext {
 }
 
 /// A place in the life of a step where a test, or the fault switch, may act.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Point {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Point<'a> {
+    /// Whose job it is: the owner of its resources.
+    pub account: &'a AccountId,
+    /// The resource that the job is listed under.
+    pub resource: &'a str,
     /// The procedure.
     pub procedure: &'static str,
     /// The step.
@@ -291,11 +295,41 @@ pub enum Moment {
     AfterRecord,
 }
 
+impl Moment {
+    /// Every moment, in the order of a step.
+    pub const ALL: [Self; 4] = [
+        Self::BeforeIntent,
+        Self::AfterIntent,
+        Self::AfterEffect,
+        Self::AfterRecord,
+    ];
+
+    /// The word for it, e.g. `after_effect`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::BeforeIntent => "before_intent",
+            Self::AfterIntent => "after_intent",
+            Self::AfterEffect => "after_effect",
+            Self::AfterRecord => "after_record",
+        }
+    }
+
+    /// The moment of this word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|m| m.as_str() == word)
+    }
+}
+
+/// What [`Probe::at`] returns.
+pub type ProbeFuture<'a> = Pin<Box<dyn Future<Output = ProbeAction> + Send + 'a>>;
+
 /// Called by the engine at every [`Point`]. Production has one that does
-/// nothing.
+/// nothing, unless the fault switch is there.
 pub trait Probe: Send + Sync {
-    /// What shall happen here.
-    fn at(&self, point: &Point) -> ProbeAction;
+    /// What shall happen here. The step waits for it.
+    fn at<'a>(&'a self, point: Point<'a>) -> ProbeFuture<'a>;
 }
 
 /// What a [`Probe`] asks for.

@@ -106,6 +106,8 @@ struct Run {
     hold: Hold,
     known: Arc<dyn Known>,
     context: StepContext,
+    /// What the job is listed under, for the probe.
+    resource: String,
     progress: Arc<Progress>,
     lost: Cancel,
     /// By step and whether it is the undo.
@@ -260,6 +262,7 @@ impl Run {
             },
             hold: taken.hold,
             known,
+            resource: claimed.resource,
             progress: taken.progress,
             lost: taken.lost,
             rows,
@@ -362,7 +365,7 @@ impl Run {
     async fn attempt(&mut self, index: usize, undo: bool) -> Result<Result<(), StepError>, End> {
         let line = self.known.steps()[index];
         let step = line.name;
-        if let Some(e) = self.probe(step, undo, Moment::BeforeIntent).failure() {
+        if let Some(e) = self.probe(step, undo, Moment::BeforeIntent).await.failure() {
             return Ok(Err(e));
         }
         let tries = self.row(index, undo).tries;
@@ -411,7 +414,7 @@ impl Run {
         row.intended = true;
         row.tries += 1;
 
-        let twice = match self.probe(step, undo, Moment::AfterIntent) {
+        let twice = match self.probe(step, undo, Moment::AfterIntent).await {
             ProbeAction::Fail(e) => return Ok(Err(e)),
             ProbeAction::Repeat => true,
             ProbeAction::GoOn => false,
@@ -420,7 +423,7 @@ impl Run {
             Ok(done) => done,
             Err(e) => return Ok(Err(e)),
         };
-        let again = match self.probe(step, undo, Moment::AfterEffect) {
+        let again = match self.probe(step, undo, Moment::AfterEffect).await {
             ProbeAction::Fail(e) => return Ok(Err(e)),
             ProbeAction::Repeat => true,
             ProbeAction::GoOn => twice,
@@ -463,7 +466,7 @@ impl Run {
         if !undo {
             self.context.outputs.insert(step.to_owned(), done.output);
         }
-        match self.probe(step, undo, Moment::AfterRecord).failure() {
+        match self.probe(step, undo, Moment::AfterRecord).await.failure() {
             Some(e) => Ok(Err(e)),
             None => Ok(Ok(())),
         }
@@ -484,13 +487,16 @@ impl Run {
             .count()
     }
 
-    fn probe(&self, step: &'static str, undo: bool, moment: Moment) -> ProbeAction {
-        self.shared.config.probe.at(&Point {
+    async fn probe(&self, step: &'static str, undo: bool, moment: Moment) -> ProbeAction {
+        let point = Point {
+            account: &self.context.account,
+            resource: &self.resource,
             procedure: self.known.name(),
             step,
             undo,
             moment,
-        })
+        };
+        self.shared.config.probe.at(point).await
     }
 
     /// Performs the step, or its undo. A panic is a failure like another.

@@ -22,7 +22,7 @@ use crate::owner::{Identity, Process};
 use crate::persistence::{
     Hold, bury, bury_expired, placeholders, put_back, read_claimed, with_names,
 };
-use crate::procedure::{Cancel, Point, Probe, ProbeAction};
+use crate::procedure::{Cancel, Point, Probe, ProbeAction, ProbeFuture};
 use crate::progress::{self, Progress};
 use crate::registry::Registry;
 use crate::run;
@@ -85,8 +85,8 @@ pub struct WorkerConfig {
 pub struct NoProbe;
 
 impl Probe for NoProbe {
-    fn at(&self, _: &Point) -> ProbeAction {
-        ProbeAction::GoOn
+    fn at<'a>(&'a self, _: Point<'a>) -> ProbeFuture<'a> {
+        Box::pin(std::future::ready(ProbeAction::GoOn))
     }
 }
 
