@@ -92,6 +92,10 @@ codes! {
     ChainFull = "BO0034", "too many layers";
     /// The disk is on another host than the process that was asked.
     Elsewhere = "BO0035", "disk on another host";
+    /// The fault switch was told to let this fail.
+    FaultInjected = "BO0036", "fault asked for by the fault switch";
+    /// The server was started without the fault switch.
+    FaultsOff = "BO0037", "fault switch is off";
 }
 
 impl fmt::Display for Code {

@@ -142,6 +142,8 @@ ids! {
     JobId = "job_" + 16;
     /// An account.
     AccountId = "acct_" + 12;
+    /// A rule of the fault switch.
+    FaultId = "fault_" + 12;
     /// A server (SEMANTICS section 4: `lhins-` and 8 of `[a-z0-9]`).
     InstanceId = "lhins-" + 8;
     /// A disk.

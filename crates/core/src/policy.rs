@@ -233,6 +233,18 @@ impl Policy {
     /// that are about every resource speak of it.
     #[must_use]
     pub fn evaluate(&self, action: &str, resources: &[Vec<String>]) -> Decision {
+        self.judge(action, resources, false)
+    }
+
+    /// As [`Policy::evaluate`], for an action that must not be allowed in
+    /// passing: only allow statements that spell it out count, those with a
+    /// wildcard do not. Deny statements count as ever.
+    #[must_use]
+    pub fn evaluate_named(&self, action: &str, resources: &[Vec<String>]) -> Decision {
+        self.judge(action, resources, true)
+    }
+
+    fn judge(&self, action: &str, resources: &[Vec<String>], named: bool) -> Decision {
         let everything = [vec!["*".to_owned()]];
         let resources = if resources.is_empty() {
             &everything
@@ -246,7 +258,11 @@ impl Policy {
         let action = action.to_ascii_lowercase();
         let mut allowed = vec![false; resources.len()];
         for (number, statement) in self.statements.iter().enumerate() {
-            if !statement.actions.iter().any(|p| glob(p, &action)) {
+            let speaks = |pattern: &String| match named && statement.allow {
+                true => *pattern == action,
+                false => glob(pattern, &action),
+            };
+            if !statement.actions.iter().any(speaks) {
                 continue;
             }
             for (resource, allowed) in resources.iter().zip(&mut allowed) {
@@ -467,6 +483,16 @@ fn wrong_type(place: String, member: &'static str, expected: &'static str) -> Po
 
 fn quote(text: &str) -> String {
     text.chars().take(QUOTE_CHARS).collect()
+}
+
+/// Whether `action`, e.g. `service:Action`, has the form of `pattern`, as in a
+/// policy: `*` and `?` are wildcards, ASCII case makes no difference.
+#[must_use]
+pub fn action_matches(pattern: &str, action: &str) -> bool {
+    let fits = |text: &str| text.len() <= SUBJECT_BYTES_MAX;
+    fits(pattern)
+        && fits(action)
+        && glob(&pattern.to_ascii_lowercase(), &action.to_ascii_lowercase())
 }
 
 /// Whether `text` as a whole has the form of `pattern`.
@@ -714,6 +740,40 @@ mod tests {
                 "{action} {list:?}"
             );
         }
+    }
+
+    #[test]
+    fn some_actions_must_be_spelled_out() {
+        let on = |statements: &str| {
+            policy(&format!(
+                r#"{{"version":"2.0","statement":[{statements}]}}"#
+            ))
+        };
+        let all = r#"{"effect":"allow","action":"*","resource":"*"}"#;
+        let service = r#"{"effect":"allow","action":["s:*","s:?urn"],"resource":"*"}"#;
+        let named = r#"{"effect":"allow","action":["x:y","name/S:Burn"],"resource":"server/test"}"#;
+        let deny = r#"{"effect":"deny","action":"s:B*","resource":"*"}"#;
+        let test = resources(&[&["server/test"]]);
+        let other = resources(&[&["server/web"]]);
+        for (statements, list, expected) in [
+            (all.to_owned(), &test, Decision::Deny(None)),
+            (service.to_owned(), &test, Decision::Deny(None)),
+            (format!("{all},{named}"), &test, Decision::Allow),
+            (format!("{all},{named}"), &other, Decision::Deny(None)),
+            (format!("{named},{deny}"), &test, Decision::Deny(Some(1))),
+        ] {
+            let got = on(&statements).evaluate_named("s:burn", list);
+            assert_eq!(got, expected, "{statements}");
+        }
+        assert!(on(all).evaluate("s:burn", &other).is_allowed());
+    }
+
+    #[test]
+    fn actions_have_the_form_of_patterns() {
+        assert!(action_matches("s:*", "S:Burn"));
+        assert!(action_matches("S:BURN", "s:burn"));
+        assert!(!action_matches("s:Bur", "s:Burn"));
+        assert!(!action_matches("*", &"x".repeat(SUBJECT_BYTES_MAX + 1)));
     }
 
     #[test]
