@@ -96,6 +96,12 @@ codes! {
     FaultInjected = "BO0036", "fault asked for by the fault switch";
     /// The server was started without the fault switch.
     FaultsOff = "BO0037", "fault switch is off";
+    /// The disk is not in a state that allows this, or not of the right kind.
+    DiskState = "BO0050", "disk not in a state for this";
+    /// The image is not usable now.
+    BlueprintState = "BO0051", "image not in a usable state";
+    /// There are as many as there may be.
+    Quota = "BO0052", "quota reached";
 }
 
 impl fmt::Display for Code {

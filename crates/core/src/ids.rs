@@ -148,8 +148,62 @@ ids! {
     InstanceId = "lhins-" + 8;
     /// A disk.
     DiskId = "lhdisk-" + 8;
-    /// A snapshot, or a safety point, of a disk.
+    /// A snapshot, or a safety point, of a server's system disk.
     SnapshotId = "lhsnap-" + 8;
+    /// A backup, or a safety point, of a data disk.
+    BackupId = "lhbak-" + 8;
+    /// An image that new disks are made of.
+    BlueprintId = "lhbp-" + 8;
+}
+
+/// A restore point of a disk, whichever kind of disk that is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum PointId {
+    /// Of a system disk.
+    Snapshot(SnapshotId),
+    /// Of a data disk.
+    Backup(BackupId),
+}
+
+impl PointId {
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Snapshot(id) => id.as_str(),
+            Self::Backup(id) => id.as_str(),
+        }
+    }
+}
+
+impl FromStr for PointId {
+    type Err = MalformedId;
+
+    fn from_str(text: &str) -> Result<Self, MalformedId> {
+        match text.parse() {
+            Ok(id) => Ok(Self::Backup(id)),
+            Err(_) => text.parse().map(Self::Snapshot),
+        }
+    }
+}
+
+impl fmt::Display for PointId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl From<SnapshotId> for PointId {
+    fn from(id: SnapshotId) -> Self {
+        Self::Snapshot(id)
+    }
+}
+
+impl From<BackupId> for PointId {
+    fn from(id: BackupId) -> Self {
+        Self::Backup(id)
+    }
 }
 
 /// The id of one call, made by the server for every answer, kept with the job,
@@ -190,6 +244,17 @@ mod tests {
         ] {
             assert!(bad.parse::<InstanceId>().is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn restore_points_tell_their_disk() {
+        let snapshot: PointId = "lhsnap-nv6aqcv6".parse().unwrap();
+        assert!(matches!(snapshot, PointId::Snapshot(_)));
+        let backup: PointId = "lhbak-nuen5foj".parse().unwrap();
+        assert!(matches!(backup, PointId::Backup(_)));
+        assert!("lhdisk-nuen5foj".parse::<PointId>().is_err());
+        let json = serde_json::to_string(&backup).unwrap();
+        assert_eq!(serde_json::from_str::<PointId>(&json).unwrap(), backup);
     }
 
     #[test]
