@@ -96,6 +96,16 @@ codes! {
     FaultInjected = "BO0036", "fault asked for by the fault switch";
     /// The server was started without the fault switch.
     FaultsOff = "BO0037", "fault switch is off";
+    /// A machine did not come up.
+    MachineStart = "BO0040", "machine failed to start";
+    /// The guest did not act on the power button, or did not let go of a device.
+    GuestDisobeyed = "BO0041", "guest did not obey";
+    /// QEMU is not installed, or does not run.
+    QemuMissing = "BO0042", "QEMU not available";
+    /// The machine's process is there, but its monitor does not answer.
+    MachineSilent = "BO0043", "machine does not answer";
+    /// A managed process did not start, or its supervisor is not there for it.
+    ProcessStart = "BO0044", "managed process failed to start";
     /// The disk is not in a state that allows this, or not of the right kind.
     DiskState = "BO0050", "disk not in a state for this";
     /// The image is not usable now.
