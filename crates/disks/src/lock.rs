@@ -93,6 +93,12 @@ impl Guard {
         self.fence
     }
 
+    /// The head of the disk that is locked.
+    #[must_use]
+    pub fn head(&self) -> &Path {
+        &self.head
+    }
+
     /// The folder of restore points that is locked.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
