@@ -15,11 +15,12 @@ const HOUSE: &[(&str, &[&str], bool)] = &[
     ("disks", &["core"], false),
     ("accounts", &["core", "store"], false),
     ("jobs", &["core", "store"], false),
+    ("faults", &["core", "store", "jobs"], false),
     ("servers", &["core", "store", "jobs", "disks"], false),
     (
         "api",
         &[
-            "core", "store", "jobs", "disks", "servers", "accounts", "wire",
+            "core", "store", "jobs", "faults", "disks", "servers", "accounts", "wire",
         ],
         false,
     ),
@@ -27,7 +28,8 @@ const HOUSE: &[(&str, &[&str], bool)] = &[
     (
         "backout",
         &[
-            "core", "store", "wire", "disks", "accounts", "jobs", "servers", "api", "server",
+            "core", "store", "wire", "disks", "accounts", "jobs", "faults", "servers", "api",
+            "server",
         ],
         true,
     ),
@@ -54,7 +56,9 @@ const HTTP: &[&str] = &[
 ];
 
 /// Crates that must not name a vendor, outside comments and tests.
-const VENDORLESS: &[&str] = &["core", "store", "disks", "accounts", "jobs", "servers"];
+const VENDORLESS: &[&str] = &[
+    "core", "store", "disks", "accounts", "jobs", "faults", "servers",
+];
 
 const VENDORS: &[&str] = &["tencent", "alibaba", "aliyun", "qcloud", "lighthouse"];
 
