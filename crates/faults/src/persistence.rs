@@ -107,15 +107,23 @@ pub(crate) fn raise_version(tx: &mut dyn Tx) -> Result<(), Error> {
     Ok(())
 }
 
-/// The rules of all owners that still do anything, oldest first.
+/// The rules of all owners that still do anything, oldest first. One that does
+/// not decode (a newer version's, say) does not keep the others from it.
 pub(crate) fn live(tx: &mut dyn Tx, now: Timestamp) -> Result<Vec<Rule>, Error> {
-    tx.query(
+    let rows = tx.query(
         &format!("SELECT {COLUMNS} FROM faults WHERE {LIVE} ORDER BY created_ms, id LIMIT $2"),
         params![now.0, HONOURED_MAX],
-    )?
-    .iter()
-    .map(read)
-    .collect()
+    )?;
+    let mut rules = Vec::with_capacity(rows.len());
+    for row in &rows {
+        match read(row) {
+            Ok(rule) => rules.push(rule),
+            Err(e) => {
+                tracing::warn!(error = %e, "a fault is not honoured, its row does not decode")
+            }
+        }
+    }
+    Ok(rules)
 }
 
 /// How many rules an owner has, whether or not they still do anything.
