@@ -4,6 +4,8 @@
 use std::fmt;
 
 use crate::generated;
+use crate::generated::common::{ALIBABA_CODES, TENCENT_CODES};
+use crate::generated::sae::ERRORS;
 
 /// The service that an operation belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -49,6 +51,25 @@ impl Service {
             Self::CdbV2 => "cdb",
             other => other.as_str(),
         }
+    }
+
+    /// Whether the contract has `code` as an error of this service: of one of
+    /// its operations, or common to all services of its vendor. The common ones
+    /// of the legacy API are left out: no operation answers them itself.
+    #[must_use]
+    pub fn has_code(self, code: &str) -> bool {
+        let common = match self {
+            Self::Lighthouse | Self::Cdb | Self::Dlc => TENCENT_CODES.contains(&code),
+            Self::Sae => {
+                ALIBABA_CODES.iter().any(|(known, _)| *known == code)
+                    || ERRORS.iter().any(|(known, _, _)| *known == code)
+            }
+            Self::CdbV2 => false,
+        };
+        common
+            || operations_of(self)
+                .iter()
+                .any(|operation| operation.errors.contains(&code))
     }
 
     /// The service of a Tencent API 3.0 version. Neither Host nor the
@@ -267,6 +288,28 @@ mod tests {
         }
         assert_eq!(operations().count(), 161);
         assert!(find(Service::Lighthouse, "NoSuchThing").is_none());
+    }
+
+    #[test]
+    fn codes_are_known_by_service() {
+        for (service, code, expect) in [
+            (Service::Lighthouse, "UnsupportedOperation.SystemBusy", true),
+            (Service::Lighthouse, "InternalError", true),
+            (Service::Lighthouse, "RequestLimitExceeded", true),
+            (
+                Service::Lighthouse,
+                "unsupportedoperation.systembusy",
+                false,
+            ),
+            (Service::Lighthouse, "InvalidApplication.NotFound", false),
+            (Service::Lighthouse, "NoSuchThing", false),
+            (Service::Sae, "Throttling.User", true),
+            (Service::Sae, "UnsupportedOperation.SystemBusy", false),
+            (Service::CdbV2, "9003", true),
+            (Service::CdbV2, "4000", false),
+        ] {
+            assert_eq!(service.has_code(code), expect, "{service} {code}");
+        }
     }
 
     #[test]

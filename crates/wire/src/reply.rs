@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::contract::Operation;
 use crate::fault::{Fault, Rejection};
-use crate::generated::{cdb_v2::MODULE_CODES, sae::ERRORS};
+use crate::generated::{cdb_v2::MODULE_CODES, common::ALIBABA_CODES, sae::ERRORS};
 use crate::protocol::Protocol;
 
 /// An operation's own error.
@@ -134,10 +134,10 @@ pub fn encode_surface_error(
         }
         Protocol::AlibabaRoa | Protocol::Acs3 => {
             let status = error.status.unwrap_or_else(|| {
-                ERRORS
-                    .iter()
-                    .find(|(code, _, _)| *code == error.code)
-                    .map_or(400, |(_, status, _)| *status)
+                let own = ERRORS.iter().map(|(code, status, _)| (*code, *status));
+                own.chain(ALIBABA_CODES.iter().copied())
+                    .find(|(code, _)| *code == error.code)
+                    .map_or(400, |(_, status)| status)
             });
             let body = alibaba_error(request_id, &error.code, &error.message);
             finish(protocol, status, request_id, trace_id, body)

@@ -443,7 +443,7 @@ fn render_common() -> Result<String> {
     let mut out = String::from(HEADER);
     out.push_str(
         "\n/// Every common error code of Tencent API 3.0.\n\
-         #[cfg(test)]\npub(crate) static TENCENT_CODES: &[&str] = &[\n",
+         pub(crate) static TENCENT_CODES: &[&str] = &[\n",
     );
     for code in array(&common["tencent_api3"], "codes")? {
         writeln!(out, "{:?},", text(code, "code")?)?;

@@ -1,7 +1,6 @@
 // Made by `cargo run -p xtask -- codegen`, do not edit.
 
 /// Every common error code of Tencent API 3.0.
-#[cfg(test)]
 pub(crate) static TENCENT_CODES: &[&str] = &[
     "ActionOffline",
     "AuthFailure.InvalidAuthorization",
