@@ -13,6 +13,8 @@ const HOUSE: &[(&str, &[&str], bool)] = &[
     ("store", &[], false),
     ("wire", &["core"], false),
     ("disks", &["core"], false),
+    ("shim", &["core"], false),
+    ("machines", &["core", "disks", "shim"], false),
     ("accounts", &["core", "store"], false),
     ("jobs", &["core", "store"], false),
     ("faults", &["core", "store", "jobs"], false),
@@ -57,7 +59,7 @@ const HTTP: &[&str] = &[
 
 /// Crates that must not name a vendor, outside comments and tests.
 const VENDORLESS: &[&str] = &[
-    "core", "store", "disks", "accounts", "jobs", "faults", "servers",
+    "core", "store", "disks", "shim", "machines", "accounts", "jobs", "faults", "servers",
 ];
 
 const VENDORS: &[&str] = &["tencent", "alibaba", "aliyun", "qcloud", "lighthouse"];

@@ -1,0 +1,326 @@
+//! What the shim process does.
+
+use std::ffi::OsString;
+use std::io::{PipeWriter, Read as _, Write as _};
+use std::os::fd::RawFd;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::folder::{Exit, Folder, LOCK, LOG, Record, SPEC, STATE, Spec, When, try_lock};
+use crate::identity::{Identity, boot_id};
+use crate::log::pump;
+
+/// Says which link of the chain a process is. Never reaches the program: its
+/// environment is its own.
+pub(crate) const STAGE: &str = "BACKOUT_SHIM_STAGE";
+const WATCH: &str = "watch";
+const BECOME: &str = "become";
+
+/// The one who runs the shim hears one of these, or a line that says what is
+/// wrong.
+pub(crate) const READY: &str = "ready";
+pub(crate) const TAKEN: &str = "taken";
+
+/// Those who look at the lock hold it for an instant; another shim holds it for
+/// as long as it lives.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What the process wrote last is in the pipe; what its own children write
+/// after its end is not waited for longer than this.
+const LOG_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often a waiting shim looks whether it is still wanted.
+const TICK: Duration = Duration::from_millis(50);
+
+/// The main function of a shim for the run folder `folder`. Nothing else may
+/// run in the process: no thread, no open file.
+#[must_use]
+pub fn main(folder: &Path) -> ExitCode {
+    let result = match std::env::var_os(STAGE) {
+        None => detach(),
+        Some(stage) if stage == WATCH => watch(folder),
+        Some(stage) if stage == BECOME => become_program(folder),
+        Some(_) => Err(format!("{STAGE} is set: unset it")),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            // The reader is whoever started this link, through a pipe.
+            let _ = writeln!(std::io::stdout(), "{}", why.replace('\n', " "));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// This program with its arguments, as another link of the chain. By the
+/// kernel's own link, so that it is the same program even when its file was
+/// replaced since.
+fn again(stage: &str) -> Command {
+    let mut command = Command::new("/proc/self/exe");
+    let mut args = std::env::args_os();
+    command
+        .arg0(
+            args.next()
+                .unwrap_or_else(|| OsString::from("backout-shim")),
+        )
+        .args(args)
+        .env_clear()
+        .env(STAGE, stage);
+    command
+}
+
+/// Leaves the session, and the family, of whoever called.
+fn detach() -> Result<(), String> {
+    close_inherited()?;
+    rustix::process::setsid().map_err(|e| format!("leave the session: {e}"))?;
+    again(WATCH)
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .map(drop)
+        .map_err(|e| format!("run itself again: {e}"))
+}
+
+/// Closes what the caller left open by mistake: a lock or a listener in the
+/// hands of a process that outlives it would never be free again.
+fn close_inherited() -> Result<(), String> {
+    let entries = std::fs::read_dir("/proc/self/fd").map_err(|e| format!("read /proc: {e}"))?;
+    let open: Vec<RawFd> = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|fd| *fd > 2)
+        .collect();
+    for fd in open {
+        // The one that listed the others is closed by now, which is no fault.
+        let _ = nix::unistd::close(fd);
+    }
+    Ok(())
+}
+
+/// The shim proper.
+fn watch(folder: &Path) -> Result<(), String> {
+    let folder = Folder(folder.to_owned());
+    std::env::set_current_dir(&folder.0).map_err(|e| format!("enter {:?}: {e}", folder.0))?;
+    let said = |e: crate::Error| e.to_string();
+    let lock = folder.lock_file(LOCK).map_err(said)?;
+    let until = Instant::now() + LOCK_PATIENCE;
+    while !try_lock(&lock, &folder.path(LOCK)).map_err(said)? {
+        if Instant::now() >= until {
+            return Err(TAKEN.to_owned());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let spec: Spec = folder
+        .read(SPEC)
+        .map_err(said)?
+        .ok_or_else(|| format!("{:?} has no {SPEC}", folder.0))?;
+    let mut shim = Watch {
+        record: Record {
+            boot_id: boot_id().map_err(|e| format!("read the boot id: {e}"))?,
+            shim: Identity::own().ok_or("read /proc/self/stat")?,
+            child: None,
+            since_ms: now_ms(),
+            exit: None,
+            waits: false,
+        },
+        spec,
+        folder,
+        heard: true,
+    };
+    shim.run()
+}
+
+struct Watch {
+    folder: Folder,
+    spec: Spec,
+    record: Record,
+    /// Whoever started the shim still listens.
+    heard: bool,
+}
+
+impl Watch {
+    fn run(&mut self) -> Result<(), String> {
+        let fault = |e: std::io::Error| format!("make a pipe for the log: {e}");
+        let (reader, writer) = std::io::pipe().map_err(fault)?;
+        let ended = pump(reader, self.folder.path(LOG), self.spec.log_max_bytes);
+        let mut wait_ms = self.spec.restart.wait_ms;
+        let exit = loop {
+            let began = Instant::now();
+            let exit = self.run_once(&writer)?;
+            let again = match self.spec.restart.when {
+                When::Never => false,
+                When::Failed => exit != Exit::Code { code: 0 },
+                When::Always => true,
+            };
+            if !again || self.folder.wanted_down() {
+                break exit;
+            }
+            self.record.exit = Some(exit.clone());
+            self.record.waits = true;
+            self.save()?;
+            let longest = self.spec.restart.wait_max_ms;
+            if began.elapsed() > Duration::from_millis(longest) {
+                wait_ms = self.spec.restart.wait_ms;
+            }
+            if !self.sleep(Duration::from_millis(wait_ms.min(longest))) {
+                break exit;
+            }
+            wait_ms = wait_ms.saturating_mul(2).min(longest);
+        };
+        // Whoever reads that it ended finds its last words in the log.
+        drop(writer);
+        let _ = ended.recv_timeout(LOG_PATIENCE);
+        self.record.child = None;
+        self.record.waits = false;
+        self.record.exit = Some(exit);
+        self.save()
+    }
+
+    /// Whether the process is still wanted after `pause`.
+    fn sleep(&self, pause: Duration) -> bool {
+        let until = Instant::now() + pause;
+        loop {
+            if self.folder.wanted_down() {
+                return false;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return true;
+            }
+            std::thread::sleep(left.min(TICK));
+        }
+    }
+
+    fn save(&self) -> Result<(), String> {
+        self.folder
+            .write(STATE, &self.record)
+            .map_err(|e| e.to_string())
+    }
+
+    /// Runs the program to its end.
+    fn run_once(&mut self, log: &PipeWriter) -> Result<Exit, String> {
+        let fault = |what: &str, e: std::io::Error| format!("{what}: {e}");
+        let (mut ours, theirs) =
+            UnixStream::pair().map_err(|e| fault("make a pair of sockets", e))?;
+        let copy = || log.try_clone().map_err(|e| fault("copy a pipe", e));
+        let mut child = again(BECOME)
+            .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
+            .stdout(copy()?)
+            .stderr(copy()?)
+            // A signal for the shim's group is not one for the program.
+            .process_group(0)
+            .spawn()
+            .map_err(|e| fault("run itself again", e))?;
+        self.record.child = Identity::of(child.id());
+        self.record.since_ms = now_ms();
+        self.record.waits = false;
+        if let Err(why) = self.save() {
+            // Not on record, so it must not run. It ends with this pair.
+            drop(ours);
+            let _ = child.wait();
+            return Err(why);
+        }
+        let failed = go(&mut ours);
+        if failed.is_none() && self.heard {
+            self.tell_ready();
+        }
+        let status = child.wait().map_err(|e| fault("wait for the process", e))?;
+        self.record.child = None;
+        match failed {
+            None => Ok(exit_of(status)),
+            Some(why) if self.heard => {
+                let exit = Exit::NotStarted { why: why.clone() };
+                self.record.exit = Some(exit);
+                self.save()?;
+                Err(why)
+            }
+            Some(why) => Ok(Exit::NotStarted { why }),
+        }
+    }
+
+    /// Tells whoever started the shim, and lets go of the pipe to it.
+    fn tell_ready(&mut self) {
+        self.heard = false;
+        let mut stdout = std::io::stdout();
+        let _ = writeln!(stdout, "{READY}");
+        let _ = stdout.flush();
+        if let Ok(null) = std::fs::File::options().write(true).open("/dev/null") {
+            let _ = rustix::stdio::dup2_stdout(null);
+        }
+    }
+}
+
+/// Tells the last link that it is on record. `None` when it then became the
+/// program, else what kept it from that.
+fn go(pair: &mut UnixStream) -> Option<String> {
+    // A write to one that has died fails, and then the read says nothing.
+    if let Err(e) = pair.write_all(b"g") {
+        return Some(format!("reach the new process: {e}"));
+    }
+    let mut said = Vec::new();
+    match pair.read_to_end(&mut said) {
+        Ok(_) if said.is_empty() => None,
+        Ok(_) => Some(String::from_utf8_lossy(&said).into_owned()),
+        Err(e) => Some(format!("hear of the new process: {e}")),
+    }
+}
+
+fn exit_of(status: ExitStatus) -> Exit {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Exit::Code { code },
+        (None, signal) => Exit::Signal {
+            signal: signal.unwrap_or_default(),
+        },
+    }
+}
+
+/// The last link: waits until it is on record, and becomes the program.
+fn become_program(folder: &Path) -> Result<(), String> {
+    // When the shim dies before this, then the read below ends.
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
+        .map_err(|e| format!("ask for a signal at the parent's death: {e}"))?;
+    let mut word = [0_u8];
+    match std::io::stdin().read(&mut word) {
+        Ok(1) => {}
+        _ => return Err("hear from the shim: it has died".to_owned()),
+    }
+    // The pair is closed when the program runs, which says that it does.
+    let pair = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)
+        .map_err(|e| format!("keep the pair: {e}"))?;
+    let why = exec(folder);
+    let _ = UnixStream::from(pair).write_all(why.as_bytes());
+    Ok(())
+}
+
+/// Only returns when that failed, with why.
+fn exec(folder: &Path) -> String {
+    let spec: Spec = match Folder(folder.to_owned()).read(SPEC) {
+        Ok(Some(spec)) => spec,
+        Ok(None) => return format!("{folder:?} has no {SPEC}"),
+        Err(e) => return e.to_string(),
+    };
+    let cwd: PathBuf = spec.cwd.unwrap_or_else(|| folder.to_owned());
+    if let Err(e) = std::env::set_current_dir(&cwd) {
+        return format!("enter {cwd:?}: {e}");
+    }
+    let error = Command::new(&spec.program)
+        .args(&spec.args)
+        .env_clear()
+        .envs(&spec.env)
+        .stdin(Stdio::null())
+        .exec();
+    let program = String::from_utf8_lossy(spec.program.as_os_str().as_bytes()).into_owned();
+    format!("run {program}: {error}")
+}
+
+fn now_ms() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| {
+            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        })
+}
