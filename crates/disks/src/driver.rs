@@ -1,12 +1,14 @@
 //! What every driver does.
 
+use std::path::Path;
+
 use crate::error::Result;
 use crate::lock::Guard;
 use crate::model::{
-    Adopted, Captured, Disk, DriverKind, HeadFacts, Kept, Name, Point, PointFacts, Progress,
-    Purged, Retired, Staged, Swapped,
+    Adopted, Captured, Disk, DriverKind, ExportFacts, Format, HeadFacts, Kept, Name, Point,
+    PointFacts, Progress, Purged, Retired, Staged, Swapped,
 };
-use crate::{qcow2, whole_file};
+use crate::{image, qcow2, whole_file};
 
 /// Makes restore points of a disk, and goes back to them.
 ///
@@ -73,10 +75,40 @@ pub trait Driver: Send + Sync {
         progress: &dyn Progress,
     ) -> Result<Captured>;
 
-    /// Undoes [`Driver::capture`]. The head keeps its contents.
+    /// [`Driver::capture`] while the machine that has the head open is paused
+    /// and has written out what it held back.
+    ///
+    /// The caller promises that no other process writes, and that the machine
+    /// is told to write into the file that lies at the head's path afterwards
+    /// (for QEMU: `blockdev-add` of it without a backing file, then
+    /// `blockdev-snapshot`) before it goes on. Only under the qcow2 driver is
+    /// that another file than the machine has open, which is then the point:
+    /// [`Disk::point_path`] of [`Captured::point`].
     ///
     /// # Errors
-    /// [`crate::Error::InUse`] (qcow2 only).
+    /// As [`Driver::capture`], but never [`crate::Error::InUse`].
+    fn capture_paused(
+        &self,
+        guard: &Guard,
+        disk: &Disk,
+        name: &Name,
+        progress: &dyn Progress,
+    ) -> Result<Captured> {
+        self.capture(guard, disk, name, progress)
+    }
+
+    /// Undoes [`Driver::capture`] and [`Driver::capture_paused`]. The head keeps
+    /// its contents.
+    ///
+    /// A machine may be paused meanwhile, in either state: when it still has
+    /// open what became the point, that is the head again; when it has the new
+    /// head open, that stays the head, and the point is given up as
+    /// [`Driver::retire`] does, to go with the next purge. A machine that has
+    /// both open but was not yet told to write into the new head must let go of
+    /// that (`blockdev-del`) first.
+    ///
+    /// # Errors
+    /// [`crate::Error::Format`] when a header cannot be read.
     fn uncapture(&self, guard: &Guard, disk: &Disk, name: &Name) -> Result<()>;
 
     /// Builds a new head out of `point`, beside the present one.
@@ -107,7 +139,33 @@ pub trait Driver: Send + Sync {
         progress: &dyn Progress,
     ) -> Result<Staged>;
 
-    /// Undoes [`Driver::stage`] and [`Driver::stage_flat`].
+    /// Builds a new head out of the image file `source`, which is none of the
+    /// disk's: a reinstall. It has the disk's format, `size_bytes` (of a qcow2
+    /// disk, rounded up to 512), and is built on nothing else. The image must
+    /// not be written to meanwhile.
+    ///
+    /// # Errors
+    /// [`crate::Error::ImageMissing`], [`crate::Error::ImageTooLarge`],
+    /// [`crate::Error::Format`], [`crate::Error::Unsupported`] for an image that
+    /// is built on another one, [`crate::Error::InUse`] when a machine has
+    /// locked it, [`crate::Error::Tool`], [`crate::Error::Cancelled`].
+    #[expect(clippy::too_many_arguments, reason = "each is its own thing")]
+    fn stage_image(
+        &self,
+        guard: &Guard,
+        disk: &Disk,
+        source: &Path,
+        source_format: Format,
+        size_bytes: u64,
+        name: &Name,
+        progress: &dyn Progress,
+    ) -> Result<Staged> {
+        let source = Some((source, source_format));
+        image::stage(guard, disk, source, size_bytes, name, progress)
+    }
+
+    /// Undoes [`Driver::stage`], [`Driver::stage_flat`] and
+    /// [`Driver::stage_image`].
     ///
     /// # Errors
     /// None of its own.
@@ -170,12 +228,60 @@ pub trait Driver: Send + Sync {
     /// [`crate::Error::PointMissing`], [`crate::Error::Format`].
     fn verify_point(&self, disk: &Disk, point: &Point) -> Result<PointFacts>;
 
+    /// Writes what the head holds to `target` as one image file of `format` that
+    /// is built on nothing else, readable by its owner only; makes the folder
+    /// that `target` lies in. The caller sees to it that nobody writes to the
+    /// head: a paused machine may have it open.
+    ///
+    /// # Errors
+    /// [`crate::Error::Exists`] when a file is at `target` that was not made
+    /// under `name`, [`crate::Error::PointMissing`], [`crate::Error::Format`],
+    /// [`crate::Error::Tool`], [`crate::Error::Cancelled`].
+    fn export(
+        &self,
+        guard: &Guard,
+        disk: &Disk,
+        target: &Path,
+        format: Format,
+        name: &Name,
+        progress: &dyn Progress,
+    ) -> Result<ExportFacts> {
+        image::export(guard, disk, target, format, name, progress)
+    }
+
+    /// Undoes [`Driver::export`]: removes `target` when it was made under
+    /// `name`, until the next export from this disk begins. Another file that is
+    /// there stays.
+    ///
+    /// # Errors
+    /// None of its own.
+    fn unexport(&self, guard: &Guard, disk: &Disk, target: &Path, name: &Name) -> Result<()> {
+        image::unexport(guard, disk, target, name)
+    }
+
     /// Free space to have before capturing the head (`None`) or staging a
     /// point, in bytes.
     ///
     /// # Errors
     /// [`crate::Error::PointMissing`].
     fn space_needed(&self, disk: &Disk, point: Option<&Point>) -> Result<u64>;
+
+    /// Free space to have before [`Driver::stage_flat`], in bytes. Looks at
+    /// every layer.
+    ///
+    /// # Errors
+    /// [`crate::Error::PointMissing`], [`crate::Error::Format`],
+    /// [`crate::Error::Unsupported`].
+    fn space_needed_flat(&self, disk: &Disk) -> Result<u64>;
+
+    /// Free space to have on the file system of `target` before
+    /// [`Driver::export`], in bytes. The folder of `target` need not be there.
+    ///
+    /// # Errors
+    /// As [`Driver::space_needed_flat`].
+    fn space_needed_export(&self, disk: &Disk, target: &Path, format: Format) -> Result<u64> {
+        image::space_needed_export(disk, target, format)
+    }
 }
 
 /// The driver of that kind.

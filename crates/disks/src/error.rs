@@ -105,6 +105,31 @@ pub enum Error {
         /// The end of what it wrote, or how it ended.
         why: String,
     },
+    /// The image that a disk is to be made of is not there.
+    #[error("find the image {path:?}: put it back, or choose another")]
+    ImageMissing {
+        /// The image.
+        path: PathBuf,
+    },
+    /// An image does not fit into the disk that is to be made of it.
+    #[error(
+        "fit the image {path:?} of {image_bytes} bytes into a disk of {disk_bytes}: choose a \
+         larger disk, or a smaller image"
+    )]
+    ImageTooLarge {
+        /// The image.
+        path: PathBuf,
+        /// Size of the disk in it, in bytes.
+        image_bytes: u64,
+        /// Size of the disk that is to be made, in bytes.
+        disk_bytes: u64,
+    },
+    /// A file that somebody else made is where a new one should go.
+    #[error("make {path:?}: another file is there: move it away, or choose another path")]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
     /// A name is not acceptable.
     #[error("use \"{given}\" as a {what}: want {want}")]
     BadName {
@@ -133,7 +158,7 @@ impl Error {
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
-            Self::Missing { .. } => Code::DiskMissing,
+            Self::Missing { .. } | Self::ImageMissing { .. } => Code::DiskMissing,
             Self::PointMissing { .. } => Code::SnapshotState,
             Self::InUse { .. } => Code::DiskInUse,
             Self::NoSpace { .. } => Code::NoSpace,
@@ -142,7 +167,8 @@ impl Error {
             Self::Stale { .. } => Code::StaleFence,
             Self::Busy { .. } => Code::ResourceBusy,
             Self::Cancelled { .. } => Code::Cancelled,
-            Self::BadName { .. } => Code::BadRequest,
+            Self::BadName { .. } | Self::ImageTooLarge { .. } => Code::BadRequest,
+            Self::Exists { .. } => Code::NameTaken,
             Self::ReadOnly { .. }
             | Self::HeadChanged { .. }
             | Self::Tool { .. }

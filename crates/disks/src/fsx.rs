@@ -185,6 +185,31 @@ impl TmpFile {
         Ok(())
     }
 
+    /// Gives the file its name at last, unless something else has that.
+    ///
+    /// # Errors
+    /// [`Error::Exists`].
+    pub(crate) fn publish_new(mut self, to: &Path) -> Result<()> {
+        before(Op::Rename(&self.path, to))?;
+        let exists = || Error::Exists {
+            path: to.to_owned(),
+        };
+        match rustix::fs::renameat_with(CWD, &self.path, CWD, to, RenameFlags::NOREPLACE) {
+            Ok(()) => self.published = true,
+            Err(Errno::EXIST) => return Err(exists()),
+            // Not every file system can refuse by itself; a second name is
+            // refused on all. The first goes when this value does.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                std::fs::hard_link(&self.path, to).map_err(|e| match e.kind() {
+                    ErrorKind::AlreadyExists => exists(),
+                    _ => Error::io("link a file as", to, e),
+                })?;
+            }
+            Err(e) => return Err(Error::io("rename a file to", to, e)),
+        }
+        Ok(())
+    }
+
     /// Gives the file its name at last; nothing has that yet.
     pub(crate) fn publish(mut self, to: &Path) -> Result<()> {
         rename(&self.path, to)?;
@@ -289,6 +314,57 @@ pub(crate) fn mark(path: &Path) -> Result<()> {
     }
 }
 
+/// Removes every mark whose name begins with `prefix`, but not `except`.
+pub(crate) fn unmark(folder: &Path, prefix: &str, except: Option<&str>) -> Result<()> {
+    for file in list(folder)? {
+        if file.starts_with(prefix) && except != Some(file.as_str()) {
+            unlink(&folder.join(file))?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes `folder`, and what is missing above it, durably.
+pub(crate) fn make_folders(folder: &Path) -> Result<()> {
+    let mut missing = Vec::new();
+    for above in folder.ancestors() {
+        if std::fs::metadata(above).is_ok() {
+            break;
+        }
+        missing.push(above);
+    }
+    for folder in missing.into_iter().rev() {
+        before(Op::Create(folder))?;
+        match std::fs::create_dir(folder) {
+            Ok(()) => {}
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(Error::io("create the folder", folder, e)),
+        }
+        sync_folder(parent(folder)?)?;
+    }
+    Ok(())
+}
+
+/// Removes a folder when nothing is in it; says whether it did.
+pub(crate) fn remove_empty_folder(folder: &Path) -> Result<bool> {
+    before(Op::Unlink(folder))?;
+    match std::fs::remove_dir(folder) {
+        Ok(()) => {}
+        Err(e) if e.kind() == ErrorKind::NotFound => {}
+        Err(e) if e.kind() == ErrorKind::DirectoryNotEmpty => return Ok(false),
+        Err(e) => return Err(Error::io("remove the folder", folder, e)),
+    }
+    sync_folder(parent(folder)?)?;
+    Ok(true)
+}
+
+/// Sets the size of a file.
+pub(crate) fn set_size(file: &File, path: &Path, size_bytes: u64) -> Result<()> {
+    before(Op::Write(path))?;
+    file.set_len(size_bytes)
+        .map_err(|e| Error::io("set the size of", path, e))
+}
+
 /// Makes a file's contents durable.
 pub(crate) fn sync_file(file: &File, path: &Path) -> Result<()> {
     before(Op::SyncFile(path))?;
@@ -391,6 +467,25 @@ pub(crate) fn clone_blocks(from: &File, to: &File, to_path: &Path) -> Result<()>
         },
         e => Error::io("clone the disk to", to_path, e),
     })
+}
+
+/// Fills the empty file `to` with the contents of `from`: shares the blocks
+/// where that is possible, else copies.
+pub(crate) fn clone_or_copy(
+    from: &File,
+    to: &File,
+    to_path: &Path,
+    progress: &dyn Progress,
+) -> Result<()> {
+    if progress.cancelled() {
+        return Err(Error::Cancelled {
+            path: to_path.to_owned(),
+        });
+    }
+    match clone_blocks(from, to, to_path) {
+        Err(Error::Unsupported { .. }) => copy_data(from, to, to_path, progress),
+        other => other,
+    }
 }
 
 /// Copies the data of `from` into the empty file `to`, and leaves its holes
@@ -625,6 +720,8 @@ pub(crate) mod seam {
                 }
                 Op::Create(path) | Op::Unlink(path) => {
                     state.unsynced_files.remove(path);
+                    // A folder that goes takes the names in it along.
+                    state.unsynced_folders.remove(path);
                     state.unsynced_folders.insert(folder(path));
                 }
                 Op::Write(path) | Op::Tool(path) => {

@@ -13,12 +13,15 @@
 //! | `trash-point-...` | a point that is retired, and not yet purged |
 //! | `stage-NAME` | a whole new head that waits to be swapped in |
 //! | `tmp-NAME` | a file in the making; worthless unless its maker still runs |
+//! | `made-NAME.ID`, `exported-NAME.ID` | marks that the file with that id is ours: the head that was made, or the image that was exported last |
 //!
 //! A rollback is three calls: [`Driver::stage`] builds the new head out of the
 //! point, [`Driver::keep`] gives the present head a second name (the safety
 //! point), [`Driver::swap`] renames the staged head over the present one.
 //! Compacting a long chain of layers is the same with [`Driver::stage_flat`] as
-//! the first, and the safety point deleted in the end.
+//! the first, and the safety point deleted in the end; a reinstall is the same
+//! with [`Driver::stage_image`]. [`make`] and [`destroy`] are for disks whose
+//! files are ours from the first to the last.
 //!
 //! Architecture invariants:
 //! 1. Nothing here knows a job, a product, a store or a vendor.
@@ -41,6 +44,7 @@ mod driver;
 mod error;
 mod fsx;
 mod holders;
+mod image;
 mod lock;
 mod model;
 mod probe;
@@ -51,10 +55,11 @@ mod whole_file;
 pub use driver::{Driver, driver};
 pub use error::{Error, Result};
 pub use holders::{Holder, holders};
+pub use image::{destroy, make, space_needed_image, unmake};
 pub use lock::{DiskLock, Guard};
 pub use model::{
-    Adopted, Captured, Disk, DriverKind, FileId, Format, HeadFacts, Kept, Name, NoProgress, Point,
-    PointFacts, Progress, Purged, Retired, Staged, Swapped,
+    Adopted, Captured, Disk, DriverKind, ExportFacts, FileId, Format, HeadFacts, Kept, Name,
+    NoProgress, Point, PointFacts, Progress, Purged, Retired, Staged, Swapped,
 };
 pub use probe::{Capabilities, canonical_head, choose, detect_format, free_bytes, probe};
 pub use qcow2::MAX_LAYERS;

@@ -16,6 +16,10 @@ use crate::model::{Disk, FileId, is_points_folder};
 /// Name of the lock file in a disk's folder.
 const LOCK_FILE: &str = "lock";
 
+/// How the names of marks begin that say which files were made here; see
+/// [`crate::make`] and [`crate::Driver::export`]. Without a job nobody asks.
+const MARKS: [&str; 2] = ["made-", "exported-"];
+
 /// The fence is written as a line of this many bytes, so that a newer one
 /// covers an older one in a single sector.
 const FENCE_BYTES: usize = 21;
@@ -64,25 +68,33 @@ impl DiskLock {
         Ok(guard)
     }
 
-    /// Removes the disk's folder when nothing but the lock is in it; says
+    /// Removes the disk's folder when nothing but the lock and marks of files
+    /// that were made is in it; says
     /// whether it did. The memory of fences goes with it, so call it only when
     /// no job of the disk can still be under way anywhere.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn erase(guard: Guard) -> Result<bool> {
+        let mut files = fsx::list(&guard.folder)?;
+        let is_mark = |file: &str| MARKS.iter().any(|mark| file.starts_with(mark));
+        files.retain(|file| !is_mark(file));
+        if files != [LOCK_FILE] {
+            return Ok(false);
+        }
+        for mark in MARKS {
+            fsx::unmark(&guard.folder, mark, None)?;
+        }
+        Self::erase_bare(guard)
+    }
+
+    /// [`DiskLock::erase`], but a mark keeps the folder.
+    pub(crate) fn erase_bare(guard: Guard) -> Result<bool> {
         if fsx::list(&guard.folder)? != [LOCK_FILE] {
             return Ok(false);
         }
         fsx::unlink(&guard.folder.join(LOCK_FILE))?;
-        fsx::before(Op::Unlink(&guard.folder))?;
-        match std::fs::remove_dir(&guard.folder) {
-            Ok(()) => {}
-            Err(e) if e.kind() == ErrorKind::DirectoryNotEmpty => return Ok(false),
-            Err(e) => return Err(Error::io("remove the folder", &guard.folder, e)),
-        }
-        fsx::sync_folder(fsx::parent(&guard.folder)?)?;
-        Ok(true)
+        fsx::remove_empty_folder(&guard.folder)
     }
 }
 

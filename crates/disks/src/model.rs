@@ -157,6 +157,18 @@ impl Name {
         format!("stage-{}", self.0)
     }
 
+    /// File name of the mark that says that the file `id` was made under this
+    /// name. `what` tells for what.
+    pub(crate) fn mark_file(&self, what: &str, id: &FileId) -> String {
+        let born_ns = id.born_ns.unwrap_or_default();
+        format!("{}{}.{born_ns}", self.mark_prefix(what), id.ino)
+    }
+
+    /// How every mark of `what` under this name begins. A name has no dot.
+    pub(crate) fn mark_prefix(&self, what: &str) -> String {
+        format!("{what}-{}.", self.0)
+    }
+
     /// File name of a file in the making. Never the same as another function's
     /// at the same time: the disk's lock lets only one run.
     pub(crate) fn tmp_file(&self) -> String {
@@ -365,7 +377,8 @@ pub struct Captured {
     pub head: FileId,
 }
 
-/// Receipt of [`crate::Driver::stage`]. Store it before calling `swap`.
+/// Receipt of [`crate::Driver::stage`], [`crate::Driver::stage_flat`] and
+/// [`crate::Driver::stage_image`]. Store it before calling `swap`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Staged {
     /// The name it was staged under.
@@ -388,6 +401,16 @@ pub struct Kept {
     pub facts: PointFacts,
 }
 
+/// Receipt of [`crate::Driver::export`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExportFacts {
+    /// Size of the disk in the image, in bytes.
+    pub size_bytes: u64,
+    /// Space that the image takes, in bytes. Blocks shared with other files
+    /// count in full.
+    pub allocated_bytes: u64,
+}
+
 /// Receipt of [`crate::Driver::swap`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Swapped {
@@ -406,7 +429,7 @@ pub enum Retired {
     NeededAsLayer,
 }
 
-/// Receipt of [`crate::Driver::purge`].
+/// Receipt of [`crate::Driver::purge`] and [`crate::destroy`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Purged {
     /// File names that were removed.

@@ -214,7 +214,7 @@ fn filesystem(folder: &Path) -> Result<String> {
 
 /// Really clones one file onto another: no list of file systems knows how this
 /// one was made.
-fn can_reflink(folder: &Path) -> Result<bool> {
+pub(crate) fn can_reflink(folder: &Path) -> Result<bool> {
     let (mut from, from_path) = scratch(folder)?;
     let (to, to_path) = scratch(folder)?;
     let result = from

@@ -148,6 +148,10 @@ impl Driver for WholeFile {
     }
 
     fn inspect(&self, disk: &Disk) -> Result<HeadFacts> {
+        if disk.format == Format::Qcow2 {
+            fsx::head(&disk.head)?;
+            header::read(&disk.head)?.check_usable(&disk.head)?;
+        }
         steps::inspect(disk, 1)
     }
 
@@ -267,5 +271,9 @@ impl Driver for WholeFile {
             DriverKind::Reflink | DriverKind::Qcow2 => 0,
         };
         Ok(data.saturating_add(steps::METADATA_BYTES))
+    }
+
+    fn space_needed_flat(&self, disk: &Disk) -> Result<u64> {
+        self.space_needed(disk, None)
     }
 }

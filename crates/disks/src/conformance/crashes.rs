@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use super::lab::{Lab, SETTINGS, Setting, live_in_memory, name};
+use super::lab::{Lab, SETTINGS, SIZE, Setting, live_in_memory, name};
 use crate::*;
 
 pub(super) type Act = fn(&mut Lab) -> Result<()>;
@@ -90,6 +90,81 @@ fn unadopt(lab: &mut Lab) -> Result<()> {
     Ok(())
 }
 
+fn unstage(lab: &mut Lab) -> Result<()> {
+    let guard = lab.lock()?;
+    lab.driver().unstage(&guard, &lab.disk, &name("new"))
+}
+
+fn stage_image(lab: &mut Lab, format: Format) -> Result<()> {
+    let image = lab.image(format, 9);
+    let guard = lab.lock()?;
+    let staged = lab.driver().stage_image(
+        &guard,
+        &lab.disk,
+        &image,
+        format,
+        SIZE,
+        &name("new"),
+        &NoProgress,
+    )?;
+    assert_eq!(staged.size_bytes, SIZE);
+    Ok(())
+}
+
+fn export(lab: &mut Lab, format: Format) -> Result<()> {
+    let target = lab.outside().join(format!("image.{format}"));
+    let guard = lab.lock()?;
+    let name = name("export");
+    let driver = lab.driver();
+    let facts = driver.export(&guard, &lab.disk, &target, format, &name, &NoProgress)?;
+    assert_eq!(facts.size_bytes, SIZE);
+    Ok(())
+}
+
+fn unexport(lab: &mut Lab, format: Format) -> Result<()> {
+    let target = lab.outside().join(format!("image.{format}"));
+    let guard = lab.lock()?;
+    let driver = lab.driver();
+    driver.unexport(&guard, &lab.disk, &target, &name("export"))
+}
+
+/// A disk whose file is not there yet, nor the folder it lies in.
+fn unmade(setting: Setting) -> Lab {
+    let mut lab = Lab::new(setting);
+    lab.disk.head = lab.disk.head.with_file_name("machine").join("disk");
+    lab.disk.format = match setting.driver {
+        DriverKind::Qcow2 => Format::Qcow2,
+        DriverKind::Reflink | DriverKind::Copy => Format::Raw,
+    };
+    lab
+}
+
+fn make(lab: &mut Lab, source: Option<Format>) -> Result<()> {
+    let source = source.map(|format| (lab.image(format, 9), format));
+    let source = source
+        .as_ref()
+        .map(|(path, format)| (path.as_path(), *format));
+    let (head, driver, fence) = (lab.disk.head.clone(), lab.disk.driver, lab.fence());
+    let made = super::super::make(
+        &head,
+        driver,
+        source,
+        SIZE,
+        &name("make"),
+        fence,
+        &NoProgress,
+    )?;
+    assert_eq!(made, lab.disk);
+    Ok(())
+}
+
+fn unmake(lab: &mut Lab) -> Result<()> {
+    let fence = lab.fence();
+    super::super::unmake(&lab.disk.head, lab.disk.driver, &name("make"), fence)?;
+    assert!(!lab.disk.head.parent().unwrap().exists());
+    Ok(())
+}
+
 pub(super) const CASES: &[Case] = &[
     Case {
         what: "adopt",
@@ -130,6 +205,79 @@ pub(super) const CASES: &[Case] = &[
             let guard = lab.lock()?;
             lab.driver().uncapture(&guard, &lab.disk, &name("three"))
         }),
+    },
+    Case {
+        what: "capture of a machine that is paused",
+        setup: two_points,
+        act: |lab| {
+            let guard = lab.lock()?;
+            let driver = lab.driver();
+            driver.capture_paused(&guard, &lab.disk, &name("three"), &NoProgress)?;
+            Ok(())
+        },
+        undo: Some(|lab| {
+            let guard = lab.lock()?;
+            lab.driver().uncapture(&guard, &lab.disk, &name("three"))
+        }),
+    },
+    Case {
+        what: "stage a raw image",
+        setup: two_points,
+        act: |lab| stage_image(lab, Format::Raw),
+        undo: Some(unstage),
+    },
+    Case {
+        what: "stage a qcow2 image",
+        setup: two_points,
+        act: |lab| stage_image(lab, Format::Qcow2),
+        undo: Some(unstage),
+    },
+    Case {
+        what: "export as raw",
+        setup: two_points,
+        act: |lab| export(lab, Format::Raw),
+        undo: Some(|lab| unexport(lab, Format::Raw)),
+    },
+    Case {
+        what: "export as qcow2",
+        setup: two_points,
+        act: |lab| export(lab, Format::Qcow2),
+        undo: Some(|lab| unexport(lab, Format::Qcow2)),
+    },
+    Case {
+        what: "make a blank disk",
+        setup: unmade,
+        act: |lab| make(lab, None),
+        undo: Some(unmake),
+    },
+    Case {
+        what: "make a disk of a raw image",
+        setup: unmade,
+        act: |lab| make(lab, Some(Format::Raw)),
+        undo: Some(unmake),
+    },
+    Case {
+        what: "make a disk of a qcow2 image",
+        setup: unmade,
+        act: |lab| make(lab, Some(Format::Qcow2)),
+        undo: Some(unmake),
+    },
+    Case {
+        what: "destroy",
+        setup: |setting| {
+            let mut lab = rolled_back(setting);
+            let guard = lab.guard();
+            let point = name("safe").point(lab.disk.format);
+            lab.driver().retire(&guard, &lab.disk, &point).unwrap();
+            lab
+        },
+        act: |lab| {
+            let fence = lab.fence();
+            destroy(&lab.disk, fence)?;
+            assert!(!lab.disk.head.exists() && !lab.disk.folder().exists());
+            Ok(())
+        },
+        undo: None,
     },
     Case {
         what: "stage",

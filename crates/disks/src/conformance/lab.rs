@@ -196,6 +196,8 @@ pub(super) struct State {
     pub(super) head: Vec<u8>,
     pub(super) points: BTreeMap<String, Vec<u8>>,
     pub(super) files: Vec<String>,
+    /// What lies in the folder for exported images.
+    pub(super) exported: BTreeMap<String, Vec<u8>>,
 }
 
 impl std::fmt::Debug for State {
@@ -203,9 +205,12 @@ impl std::fmt::Debug for State {
         let points: Vec<_> = (self.points.iter())
             .map(|(file, bytes)| (file, digest(bytes)))
             .collect();
+        let exported: Vec<_> = (self.exported.iter())
+            .map(|(file, bytes)| (file, digest(bytes)))
+            .collect();
         write!(
             f,
-            "head {} points {points:?} files {:?}",
+            "head {} points {points:?} files {:?} exported {exported:?}",
             digest(&self.head),
             self.files
         )
@@ -280,8 +285,8 @@ impl Lab {
 
     /// [`Lab::guard`], where a crash may come while it is taken.
     pub(super) fn lock(&mut self) -> Result<Guard> {
-        self.fence += 1;
-        DiskLock::acquire(&self.disk, Fence(self.fence))
+        let fence = self.fence();
+        DiskLock::acquire(&self.disk, fence)
     }
 
     /// Changes a few parts of the head, as a machine would.
@@ -339,8 +344,50 @@ impl Lab {
 
     pub(super) fn files(&self) -> Vec<String> {
         let mut files = fsx::list(&self.disk.folder()).unwrap();
-        files.retain(|file| file != "lock");
+        // The names of marks have the number of an inode in them.
+        let hidden = |file: &String| {
+            file == "lock" || file.starts_with("made-") || file.starts_with("exported-")
+        };
+        files.retain(|file| !hidden(file));
         files
+    }
+
+    /// Where images are exported to.
+    pub(super) fn outside(&self) -> PathBuf {
+        self.folder.join("out")
+    }
+
+    /// An image that is none of the disk's, half its size, filled with `seed`.
+    pub(super) fn image(&self, format: Format, seed: u8) -> PathBuf {
+        let raw = self.folder.join("image.raw");
+        let file = File::create(&raw).unwrap();
+        file.set_len(SIZE / 2).unwrap();
+        file.write_all_at(&[seed; 100_000], 70_000).unwrap();
+        if format == Format::Raw {
+            return raw;
+        }
+        let image = self.folder.join("image.qcow2");
+        run(
+            "qemu-img",
+            ["convert", "-fraw", "-Oqcow2"]
+                .map(OsStr::new)
+                .into_iter()
+                .chain([raw.as_os_str(), image.as_os_str()]),
+        );
+        image
+    }
+
+    /// What a disk made of [`Lab::image`] reads as.
+    pub(super) fn image_contents(seed: u8) -> Vec<u8> {
+        let mut bytes = vec![0; SIZE as usize];
+        bytes[70_000..170_000].fill(seed);
+        bytes
+    }
+
+    /// The fence of the next worker.
+    pub(super) fn fence(&mut self) -> Fence {
+        self.fence += 1;
+        Fence(self.fence)
     }
 
     pub(super) fn state(&self) -> State {
@@ -350,10 +397,26 @@ impl Lab {
             .filter_map(|file| Point::of_file(file))
             .map(|point| (point.file.clone(), self.point(&point)))
             .collect();
+        let exported = (fsx::list(&self.outside()).unwrap().into_iter())
+            .map(|file| {
+                let path = self.outside().join(&file);
+                let format = match path.extension() {
+                    Some(ending) => ending.to_str().unwrap().parse().unwrap(),
+                    None => Format::Raw,
+                };
+                let contents = Self::read(&path, format);
+                (file, contents)
+            })
+            .collect();
+        let head = match self.disk.head.exists() {
+            true => self.head(),
+            false => Vec::new(),
+        };
         State {
-            head: self.head(),
+            head,
             points,
             files,
+            exported,
         }
     }
 

@@ -59,6 +59,191 @@ fn a_rollback_brings_back_the_point_and_keeps_what_was() {
 }
 
 #[test]
+fn a_disk_is_made_of_an_image_used_and_destroyed() {
+    for_every_setting(|setting| {
+        for format in [Format::Raw, Format::Qcow2] {
+            let mut lab = Lab::new(setting);
+            let image = lab.image(format, 5);
+            let head = lab.disk.head.with_file_name("machine").join("disk");
+            let (make_name, driver) = (name("make"), setting.driver);
+            let fence = lab.fence();
+            let source = Some((image.as_path(), format));
+            let made = make(&head, driver, source, SIZE, &make_name, fence, &NoProgress).unwrap();
+            let needed = space_needed_image(&head, driver, made.format, source).unwrap();
+            assert!(needed >= 100_000, "{needed}");
+            lab.disk = made.clone();
+            assert!(lab.head() == Lab::image_contents(5), "{setting:?} {format}");
+            assert_eq!(head.metadata().unwrap().mode() & 0o777, 0o600);
+            // The image goes its own way.
+            lab.write(1);
+            let first = lab.head();
+            assert!(Lab::read(&image, format)[..] == Lab::image_contents(5)[..SIZE as usize / 2]);
+
+            let one = lab.capture("one");
+            lab.write(2);
+            let used = unmake(&head, driver, &make_name, lab.fence());
+            assert!(matches!(used, Err(Error::HeadChanged { .. })), "{used:?}");
+            lab.rollback(&one, "a");
+            assert!(lab.head() == first);
+            // A reinstall is a rollback to an image.
+            let guard = lab.guard();
+            let driver = lab.driver();
+            let staged = driver
+                .stage_image(&guard, &made, &image, format, SIZE, &name("b"), &NoProgress)
+                .unwrap();
+            let kept = driver.keep(&guard, &made, &name("b-safe")).unwrap();
+            driver.swap(&guard, &made, &staged, &kept).unwrap();
+            assert!(lab.head() == Lab::image_contents(5));
+            assert!(lab.point(&kept.point) == first && lab.point(&one) == first);
+            assert_eq!(driver.inspect(&made).unwrap().layers, 1);
+            drop(guard);
+
+            let purged = destroy(&made, lab.fence()).unwrap();
+            assert!(
+                purged.removed.len() >= 4 && purged.allocated_bytes > 0,
+                "{purged:?}"
+            );
+            assert!(!head.parent().unwrap().exists());
+            assert_eq!(destroy(&made, lab.fence()).unwrap(), Purged::default());
+        }
+    });
+}
+
+#[test]
+fn what_others_made_is_neither_overwritten_nor_removed() {
+    for_every_setting(|setting| {
+        let mut lab = Lab::managed(setting);
+        let head = lab.disk.head.with_file_name("theirs");
+        std::fs::write(&head, b"theirs").unwrap();
+        let (n, driver) = (name("make"), setting.driver);
+        for _ in 0..2 {
+            let fence = lab.fence();
+            let made = make(&head, driver, None, SIZE, &n, fence, &NoProgress);
+            assert!(matches!(made, Err(Error::Exists { .. })), "{made:?}");
+            unmake(&head, driver, &n, lab.fence()).unwrap();
+        }
+        assert_eq!(std::fs::read(&head).unwrap(), b"theirs");
+        assert!(!head.with_file_name("theirs.backout").exists());
+
+        // What was made under one name is not that of another.
+        let ours = lab.disk.head.with_file_name("ours");
+        let fence = lab.fence();
+        make(&ours, driver, None, SIZE, &n, fence, &NoProgress).unwrap();
+        let fence = lab.fence();
+        let other = make(
+            &ours,
+            driver,
+            None,
+            SIZE,
+            &name("other"),
+            fence,
+            &NoProgress,
+        );
+        assert!(matches!(other, Err(Error::Exists { .. })), "{other:?}");
+        unmake(&ours, driver, &name("other"), lab.fence()).unwrap();
+        assert!(ours.exists());
+        unmake(&ours, driver, &n, lab.fence()).unwrap();
+        assert!(!ours.exists() && !ours.with_file_name("ours.backout").exists());
+
+        let guard = lab.guard();
+        let driver = lab.driver();
+        let taken = driver.export(&guard, &lab.disk, &head, Format::Raw, &n, &NoProgress);
+        assert!(matches!(taken, Err(Error::Exists { .. })), "{taken:?}");
+        driver.unexport(&guard, &lab.disk, &head, &n).unwrap();
+        assert_eq!(std::fs::read(&head).unwrap(), b"theirs");
+        // And what is not ours stays when a disk is destroyed.
+        let foreign = lab.disk.folder().join("notes.txt");
+        std::fs::write(&foreign, b"theirs").unwrap();
+        drop(guard);
+        let fence = lab.fence();
+        destroy(&lab.disk, fence).unwrap();
+        assert!(foreign.exists() && head.exists() && !lab.disk.head.exists());
+        assert_eq!(lab.files(), ["notes.txt"]);
+    });
+}
+
+#[test]
+fn an_export_stands_alone_and_fits_its_estimate() {
+    for_every_setting(|setting| {
+        let mut lab = Lab::managed(setting);
+        lab.capture("one");
+        lab.write(2);
+        let driver = lab.driver();
+        for format in [Format::Raw, Format::Qcow2] {
+            let target = lab.outside().join(format!("{format}.{format}"));
+            let needed = driver.space_needed_export(&lab.disk, &target, format);
+            let guard = lab.guard();
+            let n = name(format.as_str());
+            let facts = driver
+                .export(&guard, &lab.disk, &target, format, &n, &NoProgress)
+                .unwrap();
+            assert_eq!(facts.size_bytes, SIZE);
+            assert!(facts.allocated_bytes > 80_000, "{facts:?}");
+            assert!(needed.unwrap() + SIZE > facts.allocated_bytes);
+            assert!(
+                Lab::read(&target, format) == lab.head(),
+                "{setting:?} {format}"
+            );
+            // Other contents than those of the disk from now on.
+            let exported = Lab::read(&target, format);
+            lab.write(3);
+            assert!(Lab::read(&target, format) == exported);
+            drop(guard);
+            // Without the disk it is as good.
+            let image = lab.disk.head.with_file_name(format!("moved.{format}"));
+            std::fs::rename(&target, &image).unwrap();
+            let copy = lab.disk.head.with_file_name(format!("copy-{format}"));
+            let (fence, source) = (lab.fence(), Some((image.as_path(), format)));
+            let made = make(&copy, setting.driver, source, SIZE, &n, fence, &NoProgress).unwrap();
+            assert!(Lab::read(&made.head, made.format) == exported);
+        }
+        let flat = driver.space_needed_flat(&lab.disk).unwrap();
+        assert!(flat > 0 && flat < 64 << 20, "{flat}");
+    });
+}
+
+#[test]
+fn images_that_do_not_fit_are_refused() {
+    for_every_setting(|setting| {
+        let mut lab = Lab::managed(setting);
+        let before = lab.state();
+        let raw = lab.image(Format::Raw, 1);
+        let qcow2 = lab.image(Format::Qcow2, 1);
+        let built = qcow2.with_file_name("built.qcow2");
+        let backing = format!("backing_file={}", qcow2.display());
+        run(
+            "qemu-img",
+            ["create", "-qfqcow2", "-Fqcow2", "-o", &backing]
+                .map(AsRef::as_ref)
+                .into_iter()
+                .chain([built.as_os_str()]),
+        );
+        let none = raw.with_file_name("none");
+        let guard = lab.guard();
+        let driver = lab.driver();
+        let stage = |image: &std::path::Path, format, size| {
+            let n = name("new");
+            driver
+                .stage_image(&guard, &lab.disk, image, format, size, &n, &NoProgress)
+                .unwrap_err()
+        };
+        for (image, format) in [(&raw, Format::Raw), (&qcow2, Format::Qcow2)] {
+            let e = stage(image, format, SIZE / 4);
+            assert!(matches!(e, Error::ImageTooLarge { .. }), "{e}");
+        }
+        let e = stage(&none, Format::Raw, SIZE);
+        assert!(matches!(e, Error::ImageMissing { .. }), "{e}");
+        let e = stage(&raw, Format::Qcow2, SIZE);
+        assert!(matches!(e, Error::Format { .. }), "{e}");
+        let e = stage(&built, Format::Qcow2, SIZE);
+        assert!(matches!(e, Error::Unsupported { .. }), "{e}");
+        let e = stage(std::path::Path::new("image.raw"), Format::Raw, SIZE);
+        assert!(matches!(e, Error::Unsupported { .. }), "{e}");
+        assert_eq!(lab.state(), before);
+    });
+}
+
+#[test]
 fn owner_mode_and_attributes_stay_the_heads() {
     for_every_setting(|setting| {
         let mut lab = Lab::managed(setting);

@@ -16,6 +16,9 @@ use crate::fsx;
 /// The first four bytes.
 pub(crate) const MAGIC: [u8; 4] = *b"QFI\xfb";
 
+/// How much of a table is read at once; a multiple of the 8 bytes of an entry.
+const TABLE_PIECE_BYTES: usize = 64 << 10;
+
 /// Longest name of a backing file, in bytes; QEMU's own limit.
 pub(crate) const MAX_BACKING_BYTES: u32 = 1023;
 
@@ -26,6 +29,26 @@ const MAX_L1_BYTES: u64 = 32 << 20;
 const HEADER_2_BYTES: usize = 72;
 /// Least length of a version 3 header.
 const HEADER_3_BYTES: usize = 104;
+
+/// Largest refcount table, in bytes; QEMU's own limit.
+const MAX_REFCOUNT_TABLE_BYTES: u64 = 8 << 20;
+/// Largest order of the width of a refcount: 64 bits.
+const MAX_REFCOUNT_ORDER: u32 = 6;
+/// The order that version 2 has: 16 bits.
+const REFCOUNT_ORDER_2: u32 = 4;
+
+/// Where the offset is in an entry of a table of the first or second level, or
+/// of the refcount table.
+const OFFSET: u64 = 0x00ff_ffff_ffff_fe00;
+/// An entry of the second level points at compressed data.
+const COMPRESSED: u64 = 1 << 62;
+/// An entry of the second level says that the cluster reads as zeros.
+const ZERO: u64 = 1;
+
+/// Refcounts are brought up to date only when the image is closed.
+const DIRTY: u64 = 1 << 0;
+/// Entries of the second level have 16 bytes.
+const EXTENDED_L2: u64 = 1 << 4;
 
 /// An overlay may not be trusted: QEMU found it inconsistent.
 const CORRUPT: u64 = 1 << 1;
@@ -44,6 +67,10 @@ pub(crate) struct Header {
     snapshots: u32,
     l1_entries: u32,
     l1_at: u64,
+    cluster_bits: u32,
+    refcount_order: u32,
+    refcounts_at: u64,
+    refcounts_bytes: u64,
 }
 
 /// Reads the header of `path`.
@@ -69,24 +96,151 @@ pub(crate) fn is_pristine(path: &Path, header: &Header) -> Result<bool> {
         return Ok(false);
     }
     let file = fsx::open(path)?;
-    let mut left = u64::from(header.l1_entries) * 8;
-    let mut at = header.l1_at;
-    let mut buffer = vec![0_u8; 64 << 10];
-    while left > 0 {
-        let wanted = usize::try_from(left.min(buffer.len() as u64)).unwrap_or(buffer.len());
-        let part = buffer.get_mut(..wanted).unwrap_or_default();
-        read_exact(&file, part, at).map_err(|e| e.at(path))?;
-        if part.iter().any(|byte| *byte != 0) {
-            return Ok(false);
-        }
-        left -= wanted as u64;
-        at += wanted as u64;
-    }
-    Ok(true)
+    let mut pristine = true;
+    each_u64(
+        &file,
+        header.l1_at,
+        u64::from(header.l1_entries) * 8,
+        |entry| {
+            pristine &= entry == 0;
+            Ok(())
+        },
+    )
+    .map_err(|e| e.at(path))?;
+    Ok(pristine)
+}
+
+/// What the tables of an image point at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Referenced {
+    /// Space of the clusters with data in them, uncompressed, in bytes.
+    data_bytes: u64,
+    /// The image must be longer than this, in bytes.
+    longer_than: u64,
+}
+
+/// How much the image holds by itself, uncompressed, in bytes. Takes time for
+/// every table of the second level; a cluster of 64 KiB of them maps 512 MiB.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn data_bytes(path: &Path, header: &Header) -> Result<u64> {
+    let file = fsx::open(path)?;
+    let walked = header.walk(&file).map_err(|e| e.at(path))?;
+    Ok(walked.data_bytes)
 }
 
 impl Header {
-    /// Refuses images that cannot be layers.
+    /// Whether the image has snapshots of its own in it.
+    pub(crate) fn has_snapshots(&self) -> bool {
+        self.snapshots != 0
+    }
+
+    fn cluster_bytes(&self) -> u64 {
+        1 << self.cluster_bits
+    }
+
+    /// Refuses an image that somebody has cut. Takes the same time for any size
+    /// of image as long as it is whole: only the last cluster in use is looked
+    /// for. An image whose last cluster is used by nothing, as a crash of QEMU
+    /// may leave it, is whole.
+    fn check_length(&self, path: &Path) -> Result<()> {
+        let file = fsx::open(path)?;
+        let length = || {
+            let metadata = file.metadata();
+            metadata
+                .map(|metadata| metadata.len())
+                .map_err(|e| Error::io("look at", path, e))
+        };
+        // The length last: an image that is written to meanwhile only grows.
+        if self.incompatible & DIRTY == 0 {
+            let longer_than = self.last_counted(&file).map_err(|e| e.at(path))?;
+            if length()? > longer_than {
+                return Ok(());
+            }
+        }
+        let walked = self.walk(&file).map_err(|e| e.at(path))?;
+        if length()? > walked.longer_than {
+            return Ok(());
+        }
+        Err(Wrong::Says("it ends before its data do").at(path))
+    }
+
+    /// Where the last cluster that is counted as used begins.
+    fn last_counted(&self, file: &File) -> Result<u64, Wrong> {
+        let mut last = None;
+        let mut index = 0_u64;
+        each_u64(file, self.refcounts_at, self.refcounts_bytes, |entry| {
+            if entry & OFFSET != 0 {
+                last = Some((index, entry & OFFSET));
+            }
+            index += 1;
+            Ok(())
+        })?;
+        let Some((index, at)) = last else {
+            return Err(Wrong::Says("nothing in it is in use"));
+        };
+        let mut block = vec![0_u8; 1 << self.cluster_bits];
+        read_exact(file, &mut block, at)?;
+        // The first count in the last byte that is not zero; where counts are
+        // narrower than a byte a later one may be meant, which is as near.
+        let byte = block.iter().rposition(|byte| *byte != 0).unwrap_or(0);
+        let counts_in = |bytes: u64| (bytes * 8) >> self.refcount_order;
+        index
+            .checked_mul(counts_in(self.cluster_bytes()))
+            .and_then(|first| first.checked_add(counts_in(byte as u64)))
+            .and_then(|cluster| cluster.checked_mul(self.cluster_bytes()))
+            .ok_or(Wrong::Says("its refcount table is out of range"))
+    }
+
+    /// Looks at every table of the second level.
+    fn walk(&self, file: &File) -> Result<Referenced, Wrong> {
+        let cluster_bytes = self.cluster_bytes();
+        let length = file.metadata().map_err(Wrong::Read)?.len();
+        // More tables than there is room for are the same ones again.
+        let mut tables_left = length / cluster_bytes;
+        let mut found = Referenced::default();
+        let l1_bytes = u64::from(self.l1_entries) * 8;
+        let step = if self.incompatible & EXTENDED_L2 == 0 {
+            1
+        } else {
+            2
+        };
+        // An entry for compressed data has the number of sectors in its high
+        // bits.
+        let compressed_offset = (1_u64 << (62 - (self.cluster_bits - 8))) - 1;
+        each_u64(file, self.l1_at, l1_bytes, |entry| {
+            let table = entry & OFFSET;
+            if table == 0 {
+                return Ok(());
+            }
+            tables_left = tables_left
+                .checked_sub(1)
+                .ok_or(Wrong::Says("its tables overlap, or lie outside of it"))?;
+            let mut index = 0_u64;
+            each_u64(file, table, cluster_bytes, |entry| {
+                index += 1;
+                if !(index - 1).is_multiple_of(step) {
+                    return Ok(());
+                }
+                let at = if entry & COMPRESSED != 0 {
+                    entry & compressed_offset
+                } else if entry & ZERO != 0 && step == 1 {
+                    0
+                } else {
+                    entry & OFFSET
+                };
+                if at != 0 {
+                    found.data_bytes = found.data_bytes.saturating_add(cluster_bytes);
+                    found.longer_than = found.longer_than.max(at);
+                }
+                Ok(())
+            })
+        })?;
+        Ok(found)
+    }
+
+    /// Refuses images that cannot be layers, and those that were cut.
     ///
     /// # Errors
     /// [`Error::Format`], [`Error::Unsupported`].
@@ -115,7 +269,7 @@ impl Header {
                 "it is encrypted: encrypt inside the machine instead, or use a plain image",
             );
         }
-        Ok(())
+        self.check_length(path)
     }
 }
 
@@ -146,6 +300,33 @@ fn read_exact(file: &File, buffer: &mut [u8], at: u64) -> Result<(), Wrong> {
     })
 }
 
+/// Hands every big-endian number of a table to `visit`.
+fn each_u64(
+    file: &File,
+    at: u64,
+    bytes: u64,
+    mut visit: impl FnMut(u64) -> Result<(), Wrong>,
+) -> Result<(), Wrong> {
+    let (mut at, mut left) = (at, bytes);
+    let mut buffer = vec![0_u8; TABLE_PIECE_BYTES];
+    while left > 0 {
+        let wanted = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        let part = buffer.get_mut(..wanted).unwrap_or_default();
+        read_exact(file, part, at)?;
+        for eight in part.chunks_exact(8) {
+            let number = eight
+                .first_chunk()
+                .map_or(0, |eight| u64::from_be_bytes(*eight));
+            visit(number)?;
+        }
+        left -= wanted as u64;
+        at = at
+            .checked_add(wanted as u64)
+            .ok_or(Wrong::Says("a table of it is out of range"))?;
+    }
+    Ok(())
+}
+
 fn u32_at(bytes: &[u8], at: usize) -> Result<u32, Wrong> {
     bytes
         .get(at..)
@@ -168,12 +349,12 @@ fn parse(file: &File, file_bytes: u64) -> Result<Header, Wrong> {
     if !first.starts_with(&MAGIC) {
         return Err(Wrong::Says("it does not begin as one"));
     }
-    let incompatible = match u32_at(&first, 4)? {
-        2 => 0,
+    let (incompatible, refcount_order) = match u32_at(&first, 4)? {
+        2 => (0, REFCOUNT_ORDER_2),
         3 => {
             let mut more = [0_u8; HEADER_3_BYTES];
             read_exact(file, &mut more, 0)?;
-            u64_at(&more, 72)?
+            (u64_at(&more, 72)?, u32_at(&more, 96)?)
         }
         _ => return Err(Wrong::Says("its version is neither 2 nor 3")),
     };
@@ -200,6 +381,17 @@ fn parse(file: &File, file_bytes: u64) -> Result<Header, Wrong> {
     {
         return Err(Wrong::Says("its table lies outside of it"));
     }
+    let refcounts_at = u64_at(&first, 48)?;
+    let refcounts_bytes = u64::from(u32_at(&first, 56)?) * cluster_bytes;
+    if refcounts_bytes > MAX_REFCOUNT_TABLE_BYTES || refcount_order > MAX_REFCOUNT_ORDER {
+        return Err(Wrong::Says("its refcount table is out of range"));
+    }
+    if refcounts_at
+        .checked_add(refcounts_bytes)
+        .is_none_or(|end| end > file_bytes)
+    {
+        return Err(Wrong::Says("its refcount table lies outside of it"));
+    }
     Ok(Header {
         size_bytes,
         backing: backing(file, &first)?,
@@ -208,6 +400,10 @@ fn parse(file: &File, file_bytes: u64) -> Result<Header, Wrong> {
         snapshots: u32_at(&first, 60)?,
         l1_entries,
         l1_at,
+        cluster_bits,
+        refcount_order,
+        refcounts_at,
+        refcounts_bytes,
     })
 }
 

@@ -1,6 +1,7 @@
 //! Which image files are built on which.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::Metadata;
 use std::path::Path;
 
 use super::header::{self, Header};
@@ -112,23 +113,67 @@ impl Layers {
 /// # Errors
 /// [`Error::PointMissing`], [`Error::Format`], [`Error::Unsupported`].
 pub(super) fn check_chain(disk: &Disk, path: &Path, format: Format) -> Result<u32> {
+    let mut depth = 0;
+    each_layer(disk, path, format, |_, _, _| {
+        depth += 1;
+        Ok(())
+    })?;
+    Ok(depth)
+}
+
+/// The most that a single image with what is read from `path` takes, in bytes.
+///
+/// # Errors
+/// As [`check_chain`].
+pub(crate) fn flat_bytes(disk: &Disk, path: &Path, format: Format) -> Result<u64> {
+    let mut sum = 0_u64;
+    let mut size_bytes = None;
+    each_layer(disk, path, format, |path, metadata, header| {
+        let data = match header {
+            Some(header) => header::data_bytes(path, header)?,
+            None => fsx::allocated(metadata),
+        };
+        sum = sum.saturating_add(data);
+        size_bytes.get_or_insert(header.map_or(metadata.len(), |header| header.size_bytes));
+        Ok(())
+    })?;
+    Ok(with_tables(sum.min(size_bytes.unwrap_or(u64::MAX))))
+}
+
+/// `data_bytes`, and what the tables of an image take beside them: ten bytes
+/// for each cluster of 64 KiB, and a little more for rounding.
+pub(crate) fn with_tables(data_bytes: u64) -> u64 {
+    data_bytes.saturating_add(data_bytes / 4096)
+}
+
+/// Checks every layer from `path` down, and hands each to `visit`; those that
+/// are not in the disk's folder, and raw ones, without a header.
+fn each_layer(
+    disk: &Disk,
+    path: &Path,
+    format: Format,
+    mut visit: impl FnMut(&Path, &Metadata, Option<&Header>) -> Result<()>,
+) -> Result<()> {
     let folder = disk.folder();
     let (mut path, mut format) = (path.to_owned(), format);
-    for depth in 1..=2 * MAX_LAYERS {
-        fsx::regular(&path)?;
+    for _ in 0..2 * MAX_LAYERS {
+        let metadata = fsx::regular(&path)?;
         if format == Format::Raw {
-            return Ok(depth);
+            return visit(&path, &metadata, None);
         }
         let header = header::read(&path)?;
         header.check_usable(&path)?;
+        visit(&path, &metadata, Some(&header))?;
         let Some(file) = file_below(&folder, &header) else {
             // The user's own base image, if any. Names that are no paths (a
             // network disk) cannot be looked at.
-            if let Some(backing) = header.backing.filter(|backing| backing.is_absolute()) {
-                fsx::find(&backing)?.ok_or(Error::PointMissing { path: backing })?;
-                return Ok(depth + 1);
-            }
-            return Ok(depth);
+            let Some(backing) = header.backing.filter(|backing| backing.is_absolute()) else {
+                return Ok(());
+            };
+            return match fsx::find(&backing)? {
+                Some(metadata) => visit(&backing, &metadata, None),
+                None => Err(Error::PointMissing { path: backing }),
+            };
         };
         path = folder.join(&file);
         let point = Point::of_file(&file).ok_or_else(|| Error::Format {

@@ -7,6 +7,7 @@
 //! | function | do | undo |
 //! |---|---|---|
 //! | capture | make an overlay on the layer-to-be, link the head as the layer, rename the overlay over the head | nothing written since: rename the layer back over the head; else mark the layer as given up |
+//! | capture_paused | as capture, though a paused machine has the head open | as that of capture |
 //! | stage_flat | convert the head into one image, rename it to `stage` | unlink `stage` |
 //! | stage | make an overlay on the point, rename it to `stage` | unlink `stage` |
 //! | retire | nothing is built on it: rename it to `trash`; else mark it as given up | rename it back, remove the mark |
@@ -16,7 +17,7 @@
 //! found by two paths in its life: as the head, and as a layer.
 
 pub(crate) mod header;
-mod layers;
+pub(crate) mod layers;
 pub(crate) mod tool;
 
 use std::ffi::OsStr;
@@ -85,13 +86,22 @@ fn overlay(
     Ok(tmp)
 }
 
+/// What to do about a process that can write to the head.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Writers {
+    Refused,
+    Paused,
+}
+
 /// Makes the head, of `format`, the layer `point`, and puts an overlay on it in
-/// its place.
+/// its place. A writer is fine only when it is a machine that is paused and will
+/// be told of the new head before it goes on.
 fn push(
     guard: &Guard,
     disk: &Disk,
     format: Format,
     name: &Name,
+    writers: Writers,
     progress: &dyn Progress,
 ) -> Result<()> {
     let layer = disk.point_path(&name.point(format))?;
@@ -99,7 +109,9 @@ fn push(
     let head = FileId::of(&metadata);
     let linked = fsx::id(&layer)?;
     if linked.is_none_or(|layer| layer.same_file(&head)) {
-        refuse_writers(&disk.head)?;
+        if writers == Writers::Refused {
+            refuse_writers(&disk.head)?;
+        }
         let depth = check_chain(disk, &disk.head, format)?;
         refuse_deeper(&disk.head, depth)?;
         let size_bytes = steps::virtual_size(&disk.head, &metadata, format)?;
@@ -132,8 +144,8 @@ fn refuse_deeper(path: &Path, depth: u32) -> Result<()> {
     Err(Error::Unsupported {
         path: path.to_owned(),
         why: format!(
-            "its chain is {depth} files long, and {MAX_LAYERS} is the most: compact the disk, then \
-             try again"
+            "its chain is {depth} files long, and {MAX_LAYERS} is the most: run backout servers \
+             compact, or wait until it is made shorter in the background, then try again"
         ),
     })
 }
@@ -149,6 +161,31 @@ fn is_untouched(disk: &Disk, layer: &Path, format: Format) -> Result<bool> {
         above.size_bytes == size_bytes.next_multiple_of(SECTOR_BYTES)
             && header::is_pristine(&disk.head, &above)?,
     )
+}
+
+/// Whether a process can write to `path`.
+fn is_held(path: &Path) -> Result<bool> {
+    match refuse_writers(path) {
+        Ok(()) => Ok(false),
+        Err(Error::InUse { .. }) => Ok(true),
+        Err(e) => Err(e),
+    }
+}
+
+fn capture(
+    guard: &Guard,
+    disk: &Disk,
+    name: &Name,
+    writers: Writers,
+    progress: &dyn Progress,
+) -> Result<Captured> {
+    guard.covers(disk)?;
+    push(guard, disk, disk.format, name, writers, progress)?;
+    let point = name.point(disk.format);
+    let path = disk.point_path(&point)?;
+    let facts = steps::facts(&path, &fsx::regular(&path)?, point.format)?;
+    let head = FileId::of(&fsx::head(&disk.head)?);
+    Ok(Captured { point, facts, head })
 }
 
 /// The layer of the disk's folder that the head is built on.
@@ -177,7 +214,8 @@ impl Driver for Qcow2 {
         let mut base = None;
         match disk.format {
             Format::Raw => {
-                push(guard, disk, Format::Raw, name, &crate::NoProgress)?;
+                let refused = Writers::Refused;
+                push(guard, disk, Format::Raw, name, refused, &crate::NoProgress)?;
                 base = Some(name.point(Format::Raw));
             }
             Format::Qcow2 => {
@@ -229,13 +267,17 @@ impl Driver for Qcow2 {
         name: &Name,
         progress: &dyn Progress,
     ) -> Result<Captured> {
-        guard.covers(disk)?;
-        push(guard, disk, disk.format, name, progress)?;
-        let point = name.point(disk.format);
-        let path = disk.point_path(&point)?;
-        let facts = steps::facts(&path, &fsx::regular(&path)?, point.format)?;
-        let head = FileId::of(&fsx::head(&disk.head)?);
-        Ok(Captured { point, facts, head })
+        capture(guard, disk, name, Writers::Refused, progress)
+    }
+
+    fn capture_paused(
+        &self,
+        guard: &Guard,
+        disk: &Disk,
+        name: &Name,
+        progress: &dyn Progress,
+    ) -> Result<Captured> {
+        capture(guard, disk, name, Writers::Paused, progress)
     }
 
     fn uncapture(&self, guard: &Guard, disk: &Disk, name: &Name) -> Result<()> {
@@ -250,8 +292,12 @@ impl Driver for Qcow2 {
             }
             Some(_) => {
                 let shared = Layers::read(guard.folder(), None)?.is_below_another(&point.file);
-                if !shared && is_untouched(disk, &layer, point.format)? {
-                    refuse_writers(&disk.head)?;
+                // A machine may write into the new head by now, be it that it
+                // has not yet. Or it is paused, and still has the layer open:
+                // then it has the head again.
+                let untouched = !shared && is_untouched(disk, &layer, point.format)?;
+                let held = untouched && is_held(&disk.head)?;
+                if untouched && !held {
                     fsx::rename(&layer, &disk.head)?;
                 } else {
                     fsx::mark(&guard.folder().join(point.gone_file()))?;
@@ -368,6 +414,12 @@ impl Driver for Qcow2 {
         };
         Ok(steps::METADATA_BYTES)
     }
+
+    fn space_needed_flat(&self, disk: &Disk) -> Result<u64> {
+        fsx::head(&disk.head)?;
+        let data = layers::flat_bytes(disk, &disk.head, disk.format)?;
+        Ok(data.saturating_add(steps::METADATA_BYTES))
+    }
 }
 
 /// Removes layers that were given up and that nothing needs. Both must hold: a
@@ -472,7 +524,7 @@ fn flatten(
         disk.head.as_os_str(),
         tmp.path().as_os_str(),
     ];
-    let total = header::read(&disk.head)?.size_bytes;
+    let total = layers::flat_bytes(disk, &disk.head, Format::Qcow2)?;
     tool::write(guard, &arguments, tmp.path(), total, progress)?;
     let file = fsx::open(tmp.path())?;
     fsx::dress(&fsx::open(&disk.head)?, &file, tmp.path())?;

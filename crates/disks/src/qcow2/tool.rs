@@ -47,7 +47,8 @@ pub(crate) fn version() -> Option<String> {
 /// neither an option nor a protocol to QEMU, whatever else is in it.
 ///
 /// # Errors
-/// [`Error::Tool`], [`Error::Cancelled`].
+/// [`Error::Tool`], [`Error::Cancelled`], [`Error::InUse`] when a process has
+/// locked an image.
 pub(crate) fn write(
     guard: &Guard,
     arguments: &[&OsStr],
@@ -116,12 +117,28 @@ fn run(
                     op: "write",
                 }
             }
+            None if complaint.contains("Read-only file system") => Error::ReadOnly {
+                path: target.to_owned(),
+                op: "write",
+            },
+            // Others may hold it whom this process cannot see.
+            None if complaint.contains("Is another process using the image") => Error::InUse {
+                path: locked_image(&complaint).unwrap_or(target).to_owned(),
+                holders: "a process that has locked it".to_owned(),
+            },
             None => fail(format!(
                 "it says: {}",
                 clip_to(STDERR_BYTES, complaint.trim())
             )),
         }),
     }
+}
+
+/// The image that the tool could not lock, as its complaint names it.
+fn locked_image(complaint: &str) -> Option<&Path> {
+    let (_, rest) = complaint.split_once("using the image [")?;
+    let (path, _) = rest.split_once("]?")?;
+    Some(Path::new(path))
 }
 
 /// Waits for the end; `None` when it was killed on request. The child has
