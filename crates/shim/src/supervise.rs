@@ -225,6 +225,7 @@ impl Watch {
             return Err(why);
         }
         let failed = go(&mut ours);
+        drop(ours);
         if failed.is_none() && self.heard {
             self.tell_ready();
         }

@@ -1,0 +1,482 @@
+//! The supervisor with real processes.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::io::Write as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Barrier;
+use std::time::{Duration, Instant};
+
+use backout_core::code::Code;
+use backout_shim::{
+    Error, Exit, Restart, Shim, Signal, Spec, State, When, log_path, look, signal, start, stop,
+    wait_ended,
+};
+
+/// Far more than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn shim() -> Shim {
+    Shim {
+        program: PathBuf::from(env!("CARGO_BIN_EXE_backout-shim")),
+        args: Vec::new(),
+    }
+}
+
+fn sh(script: &str) -> Spec {
+    let mut spec = Spec::new("/bin/sh", vec!["-c".into(), script.into()]);
+    spec.env
+        .insert("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into());
+    spec
+}
+
+/// Ends what a test left running, by its run folder alone.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.0.path().join("run")
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = stop(&self.folder(), Signal::Kill, PATIENCE);
+    }
+}
+
+fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = found() {
+            return found;
+        }
+        assert!(Instant::now() < end, "never: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn pid(state: &State) -> u32 {
+    match state {
+        State::On { pid, .. } => *pid,
+        other => unreachable!("{other:?}"),
+    }
+}
+
+fn log(folder: &Path) -> String {
+    std::fs::read_to_string(log_path(folder)).unwrap_or_default()
+}
+
+/// Field `n` of `/proc/PID/stat`, counted from 1 as in its manual.
+fn stat(pid: u32, n: usize) -> u32 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let rest = text.rsplit_once(") ").unwrap().1;
+    rest.split(' ').nth(n - 3).unwrap().parse().unwrap()
+}
+
+fn record(folder: &Path) -> serde_json::Value {
+    serde_json::from_slice(&std::fs::read(folder.join("state.json")).unwrap()).unwrap()
+}
+
+fn number(value: &serde_json::Value) -> u32 {
+    u32::try_from(value.as_u64().unwrap()).unwrap()
+}
+
+fn kill(pid: u32) {
+    assert!(
+        Command::new("kill")
+            .args(["-9", &pid.to_string()])
+            .status()
+            .unwrap()
+            .success()
+    );
+}
+
+fn gone(pid: u32) -> bool {
+    match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Ok(text) => text.rsplit_once(") ").unwrap().1.starts_with(['Z', 'X']),
+        Err(_) => true,
+    }
+}
+
+#[test]
+fn a_process_runs_says_something_and_its_end_is_on_record() {
+    let place = Place::new();
+    let folder = place.folder();
+    assert_eq!(look(&folder).unwrap(), State::Off { exit: None });
+    let spec = sh("echo out; echo err >&2; pwd; env; exit 7");
+    start(&folder, &shim(), &spec).unwrap();
+    let exit = wait_ended(&folder, PATIENCE).unwrap();
+    assert_eq!(exit, Some(Exit::Code { code: 7 }));
+    assert_eq!(look(&folder).unwrap(), State::Off { exit });
+    let said = log(&folder);
+    let real = folder.canonicalize().unwrap();
+    assert!(said.starts_with(&format!("out\nerr\n{}\n", real.display())));
+    // Nothing of the caller's environment, nor of the shim's, is in there.
+    for line in said.lines().skip(3) {
+        let name = line.split('=').next().unwrap();
+        assert!(
+            ["PATH", "PWD", "OLDPWD", "SHLVL", "_"].contains(&name),
+            "{line}"
+        );
+    }
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&folder), 0o700);
+    for file in ["spec.json", "state.json", "log", "lock"] {
+        assert_eq!(mode(&folder.join(file)), 0o600, "{file}");
+    }
+}
+
+#[test]
+fn the_signal_that_ended_it_is_on_record() {
+    let place = Place::new();
+    let folder = place.folder();
+    start(&folder, &shim(), &sh("exec sleep 600")).unwrap();
+    signal(&folder, Signal::Term).unwrap();
+    let exit = wait_ended(&folder, PATIENCE).unwrap();
+    assert_eq!(exit, Some(Exit::Signal { signal: 15 }));
+    let error = signal(&folder, Signal::Term).unwrap_err();
+    assert!(matches!(error, Error::NotRunning { .. }), "{error}");
+}
+
+#[test]
+fn what_cannot_be_run_is_said_and_leaves_nothing_running() {
+    let place = Place::new();
+    let folder = place.folder();
+    let error = start(&folder, &shim(), &Spec::new("/no/such/program", vec![])).unwrap_err();
+    assert_eq!(error.code(), Code::ProcessStart);
+    let text = error.to_string();
+    assert!(text.contains("/no/such/program: No such file"), "{text}");
+    assert!(matches!(
+        wait_ended(&folder, PATIENCE).unwrap(),
+        Some(Exit::NotStarted { .. })
+    ));
+    // And what is no shim is not waited for.
+    let wrong = Shim {
+        program: "/bin/true".into(),
+        args: vec![],
+    };
+    let error = start(&folder, &wrong, &sh("true")).unwrap_err();
+    assert!(error.to_string().contains("is a shim"), "{error}");
+    // The folder is as good as new.
+    start(&folder, &shim(), &sh("exit 0")).unwrap();
+    let exit = wait_ended(&folder, PATIENCE).unwrap();
+    assert_eq!(exit, Some(Exit::Code { code: 0 }));
+}
+
+#[test]
+fn a_second_start_finds_the_first() {
+    let place = Place::new();
+    let folder = place.folder();
+    let first = start(&folder, &shim(), &sh("exec sleep 600")).unwrap();
+    assert!(first.fresh);
+    let second = start(&folder, &shim(), &sh("echo never")).unwrap();
+    assert!(!second.fresh);
+    assert_eq!((first.pid, first.since_ms), (second.pid, second.since_ms));
+    assert_eq!(Some(pid(&look(&folder).unwrap())), first.pid);
+}
+
+#[test]
+fn many_starts_at_once_make_one_process() {
+    let place = Place::new();
+    let folder = place.folder();
+    let marks = place.0.path().join("marks");
+    let spec = sh(&format!("echo $$ >>{}; exec sleep 600", marks.display()));
+    let gate = Barrier::new(6);
+    let runs: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..6)
+            .map(|_| {
+                scope.spawn(|| {
+                    gate.wait();
+                    start(&folder, &shim(), &spec).unwrap()
+                })
+            })
+            .collect();
+        threads.into_iter().map(|t| t.join().unwrap()).collect()
+    });
+    assert_eq!(runs.iter().filter(|run| run.fresh).count(), 1, "{runs:?}");
+    assert!(runs.iter().all(|run| run.pid == runs[0].pid), "{runs:?}");
+    until("its mark", || std::fs::read_to_string(&marks).ok());
+    stop(&folder, Signal::Kill, PATIENCE).unwrap();
+    assert_eq!(std::fs::read_to_string(&marks).unwrap().lines().count(), 1);
+}
+
+/// Starts a shim as a caller that can be killed: the program, run by hand.
+fn by_hand(folder: &Path, script: &str) -> std::process::Child {
+    std::fs::create_dir_all(folder).unwrap();
+    std::fs::write(
+        folder.join("spec.json"),
+        serde_json::to_vec(&sh(script)).unwrap(),
+    )
+    .unwrap();
+    // A session of its own, of which the killed caller is the leader.
+    Command::new("setsid")
+        .args([
+            "sh",
+            "-c",
+            "exec 9</dev/null; \"$0\" \"$1\" >/dev/null; exec sleep 600",
+        ])
+        .arg(env!("CARGO_BIN_EXE_backout-shim"))
+        .arg(folder)
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+#[test]
+fn it_outlives_its_starter_and_the_starters_group() {
+    let place = Place::new();
+    let folder = place.folder();
+    let mut starter = by_hand(&folder, "while sleep 0.01; do echo tick; done");
+    let child = until("on", || match look(&folder).unwrap() {
+        State::On { pid, .. } => Some(pid),
+        _ => None,
+    });
+    let shim = number(&record(&folder)["shim"]["pid"]);
+    // On record a moment before it is the program.
+    until("it ticks", || log(&folder).contains("tick").then_some(()));
+    // In no group or session of the starter's, and nobody's child.
+    let (group, session) = (5, 6);
+    for pid in [child, shim] {
+        assert_ne!(stat(pid, group), stat(starter.id(), group));
+        assert_ne!(stat(pid, session), stat(starter.id(), session));
+        assert_eq!(stat(pid, 7), 0, "a terminal");
+    }
+    assert_eq!(stat(child, 4), shim);
+    assert_ne!(stat(shim, 4), starter.id());
+    // Nothing of what the starter had open is in its hands: 9 was.
+    for pid in [child, shim] {
+        for entry in std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap() {
+            let entry = entry.unwrap();
+            let fd: u32 = entry.file_name().to_str().unwrap().parse().unwrap();
+            let Ok(target) = std::fs::read_link(entry.path()) else {
+                continue;
+            };
+            let target = target.to_str().unwrap();
+            let fine = fd <= 2 || target.starts_with(folder.to_str().unwrap());
+            assert!(
+                fine || target.starts_with("pipe:"),
+                "{pid}: {fd} is {target}"
+            );
+        }
+    }
+    // The whole group of the starter, at once.
+    let group = format!("-{}", starter.id());
+    let killed = Command::new("kill").args(["-9", "--", &group]).status();
+    assert!(killed.unwrap().success());
+    starter.wait().unwrap();
+    assert_eq!(pid(&look(&folder).unwrap()), child);
+    let before = log(&folder).len();
+    until("it goes on", || (log(&folder).len() > before).then_some(()));
+    let found = start(&folder, &self::shim(), &sh("echo never")).unwrap();
+    assert_eq!((found.pid, found.fresh), (Some(child), false));
+    signal(&folder, Signal::Kill).unwrap();
+    let exit = wait_ended(&folder, PATIENCE).unwrap();
+    assert_eq!(exit, Some(Exit::Signal { signal: 9 }));
+    until("the shim ends", || gone(shim).then_some(()));
+}
+
+#[test]
+fn a_killed_shim_takes_its_process_along_and_can_be_replaced() {
+    let place = Place::new();
+    let folder = place.folder();
+    let run = start(&folder, &shim(), &sh("exec sleep 600")).unwrap();
+    let child = run.pid.unwrap();
+    kill(number(&record(&folder)["shim"]["pid"]));
+    assert_eq!(wait_ended(&folder, PATIENCE).unwrap(), None);
+    assert!(gone(child));
+    let again = start(&folder, &shim(), &sh("exec sleep 600")).unwrap();
+    assert!(again.fresh);
+    assert_ne!(again.pid, Some(child));
+    assert_eq!(Some(pid(&look(&folder).unwrap())), again.pid);
+}
+
+/// A folder that says that `pid` runs there.
+fn forged(place: &Place, change: impl Fn(&mut serde_json::Value)) -> PathBuf {
+    let folder = place.folder();
+    start(&folder, &shim(), &sh("exit 0")).unwrap();
+    wait_ended(&folder, PATIENCE).unwrap();
+    // The shim is gone, and writes no more.
+    let mut record = record(&folder);
+    until("the shim ends", || {
+        gone(number(&record["shim"]["pid"])).then_some(())
+    });
+    change(&mut record);
+    std::fs::write(
+        folder.join("state.json"),
+        serde_json::to_vec(&record).unwrap(),
+    )
+    .unwrap();
+    folder
+}
+
+struct Bystander(std::process::Child);
+
+impl Bystander {
+    fn new() -> Self {
+        Self(Command::new("sleep").arg("600").spawn().unwrap())
+    }
+
+    fn ticks(&self) -> u64 {
+        stat(self.0.id(), 22).into()
+    }
+
+    fn lives(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Bystander {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn another_process_with_the_pid_is_neither_taken_for_it_nor_hit() {
+    let mut other = Bystander::new();
+    let (pid, ticks) = (other.0.id(), other.ticks());
+    let cases: [(&str, u64, Option<&str>); 2] = [
+        ("started later", ticks - 1, None),
+        (
+            "another boot, the same pid and ticks",
+            ticks,
+            Some("00000000-0000-0000-0000-000000000000"),
+        ),
+    ];
+    for (case, started_ticks, boot) in cases {
+        let place = Place::new();
+        let folder = forged(&place, |record| {
+            record["child"] = serde_json::json!({ "pid": pid, "started_ticks": started_ticks });
+            if let Some(boot) = boot {
+                record["boot_id"] = boot.into();
+            }
+        });
+        assert_eq!(look(&folder).unwrap(), State::Off { exit: None }, "{case}");
+        let error = signal(&folder, Signal::Kill).unwrap_err();
+        assert!(matches!(error, Error::NotRunning { .. }), "{case}: {error}");
+        assert_eq!(stop(&folder, Signal::Kill, PATIENCE).unwrap(), None);
+        let run = start(&folder, &shim(), &sh("exec sleep 600")).unwrap();
+        assert!(run.fresh, "{case}");
+        assert!(other.lives(), "{case}");
+    }
+}
+
+#[test]
+fn a_process_without_its_shim_is_found_and_replaced() {
+    // As one whose shim died after it had changed its user.
+    let mut orphan = Bystander::new();
+    let (pid, ticks) = (orphan.0.id(), orphan.ticks());
+    let place = Place::new();
+    let folder = forged(&place, |record| {
+        record["child"] = serde_json::json!({ "pid": pid, "started_ticks": ticks });
+    });
+    assert_eq!(self::pid(&look(&folder).unwrap()), pid);
+    let run = start(&folder, &shim(), &sh("exec sleep 600")).unwrap();
+    assert!(run.fresh);
+    assert!(!orphan.lives());
+}
+
+#[test]
+fn the_log_takes_no_more_than_it_may() {
+    let place = Place::new();
+    let folder = place.folder();
+    let mut spec = sh("yes 0123456789abcdef | head -c 5000000; echo the last words");
+    spec.log_max_bytes = 300_000;
+    start(&folder, &shim(), &spec).unwrap();
+    wait_ended(&folder, PATIENCE).unwrap();
+    let older = folder.join("log.1").metadata().unwrap().size();
+    let newer = log_path(&folder).metadata().unwrap().size();
+    assert!(older <= 300_000 && newer <= 300_000, "{older} {newer}");
+    assert!(older > 150_000, "{older}");
+    assert!(log(&folder).ends_with("the last words\n"));
+    assert_eq!(
+        std::fs::read_dir(&folder)
+            .unwrap()
+            .filter(|e| e
+                .as_ref()
+                .unwrap()
+                .file_name()
+                .to_str()
+                .unwrap()
+                .starts_with("log"))
+            .count(),
+        2
+    );
+}
+
+#[test]
+fn a_log_that_cannot_be_written_blocks_nobody() {
+    let place = Place::new();
+    let folder = place.folder();
+    std::fs::create_dir_all(folder.join("log/in the way")).unwrap();
+    start(&folder, &shim(), &sh("yes | head -c 3000000; exit 3")).unwrap();
+    let exit = wait_ended(&folder, PATIENCE).unwrap();
+    assert_eq!(exit, Some(Exit::Code { code: 3 }));
+}
+
+#[test]
+fn it_is_started_again_with_growing_waits_until_it_is_stopped() {
+    let place = Place::new();
+    let folder = place.folder();
+    let mut spec = sh("echo run; exit 1");
+    spec.restart = Restart {
+        when: When::Failed,
+        wait_ms: 1,
+        wait_max_ms: 3_600_000,
+    };
+    start(&folder, &shim(), &spec).unwrap();
+    until("a few runs", || {
+        (log(&folder).lines().count() > 5).then_some(())
+    });
+    // The waits get longer, so it is found waiting, and no start disturbs it.
+    until("it waits", || match look(&folder).unwrap() {
+        State::Waits { exit } => (exit == Some(Exit::Code { code: 1 })).then_some(()),
+        _ => None,
+    });
+    assert!(!start(&folder, &shim(), &spec).unwrap().fresh);
+    stop(&folder, Signal::Term, PATIENCE).unwrap();
+    assert!(matches!(look(&folder).unwrap(), State::Off { .. }));
+    // A start is wanted again, and a good end is the end.
+    spec.args[1] = "exit 0".into();
+    assert!(start(&folder, &shim(), &spec).unwrap().fresh);
+    let exit = wait_ended(&folder, PATIENCE).unwrap();
+    assert_eq!(exit, Some(Exit::Code { code: 0 }));
+}
+
+#[test]
+fn what_ignores_a_signal_is_killed() {
+    let place = Place::new();
+    let folder = place.folder();
+    let spec = sh("trap '' TERM; echo deaf; while :; do sleep 1; done");
+    start(&folder, &shim(), &spec).unwrap();
+    until("it is deaf", || log(&folder).contains("deaf").then_some(()));
+    let error = {
+        signal(&folder, Signal::Term).unwrap();
+        wait_ended(&folder, Duration::from_millis(50)).unwrap_err()
+    };
+    assert!(matches!(error, Error::GoesOn { .. }), "{error}");
+    let exit = stop(&folder, Signal::Term, Duration::from_millis(50)).unwrap();
+    assert_eq!(exit, Some(Exit::Signal { signal: 9 }));
+    // Twice is fine.
+    stop(&folder, Signal::Term, PATIENCE).unwrap();
+}
+
+#[test]
+fn a_damaged_record_is_named() {
+    let place = Place::new();
+    let folder = place.folder();
+    std::fs::create_dir_all(&folder).unwrap();
+    let mut file = std::fs::File::create(folder.join("state.json")).unwrap();
+    file.write_all(b"{\"boot_id\": 1}").unwrap();
+    let error = look(&folder).unwrap_err();
+    assert!(error.to_string().contains("state.json"), "{error}");
+    assert_eq!(error.code(), Code::ProcessStart);
+    std::fs::remove_file(folder.join("state.json")).unwrap();
+}
