@@ -77,6 +77,12 @@ pub(crate) enum Command {
     },
     /// Print the version, and the server's when it is known where that is
     Version,
+    /// Keep one managed process: the server runs this, nobody else should
+    #[command(hide = true)]
+    Shim {
+        /// The run folder of the process
+        folder: PathBuf,
+    },
 }
 
 /// `backout serve`.

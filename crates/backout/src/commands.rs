@@ -75,7 +75,9 @@ impl Shell {
 pub(crate) fn run(shell: &Shell, command: &Command) -> Outcome<Said> {
     let style = shell.style;
     match command {
-        Command::Serve(_) | Command::Completions { .. } => Err(Failure::usage("run this here")),
+        Command::Serve(_) | Command::Completions { .. } | Command::Shim { .. } => {
+            Err(Failure::usage("run this here"))
+        }
         Command::Version => version(shell),
         Command::Doctor(args::Doctor { path }) => doctor_of(shell, path.as_deref()),
         Command::Resources => {

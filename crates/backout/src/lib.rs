@@ -37,6 +37,7 @@ pub fn main() -> ExitCode {
     let shell = Shell::new(cli.data, cli.json);
     let result = match &cli.command {
         Command::Serve(args) => return end(&shell, serve::run(&shell, args)),
+        Command::Shim { folder } => return backout_shim::main(folder),
         Command::Completions { shell: which } => Ok(completions(*which)),
         other => commands::run(&shell, other),
     };

@@ -30,8 +30,8 @@ const HOUSE: &[(&str, &[&str], bool)] = &[
     (
         "backout",
         &[
-            "core", "store", "wire", "disks", "accounts", "jobs", "faults", "servers", "api",
-            "server",
+            "core", "store", "wire", "disks", "shim", "machines", "accounts", "jobs", "faults",
+            "servers", "api", "server",
         ],
         true,
     ),
