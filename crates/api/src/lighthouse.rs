@@ -8,10 +8,10 @@ use backout_core::ids::{AccountId, DiskId, InstanceId, SnapshotId};
 use backout_core::time::Timestamp;
 use backout_servers::model::{
     LatestOperation, OperationKind, OperationState, Power, Server, Snapshot, SnapshotKind,
-    SnapshotState, Tag, size_gib,
+    SnapshotState, Tag, Usage, size_gib,
 };
 use backout_servers::persistence::{Page, ServerFilter, SnapshotFilter, TagFilter};
-use backout_servers::{Caller, DELETE_MAX, NAME_MAX_CHARS, Refusal, Servers};
+use backout_servers::{AskedBy, Caller, DiskRef, NAME_MAX_CHARS, Refusal, Servers};
 use backout_wire::types::lighthouse as wire;
 use backout_wire::{Call, Fault, Rejection, SurfaceError};
 use serde::Serialize;
@@ -42,6 +42,8 @@ const FILTER_VALUES_MAX: usize = 5;
 const INSTANCE_FILTER_VALUES_MAX: usize = 100;
 /// Ids in one call (contract: `InstanceIds.max`, `SnapshotIds.max`).
 const IDS_MAX: usize = 100;
+/// Snapshots in one call that deletes them (SEMANTICS section 4).
+const DELETE_MAX: usize = 10;
 /// Tags on a new snapshot (contract: `Tags`).
 const TAGS_MAX: usize = 10;
 /// The region of a call that names none.
@@ -180,7 +182,11 @@ impl Lighthouse {
         let snapshot = snapshot_id(&asked.snapshot_id)?;
         self.user_snapshot(admitted, &instance, &snapshot).await?;
         self.servers
-            .apply_snapshot(&caller(admitted), instance.as_str(), snapshot.as_str())
+            .apply_snapshot(
+                &caller(admitted),
+                DiskRef::Of(instance.to_string()),
+                snapshot.as_str(),
+            )
             .await
             .map_err(|e| refused(&e))?;
         Ok(Answer::Applied(wire::ApplyInstanceSnapshotResponse {}))
@@ -205,7 +211,7 @@ impl Lighthouse {
             .await
             .map_err(|e| refused(&e))?;
         match found.kind {
-            SnapshotKind::User => Ok(()),
+            SnapshotKind::User | SnapshotKind::Scheduled => Ok(()),
             SnapshotKind::Safety => Err(refused(&Refusal::SnapshotNotFound(snapshot.to_string()))),
         }
     }
@@ -242,7 +248,13 @@ impl Lighthouse {
             .collect();
         let (snapshot, _job) = self
             .servers
-            .create_snapshot(&caller(admitted), instance.as_str(), name, tags)
+            .create_snapshot(
+                &caller(admitted),
+                DiskRef::Of(instance.to_string()),
+                name,
+                tags,
+                AskedBy::Caller,
+            )
             .await
             .map_err(|e| refused(&e))?;
         Ok(Answer::Created(wire::CreateInstanceSnapshotResponse {
@@ -336,7 +348,8 @@ impl Lighthouse {
         if !ids.is_empty() {
             filter.ids = ids;
         }
-        filter.kind = Some(SnapshotKind::User);
+        filter.usage = Some(Usage::System);
+        filter.safety = Some(false);
         let (total, found) = self
             .servers
             .snapshots(&admitted.principal.owner, filter, page)
@@ -554,9 +567,9 @@ fn instance_filter(filters: &[wire::Filter], region: &str) -> Result<ServerFilte
         match filter.name.as_str() {
             "instance-name" => out.names = values,
             "instance-state" => {
-                let powers = [Power::Creating, Power::Running, Power::Stopped];
-                out.powers = powers
-                    .into_iter()
+                out.powers = Power::ALL
+                    .iter()
+                    .copied()
                     .filter(|p| values.iter().any(|v| v == instance_state(*p)))
                     .collect();
                 out.nothing |= out.powers.is_empty();
@@ -589,7 +602,7 @@ fn snapshot_filter(filters: &[wire::Filter]) -> Result<SnapshotFilter, SurfaceEr
             }
             "instance-id" => {
                 values.iter().try_for_each(|v| instance_id(v).map(drop))?;
-                out.servers = values;
+                out.subjects = values;
             }
             "snapshot-name" => out.names = values,
             name => out
@@ -672,11 +685,22 @@ fn latest(
 /// On an instance: the name of the call (SEMANTICS section 4).
 const fn server_operation(kind: OperationKind) -> &'static str {
     match kind {
-        OperationKind::Adopt => "CreateInstances",
+        OperationKind::Adopt | OperationKind::Create => "CreateInstances",
+        OperationKind::Start => "StartInstances",
+        OperationKind::Stop => "StopInstances",
+        OperationKind::Reboot => "RebootInstances",
+        OperationKind::Isolate => "IsolateInstances",
+        OperationKind::Reset => "ResetInstance",
+        OperationKind::Rename => "ModifyInstancesAttribute",
+        OperationKind::CreateBlueprint => "CreateBlueprint",
+        OperationKind::Attach => "AttachDisks",
+        OperationKind::Detach => "DetachDisks",
+        // Never shown: background work is nobody's latest operation.
+        OperationKind::Compact => "",
         OperationKind::CreateSnapshot => "CreateInstanceSnapshot",
         OperationKind::ApplySnapshot => "ApplyInstanceSnapshot",
         OperationKind::DeleteSnapshot => "DeleteSnapshots",
-        OperationKind::Release => "TerminateInstances",
+        OperationKind::Terminate | OperationKind::Release => "TerminateInstances",
     }
 }
 
@@ -709,8 +733,14 @@ const fn snapshot_state(state: SnapshotState) -> &'static str {
 const fn instance_state(power: Power) -> &'static str {
     match power {
         Power::Creating => "PENDING",
+        Power::LaunchFailed => "LAUNCH_FAILED",
         Power::Running => "RUNNING",
         Power::Stopped => "STOPPED",
+        Power::Starting => "STARTING",
+        Power::Stopping => "STOPPING",
+        Power::Rebooting => "REBOOTING",
+        Power::Isolated => "SHUTDOWN",
+        Power::Terminating => "TERMINATING",
     }
 }
 
@@ -763,12 +793,26 @@ fn code(refusal: &Refusal) -> &'static str {
     use backout_disks::Error as Disk;
     match refusal {
         Refusal::ServerNotFound(_) => "ResourceNotFound.InstanceIdNotFound",
+        Refusal::DiskNotFound(_) => "ResourceNotFound.DiskIdNotFound",
+        Refusal::BlueprintNotFound(_) => "ResourceNotFound.BlueprintIdNotFound",
+        Refusal::ServerState { .. } => "UnsupportedOperation.InvalidInstanceState",
+        Refusal::DiskBusy { .. } => "UnsupportedOperation.DiskLatestOperationUnfinished",
+        Refusal::DiskState { .. } => "UnsupportedOperation.InvalidDiskState",
+        Refusal::DiskUsage { .. } => "OperationDenied.DiskUsageNotSupportOperation",
+        Refusal::BlueprintState { .. } => "ResourceUnavailable.BlueprintUnavailable",
+        Refusal::Quota { .. } => "LimitExceeded",
+        Refusal::Machine(_) => "FailedOperation.DescribeInstanceStatus",
         Refusal::SnapshotNotFound(_) => "ResourceNotFound.SnapshotIdNotFound",
         Refusal::OtherDisk { .. } | Refusal::Disk(Disk::PointMissing { .. }) => {
             "ResourceNotFound.SnapshotNotFound"
         }
         Refusal::ServerCreating(_) => "OperationDenied.InstanceCreating",
         Refusal::ServerBusy { .. } => "UnsupportedOperation.LatestOperationUnfinished",
+        // Being deleted is no state that the vendor's snapshots have.
+        Refusal::SnapshotState {
+            state: SnapshotState::Deleting,
+            ..
+        } => "UnsupportedOperation.SnapshotBusy",
         Refusal::SnapshotState { .. } => "UnsupportedOperation.InvalidSnapshotState",
         Refusal::SizeChanged { .. } => "InvalidParameterValue.DiskSizeNotMatch",
         Refusal::InUse { .. } | Refusal::Disk(Disk::InUse { .. } | Disk::Busy { .. }) => {

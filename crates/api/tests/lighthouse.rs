@@ -21,7 +21,8 @@ use backout_core::time::{Clock, ManualClock, SystemClock, Timestamp};
 use backout_disks::DriverKind;
 use backout_jobs::{Jobs, Registry, Worker, WorkerConfig};
 use backout_servers::model::PowerCommands;
-use backout_servers::{Caller, NewServer, Servers};
+use backout_servers::{Caller, NewServer, Runtime, Servers};
+use backout_shim::Shim;
 use backout_store::Store;
 use backout_wire::sign::{self, ParamCall};
 use backout_wire::{Protocol, RawRequest, Service, operations_of};
@@ -86,6 +87,7 @@ impl Cloud {
             clock.clone(),
             entropy.clone(),
             NODE.to_owned(),
+            Runtime::new(folder.path(), Shim::own(&["shim"])),
         );
         let front = Front::new(
             accounts.clone(),
@@ -113,7 +115,7 @@ impl Cloud {
     }
 
     async fn go_on(&mut self) {
-        let registry = Servers::register(Registry::new(), self.folder.path().join("logs"));
+        let registry = self.servers.register(Registry::new());
         self.worker = Some(
             Worker::start(&self.jobs, registry, WorkerConfig::new(NODE))
                 .await
@@ -143,6 +145,7 @@ impl Cloud {
                     name: name.to_owned(),
                     disk: path,
                     driver: Some(DriverKind::Copy),
+                    machine: None,
                     running: commands.stop.is_some(),
                     commands,
                     tags: Vec::new(),

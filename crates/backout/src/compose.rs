@@ -17,7 +17,8 @@ use backout_core::ids::{Entropy, OsEntropy};
 use backout_core::time::{Clock, SystemClock};
 use backout_jobs::{Jobs, NoProbe, Probe, Registry, Stopped, Worker, WorkerConfig};
 use backout_server::{Addresses, App, Config, RequestLog, Server};
-use backout_servers::Servers;
+use backout_servers::{Runtime, Servers};
+use backout_shim::Shim;
 use backout_store::{Migration, Store};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -82,13 +83,6 @@ impl std::fmt::Debug for World {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("World").finish_non_exhaustive()
     }
-}
-
-/// The kinds of job that a worker knows. `logs` is the folder for the output
-/// of commands.
-#[must_use]
-pub fn registry(logs: std::path::PathBuf) -> Registry {
-    Servers::register(Registry::new(), logs)
 }
 
 /// A server that serves.
@@ -173,6 +167,7 @@ impl Backout {
             Arc::clone(&world.clock),
             Arc::clone(&world.entropy),
             settings.node.clone(),
+            Runtime::new(&path, Shim::own(&["shim"])),
         );
         let log = RequestLog::open(&path.join("requests"))?;
         let mut vendors = front::Settings {
@@ -182,6 +177,7 @@ impl Backout {
         if !settings.regions.is_empty() {
             vendors.regions.clone_from(&settings.regions);
         }
+        let registry = servers.register(Registry::new());
         let front = Front::new(
             accounts.clone(),
             Arc::clone(&limiter),
@@ -219,7 +215,7 @@ impl Backout {
         if let Some(lease_ms) = world.lease_ms {
             config.lease_ms = lease_ms;
         }
-        let worker = Worker::start(&jobs, registry(logs), config)
+        let worker = Worker::start(&jobs, registry, config)
             .await
             .context("start the worker")?;
 

@@ -18,8 +18,9 @@ use backout_core::plan::{Plan, PlannedStep};
 use backout_core::time::{Clock as _, SystemClock};
 use backout_disks::{DriverKind, Format};
 use backout_jobs::{Jobs, NewJob, SubmitError};
-use backout_servers::model::{Power, PowerCommands, Server, SystemDisk};
-use backout_servers::{Caller, Servers, persistence};
+use backout_servers::model::{Power, PowerCommands, Server, Volume};
+use backout_servers::{AskedBy, Caller, DiskRef, Runtime, Servers, persistence};
+use backout_shim::Shim;
 use backout_store::Store;
 
 use crate::child;
@@ -49,6 +50,7 @@ pub(crate) fn run() -> anyhow::Result<bool> {
         Arc::new(SystemClock),
         Arc::new(OsEntropy),
         NODE.into(),
+        Runtime::new(folder.path(), Shim::own(&["shim"])),
     );
     let owner = AccountId::random(&OsEntropy);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -175,13 +177,19 @@ async fn add_servers(
                 start: None,
                 stop: None,
             },
-            disk: SystemDisk {
+            disk: Volume {
                 id: DiskId::random(&OsEntropy),
                 head,
                 format: Format::Raw,
                 driver: DriverKind::Copy,
                 size_bytes: 512,
             },
+            machine: None,
+            made: false,
+            bundle: None,
+            blueprint: None,
+            isolated: None,
+            schedule: None,
             latest: None,
             created: SystemClock.now(),
             tags: Vec::new(),
@@ -217,7 +225,13 @@ async fn product_rate(
                         idempotency: None,
                     };
                     servers
-                        .create_snapshot(&caller, server, None, Vec::new())
+                        .create_snapshot(
+                            &caller,
+                            DiskRef::Of(server.clone()),
+                            None,
+                            Vec::new(),
+                            AskedBy::Caller,
+                        )
                         .await
                         .context("create a snapshot")?;
                 }

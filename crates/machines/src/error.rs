@@ -126,6 +126,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether it only stopped because it was asked to.
+    #[must_use]
+    pub const fn is_cancelled(&self) -> bool {
+        matches!(self, Self::Cancelled { .. })
+    }
+
     /// Our stable code for it.
     #[must_use]
     pub fn code(&self) -> Code {

@@ -22,7 +22,8 @@ use backout_core::ids::{OsEntropy, RequestId};
 use backout_core::time::SystemClock;
 use backout_jobs::Jobs;
 use backout_server::{App, Config, RequestLog, Server, VendorFuture, VendorHandler};
-use backout_servers::Servers;
+use backout_servers::{Runtime, Servers};
+use backout_shim::Shim;
 use backout_store::Store;
 use backout_wire::{RawRequest, Reply};
 use http_body_util::{BodyExt as _, Full};
@@ -84,6 +85,7 @@ async fn ours(folder: &std::path::Path) -> SocketAddr {
         clock.clone(),
         entropy.clone(),
         "bench".into(),
+        Runtime::new(folder, Shim::own(&["shim"])),
     );
     let log = RequestLog::open(&folder.join("requests")).unwrap();
     let native = Native::new(Parts {

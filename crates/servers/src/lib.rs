@@ -12,10 +12,13 @@ mod power;
 pub mod preflight;
 pub mod procedures;
 mod refusal;
+pub mod retention;
 mod service;
 
 pub use persistence::MIGRATIONS;
+pub use procedures::Runtime;
 pub use refusal::Refusal;
 pub use service::{
-    Caller, DELETE_MAX, Denied, NAME_MAX_CHARS, NewServer, Proposal, Servers, TAGS_MAX,
+    AskedBy, BACKUP_NAME_MAX_CHARS, Caller, DELETE_MAX, Denied, DiskRef, NAME_MAX_CHARS, NewServer,
+    Proposal, Servers, TAGS_MAX,
 };

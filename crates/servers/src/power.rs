@@ -1,4 +1,5 @@
-//! Runs the user's own start and stop commands.
+//! Starts and stops servers: virtual machines by their driver, others by the
+//! user's own commands.
 
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
@@ -6,9 +7,15 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use backout_core::code::Code;
-use backout_jobs::StepError;
+use backout_core::ids::InstanceId;
+use backout_disks::{DiskLock, Guard};
+use backout_jobs::{StepContext, StepError};
+use backout_machines::{Machine, Machines, Stop};
 
-use crate::model::Server;
+use crate::model::{ManagedDisk, Server, Volume};
+use crate::persistence;
+use crate::preflight::{holder_names, writers};
+use crate::procedures::{Runtime, disk_error, machine_error, under_lock};
 
 /// How long a command may take. A guest that is asked to stop needs a minute;
 /// five leave room for a slow one.
@@ -20,6 +27,209 @@ const TAIL_BYTES: usize = 400;
 /// How large a server's command log grows before it is begun anew.
 const LOG_MAX_BYTES: u64 = 1 << 20;
 
+/// How often it is looked whether a stopped server has let its disk go.
+const LET_GO_TRIES: u32 = 100;
+
+/// The pause between two looks.
+const LET_GO_PAUSE: Duration = Duration::from_millis(100);
+
+/// Stops a server, and waits until nothing has its disk open: its contents must
+/// not change any more. Does nothing to a server that does not run.
+///
+/// # Errors
+/// [`StepError::Failed`] when it does not stop.
+pub(crate) async fn stop(
+    runtime: &Runtime,
+    ctx: &StepContext,
+    server: &Server,
+    how: Stop,
+) -> Result<(), StepError> {
+    if server.machine.is_some() {
+        let (machines, id) = (runtime.machines.clone(), server.id.clone());
+        return under_lock(ctx, &server.disk, move |guard, _, progress| {
+            machines
+                .stop(guard, id.as_str(), how, progress)
+                .map_err(machine_error)
+        })
+        .await;
+    }
+    if let Some(command) = &server.commands.stop {
+        run("stop", command, server, &runtime.logs).await?;
+    }
+    wait_until_let_go(ctx, server).await
+}
+
+/// Starts a server. Says whether it has a way to be started; does nothing to
+/// one that runs.
+///
+/// # Errors
+/// [`StepError::Failed`] when it does not start.
+pub(crate) async fn start(
+    runtime: &Runtime,
+    ctx: &StepContext,
+    server: &Server,
+) -> Result<bool, StepError> {
+    if let Some(machine) = machine(ctx, server).await? {
+        let machines = runtime.machines.clone();
+        under_lock(ctx, &server.disk, move |guard, _, _| {
+            machines.start(guard, &machine).map_err(machine_error)
+        })
+        .await?;
+        return Ok(true);
+    }
+    let Some(command) = &server.commands.start else {
+        return Ok(false);
+    };
+    run("start", command, server, &runtime.logs).await?;
+    Ok(true)
+}
+
+/// The virtual machine that a server is, with the disks it has now.
+pub(crate) async fn machine(
+    ctx: &StepContext,
+    server: &Server,
+) -> Result<Option<Machine>, StepError> {
+    let Some(spec) = server.machine.clone() else {
+        return Ok(None);
+    };
+    let id = server.id.clone();
+    let data: Vec<ManagedDisk> = ctx
+        .store
+        .read(move |tx| persistence::data_disks_of(tx, &id))
+        .await?;
+    let volumes = std::iter::once(&server.disk)
+        .chain(data.iter().map(|d| &d.volume))
+        .map(of_machine)
+        .collect();
+    Ok(Some(Machine {
+        id: server.id.to_string(),
+        spec,
+        volumes,
+    }))
+}
+
+/// A disk as its machine sees it.
+pub(crate) fn of_machine(volume: &Volume) -> backout_machines::Volume {
+    backout_machines::Volume {
+        name: volume.id.to_string(),
+        path: volume.head.clone(),
+        format: volume.format,
+    }
+}
+
+/// A machine that stands still while a restore point of one of its disks is
+/// taken. It goes on when this is dropped, however that comes.
+pub(crate) struct Running<'a> {
+    machines: &'a Machines,
+    id: InstanceId,
+    guard: Held<'a>,
+    /// Whether it ran before.
+    resume: bool,
+}
+
+/// The lock of a machine's system disk: the one that is held anyway, or one
+/// more.
+enum Held<'a> {
+    Already(&'a Guard),
+    Own(Guard),
+}
+
+impl Held<'_> {
+    fn guard(&self) -> &Guard {
+        match self {
+            Held::Already(guard) => guard,
+            Held::Own(guard) => guard,
+        }
+    }
+}
+
+impl<'a> Running<'a> {
+    /// Makes `server` stand still. `guard` is the lock of `disk`, one of its
+    /// disks.
+    pub(crate) fn pause(
+        machines: &'a Machines,
+        ctx: &StepContext,
+        server: &Server,
+        guard: &'a Guard,
+        disk: &Volume,
+    ) -> Result<Self, StepError> {
+        let guard = if disk.id == server.disk.id {
+            Held::Already(guard)
+        } else {
+            Held::Own(DiskLock::acquire(&server.disk.spec(), ctx.fence).map_err(disk_error)?)
+        };
+        // A machine that was paused by a step that crashed goes on as well.
+        machines
+            .pause(guard.guard(), server.id.as_str())
+            .map_err(machine_error)?;
+        Ok(Self {
+            machines,
+            id: server.id.clone(),
+            guard,
+            resume: true,
+        })
+    }
+
+    /// Makes it write into the new head that a capture left.
+    pub(crate) fn follow(
+        &self,
+        disk: &Volume,
+        captured: &backout_disks::Captured,
+    ) -> Result<(), StepError> {
+        if captured.point.format != backout_disks::Format::Qcow2 {
+            return Ok(());
+        }
+        let layer = disk
+            .spec()
+            .point_path(&captured.point)
+            .map_err(disk_error)?;
+        self.machines
+            .switch_head(
+                self.guard.guard(),
+                self.id.as_str(),
+                &of_machine(disk),
+                &layer,
+            )
+            .map_err(machine_error)
+    }
+
+    /// Lets it go on.
+    pub(crate) fn resume(mut self) -> Result<(), StepError> {
+        self.resume = false;
+        self.machines
+            .resume(self.guard.guard(), self.id.as_str())
+            .map_err(machine_error)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        // After a failure. If this fails too, the undo tries again.
+        if self.resume {
+            let _ = self.machines.resume(self.guard.guard(), self.id.as_str());
+        }
+    }
+}
+
+async fn wait_until_let_go(ctx: &StepContext, server: &Server) -> Result<(), StepError> {
+    let head = server.disk.head.clone();
+    let name = server.name.clone();
+    ctx.blocking(move || {
+        for _ in 0..LET_GO_TRIES {
+            if writers(&head).map_err(disk_error)?.is_empty() {
+                return Ok(());
+            }
+            std::thread::sleep(LET_GO_PAUSE);
+        }
+        let holders = holder_names(&writers(&head).map_err(disk_error)?);
+        Err(StepError::failed(
+            Code::DiskInUse,
+            format!("stop server {name}: its stop command returned, but the disk is still open in {holders}"),
+        ))
+    })
+    .await
+}
+
 /// Runs `command` by `sh -c` and waits for it.
 ///
 /// Its output goes to a log file in `logs`, not to a pipe: what it starts in
@@ -29,7 +239,7 @@ const LOG_MAX_BYTES: u64 = 1 << 20;
 /// # Errors
 /// [`StepError::Failed`] with [`Code::PowerCommand`] when it cannot be started,
 /// exits with a failure, or takes longer than five minutes.
-pub async fn run(verb: &str, command: &str, server: &Server, logs: &Path) -> Result<(), StepError> {
+async fn run(verb: &str, command: &str, server: &Server, logs: &Path) -> Result<(), StepError> {
     let log = log_path(logs, server);
     let failed = |why: String| {
         StepError::failed(

@@ -7,12 +7,76 @@
 use std::path::Path;
 
 use backout_core::code::Code;
-use backout_core::ids::JobId;
 use backout_core::plan::{Estimate, Finding, Preflight};
 use backout_disks::{DriverKind, HeadFacts, Holder, MAX_LAYERS, Point, PointFacts};
+use backout_machines::{Machines, State};
 
-use crate::model::{Power, Server, Snapshot, SnapshotState, SystemDisk};
+use crate::model::{
+    DiskState, Holding, ManagedDisk, Power, Server, Snapshot, SnapshotState, Subject, Usage, Volume,
+};
 use crate::refusal::Refusal;
+
+/// A disk that is to be worked on, the server that uses it, and the jobs that
+/// have claims on the two.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Its file.
+    pub volume: Volume,
+    /// The host that holds it.
+    pub node: String,
+    /// The server that uses it.
+    pub host: Option<Server>,
+    /// The job that has a claim on that server.
+    pub host_holding: Option<Holding>,
+    /// The disk itself, if it is a data disk.
+    pub disk: Option<ManagedDisk>,
+    /// The job that has a claim on the data disk.
+    pub disk_holding: Option<Holding>,
+}
+
+impl Target {
+    /// A server's system disk.
+    #[must_use]
+    pub fn system(server: Server, holding: Option<Holding>) -> Self {
+        Self {
+            volume: server.disk.clone(),
+            node: server.node.clone(),
+            host: Some(server),
+            host_holding: holding,
+            disk: None,
+            disk_holding: None,
+        }
+    }
+
+    /// Whose operation work on it is.
+    #[must_use]
+    pub fn subject(&self) -> Subject {
+        match (&self.disk, &self.host) {
+            (None, Some(server)) => Subject::Server(server.id.clone()),
+            _ => Subject::Disk(self.volume.id.clone()),
+        }
+    }
+
+    /// What it is called in titles and messages.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match (&self.disk, &self.host) {
+            (Some(disk), _) => &disk.name,
+            (None, Some(server)) => &server.name,
+            (None, None) => self.volume.id.as_str(),
+        }
+    }
+
+    /// What a job on it claims.
+    #[must_use]
+    pub fn claims(&self) -> Vec<String> {
+        let mut claims = vec![self.subject().resource()];
+        if let (Some(_), Some(server)) = (&self.disk, &self.host) {
+            claims.push(server.resource());
+        }
+        claims
+    }
+}
 
 /// What the disk itself tells, looked at in one moment.
 #[derive(Debug)]
@@ -20,8 +84,12 @@ pub struct DiskFacts {
     /// The head, or why it cannot be read; absent when the disk is on another
     /// host and was not looked at.
     pub head: Option<Result<HeadFacts, backout_disks::Error>>,
-    /// The processes and loop devices that can write to the head.
+    /// The processes and loop devices that can write to the head, besides the
+    /// machine of the server that uses it.
     pub holders: Vec<Holder>,
+    /// Whether that machine runs, or why it cannot be told; absent when there
+    /// is none, and when it was not looked at.
+    pub machine: Option<Result<State, backout_machines::Error>>,
     /// The restore point, or why it cannot be used; absent when none is meant.
     pub point: Option<Result<PointFacts, backout_disks::Error>>,
     /// Bytes that the operation would copy; 0 when it works by metadata.
@@ -38,6 +106,7 @@ impl DiskFacts {
         Self {
             head: None,
             holders: Vec::new(),
+            machine: None,
             point: None,
             copy_bytes: None,
             free_bytes: None,
@@ -45,17 +114,31 @@ impl DiskFacts {
     }
 }
 
-/// Looks at a disk, and at the point it is to go back to. Blocks on files.
+/// Looks at a disk, at the machine that uses it, and at the point it is to go
+/// back to. Blocks on files.
 #[must_use]
-pub fn look(disk: &SystemDisk, point: Option<&Point>) -> DiskFacts {
-    let spec = disk.spec();
-    let driver = backout_disks::driver(disk.driver);
+pub fn look(target: &Target, machines: &Machines, point: Option<&Point>) -> DiskFacts {
+    let volume = &target.volume;
+    let spec = volume.spec();
+    let driver = backout_disks::driver(volume.driver);
+    let machine = target
+        .host
+        .as_ref()
+        .filter(|server| server.machine.is_some())
+        .map(|server| machines.state(server.id.as_str()));
+    let own = match &machine {
+        Some(Ok(State::On { pid, .. })) => Some(*pid),
+        _ => None,
+    };
+    let mut holders = writers(&volume.head).unwrap_or_default();
+    holders.retain(|h| own.is_none() || h.pid != own);
     DiskFacts {
         head: Some(driver.inspect(&spec)),
-        holders: writers(&disk.head).unwrap_or_default(),
+        holders,
+        machine,
         point: point.map(|p| driver.verify_point(&spec, p)),
         copy_bytes: Some(driver.space_needed(&spec, point).unwrap_or(0)),
-        free_bytes: backout_disks::free_bytes(&disk.head).ok(),
+        free_bytes: backout_disks::free_bytes(&volume.head).ok(),
     }
 }
 
@@ -146,32 +229,72 @@ impl Checked {
         });
     }
 
-    /// What every operation asks of the server.
-    fn server(&mut self, server: &Server, holder: Option<&JobId>) {
-        if let Some(job) = holder {
-            if server.power == Power::Creating {
-                self.blockers
-                    .push(Refusal::ServerCreating(server.id.clone()));
-            } else {
-                self.blockers.push(Refusal::ServerBusy {
-                    server: server.id.clone(),
-                    job: job.clone(),
-                });
-            }
-        } else {
-            self.block_if(server.power == Power::Creating, || {
-                Refusal::ServerCreating(server.id.clone())
+    /// What every operation asks of the disk and of the server that uses it.
+    fn target(&mut self, action: &'static str, target: &Target) {
+        if let Some(disk) = &target.disk {
+            let id = &disk.volume.id;
+            self.block_if(disk.usage == Usage::System, || Refusal::DiskUsage {
+                action,
+                disk: id.clone(),
+                why: "it is a system disk: use its server's snapshots",
             });
+            if let Some(holding) = &target.disk_holding {
+                self.blockers.push(Refusal::disk_busy(id, holding));
+            } else {
+                self.block_if(
+                    !matches!(disk.state, DiskState::Attached | DiskState::Unattached),
+                    || Refusal::DiskState {
+                        action,
+                        disk: id.clone(),
+                        state: disk.state,
+                        hint: "wait for its job",
+                    },
+                );
+            }
+        }
+        if let Some(server) = &target.host {
+            self.server(action, server, target.host_holding.as_ref());
+        }
+    }
+
+    /// What every operation asks of a server: that it stands still.
+    pub(crate) fn server(
+        &mut self,
+        action: &'static str,
+        server: &Server,
+        holding: Option<&Holding>,
+    ) {
+        let state = |hint| Refusal::ServerState {
+            action,
+            server: server.id.clone(),
+            power: server.power,
+            hint,
+        };
+        match (server.power, holding) {
+            (Power::Creating, _) => self
+                .blockers
+                .push(Refusal::ServerCreating(server.id.clone())),
+            (_, Some(holding)) => self
+                .blockers
+                .push(Refusal::server_busy(&server.id, holding)),
+            (Power::Running | Power::Stopped, None) => {}
+            (Power::Isolated, None) => self.blockers.push(state(
+                "it was given back; terminate it, or add its disk as a new server",
+            )),
+            (Power::LaunchFailed, None) => self
+                .blockers
+                .push(state("it could not be made; terminate it")),
+            (_, None) => self.blockers.push(state("wait for its job")),
         }
     }
 
     /// What every operation asks of a snapshot.
-    fn snapshot(&mut self, server: &Server, snapshot: &Snapshot) {
+    fn snapshot(&mut self, target: &Target, snapshot: &Snapshot) {
         self.block_if(
-            snapshot.server != server.id || snapshot.disk != server.disk.id,
+            snapshot.subject != target.subject() || snapshot.disk != target.volume.id,
             || Refusal::OtherDisk {
                 snapshot: snapshot.id.clone(),
-                server: server.id.clone(),
+                server: target.subject().resource(),
             },
         );
         self.block_if(snapshot.state != SnapshotState::Normal, || {
@@ -183,8 +306,8 @@ impl Checked {
     }
 
     /// What copying asks of the file system.
-    fn space(&mut self, server: &Server, copy_bytes: Option<u64>, free_bytes: Option<u64>) {
-        let constant = backout_disks::driver(server.disk.driver).constant_time();
+    fn space(&mut self, volume: &Volume, copy_bytes: Option<u64>, free_bytes: Option<u64>) {
+        let constant = backout_disks::driver(volume.driver).constant_time();
         self.estimate = Estimate {
             copy_bytes,
             space_bytes: copy_bytes,
@@ -192,7 +315,7 @@ impl Checked {
         };
         if let Some((needed_bytes, free_bytes)) = copy_bytes.zip(free_bytes) {
             self.block_if(needed_bytes > free_bytes, || Refusal::NoSpace {
-                path: server.disk.head.display().to_string(),
+                path: volume.head.display().to_string(),
                 needed_bytes,
                 free_bytes,
             });
@@ -208,46 +331,63 @@ impl Checked {
     }
 
     /// What was not looked at must be known.
-    fn elsewhere(&mut self, server: &Server) {
+    fn elsewhere(&mut self, node: &str) {
         self.warn(
             Code::Elsewhere,
             format!(
-                "the disk is on host {}: what stands in the way there is found when the job runs",
-                server.node
+                "the disk is on host {node}: what stands in the way there is found when the job runs"
             ),
         );
+    }
+
+    /// That a machine whose state cannot be told stays as it is.
+    fn machine(&mut self, machine: Option<Result<State, backout_machines::Error>>) {
+        if let Some(Err(e)) = machine {
+            self.blockers.push(Refusal::Machine(e));
+        }
     }
 }
 
 /// Whether the server must be stopped before its disk can change: Backout was
 /// told that it runs, or something has the disk open.
 #[must_use]
-pub fn must_stop(server: &Server, facts: &DiskFacts) -> bool {
-    server.power == Power::Running || !facts.holders.is_empty()
+pub fn must_stop(target: &Target, facts: &DiskFacts) -> bool {
+    target
+        .host
+        .as_ref()
+        .is_some_and(|server| server.power == Power::Running)
+        || matches!(facts.machine, Some(Ok(State::On { .. })))
+        || !facts.holders.is_empty()
 }
 
-/// Judges a rollback of `server` to `snapshot`. `holder` is the job that has a
-/// claim on the server.
+/// Judges a rollback of a disk to `snapshot`.
 #[must_use]
-pub fn rollback(
-    server: &Server,
-    snapshot: &Snapshot,
-    holder: Option<&JobId>,
-    facts: DiskFacts,
-) -> Checked {
+pub fn rollback(target: &Target, snapshot: &Snapshot, facts: DiskFacts) -> Checked {
     let mut checked = Checked::default();
-    checked.server(server, holder);
-    checked.snapshot(server, snapshot);
-    let stop = must_stop(server, &facts);
+    // That a restore point is not there yet, or goes, says more than that its
+    // disk is busy with just that.
+    let telling = matches!(
+        snapshot.state,
+        SnapshotState::Creating | SnapshotState::Deleting
+    );
+    if telling {
+        checked.snapshot(target, snapshot);
+    }
+    checked.target("roll back", target);
+    if !telling {
+        checked.snapshot(target, snapshot);
+    }
+    let stop = must_stop(target, &facts);
     let DiskFacts {
         head,
         holders,
+        machine,
         point,
         copy_bytes,
         free_bytes,
     } = facts;
     match head {
-        None => checked.elsewhere(server),
+        None => checked.elsewhere(&target.node),
         Some(Ok(head)) => checked.block_if(head.size_bytes != snapshot.size_bytes, || {
             Refusal::SizeChanged {
                 snapshot: snapshot.id.clone(),
@@ -257,78 +397,123 @@ pub fn rollback(
         }),
         Some(Err(e)) => checked.blockers.push(Refusal::Disk(e)),
     }
+    checked.machine(machine);
     if let Some(Err(e)) = point {
         checked.blockers.push(Refusal::Disk(e));
     }
-    if stop && server.commands.stop.is_some() {
-        checked.warn(
+    match &target.host {
+        Some(server) if stop && server.can_stop() => checked.warn(
             Code::ForcedStop,
             format!(
-                "stops server {} by its command, and starts it again afterwards; what it holds in memory is lost",
+                "stops server {} by force, and starts it again afterwards; what it holds in memory is lost",
                 server.name
             ),
-        );
-    } else if stop {
-        checked.blockers.push(Refusal::InUse {
-            path: server.disk.head.display().to_string(),
+        ),
+        _ if stop => checked.blockers.push(Refusal::InUse {
+            path: target.volume.head.display().to_string(),
             holders: holder_names(&holders),
-        });
+        }),
+        _ => {}
     }
-    checked.space(server, copy_bytes, free_bytes);
+    checked.space(&target.volume, copy_bytes, free_bytes);
     checked
 }
 
-/// Judges the taking of a snapshot of `server`.
+/// Judges the taking of a restore point.
 #[must_use]
-pub fn create_snapshot(server: &Server, holder: Option<&JobId>, facts: DiskFacts) -> Checked {
+pub fn create_snapshot(target: &Target, facts: DiskFacts) -> Checked {
     let mut checked = Checked::default();
-    checked.server(server, holder);
+    checked.target("take a restore point of", target);
     let DiskFacts {
         head,
         holders,
+        machine,
         copy_bytes,
         free_bytes,
         ..
     } = facts;
     match head {
         // The snapshot adds one to the chain.
-        None => checked.elsewhere(server),
+        None => checked.elsewhere(&target.node),
         Some(Ok(head)) => checked.block_if(head.layers >= MAX_LAYERS, || Refusal::ChainFull {
-            path: server.disk.head.display().to_string(),
+            path: target.volume.head.display().to_string(),
             layers: head.layers,
         }),
         Some(Err(e)) => checked.blockers.push(Refusal::Disk(e)),
     }
-    if !holders.is_empty() && server.disk.driver == DriverKind::Reflink {
+    let running = matches!(machine, Some(Ok(State::On { .. })));
+    checked.machine(machine);
+    let driver = target.volume.driver;
+    if running && driver == DriverKind::Copy {
+        checked.warn(
+            Code::DiskInUse,
+            "the machine stands still while its disk is copied",
+        );
+    }
+    if !holders.is_empty() && driver == DriverKind::Reflink {
         checked.warn(
             Code::DiskInUse,
             "the disk is in use: the snapshot will be as after a power cut, of one instant",
         );
     } else if !holders.is_empty() {
         checked.blockers.push(Refusal::InUse {
-            path: server.disk.head.display().to_string(),
+            path: target.volume.head.display().to_string(),
             holders: holder_names(&holders),
         });
     }
-    checked.space(server, copy_bytes, free_bytes);
+    checked.space(&target.volume, copy_bytes, free_bytes);
     checked
 }
 
 /// Judges taking `server` out of management.
 #[must_use]
-pub fn release(server: &Server, holder: Option<&JobId>) -> Checked {
+pub fn release(server: &Server, holding: Option<&Holding>) -> Checked {
     let mut checked = Checked::default();
-    checked.server(server, holder);
+    match holding {
+        Some(holding) => checked
+            .blockers
+            .push(Refusal::server_busy(&server.id, holding)),
+        None => checked.block_if(server.power == Power::Creating, || {
+            Refusal::ServerCreating(server.id.clone())
+        }),
+    }
+    checked.block_if(
+        server.machine.is_some() && server.power == Power::Running,
+        || Refusal::ServerState {
+            action: "release",
+            server: server.id.clone(),
+            power: server.power,
+            hint: "stop it first, since nobody would watch its machine",
+        },
+    );
     checked
 }
 
-/// Judges the deletion of `snapshot`.
+/// Judges the deletion of `snapshot`. A server that was given back, and a
+/// snapshot of a disk that was since made anew, do not stand in its way.
 #[must_use]
-pub fn delete_snapshot(server: &Server, snapshot: &Snapshot, holder: Option<&JobId>) -> Checked {
+pub fn delete_snapshot(snapshot: &Snapshot, target: &Target) -> Checked {
     let mut checked = Checked::default();
     // The snapshot's own state says more than that its server is busy.
-    checked.snapshot(server, snapshot);
-    checked.server(server, holder);
+    checked.block_if(snapshot.state != SnapshotState::Normal, || {
+        Refusal::SnapshotState {
+            snapshot: snapshot.id.clone(),
+            state: snapshot.state,
+        }
+    });
+    match (&target.disk, &target.disk_holding) {
+        (Some(disk), Some(holding)) => checked
+            .blockers
+            .push(Refusal::disk_busy(&disk.volume.id, holding)),
+        (Some(_), None) => {}
+        (None, _) => {
+            if let (Some(server), Some(holding)) = (&target.host, &target.host_holding) {
+                checked
+                    .blockers
+                    .push(Refusal::server_busy(&server.id, holding));
+            }
+        }
+    }
     checked.estimate = Estimate {
         copy_bytes: Some(0),
         space_bytes: Some(0),

@@ -1,9 +1,9 @@
 //! Every reason why a server's disk cannot be worked on now.
 
 use backout_core::code::Code;
-use backout_core::ids::{InstanceId, JobId, SnapshotId};
+use backout_core::ids::{BlueprintId, DiskId, InstanceId, JobId, PointId};
 
-use crate::model::SnapshotState;
+use crate::model::{BlueprintState, DiskState, Holding, OperationKind, Power, SnapshotState};
 
 /// Why not. The message is a lower-case fragment that fits "failed to ..." and
 /// ends with what to do next.
@@ -15,19 +15,37 @@ pub enum Refusal {
     /// No snapshot has this id or name.
     #[error("find snapshot {0:?}: list the snapshots to see which there are")]
     SnapshotNotFound(String),
+    /// No disk has this id or name.
+    #[error("find disk {0:?}: list the disks to see which there are")]
+    DiskNotFound(String),
+    /// No image has this id or name.
+    #[error("find image {0:?}: list the images to see which there are")]
+    BlueprintNotFound(String),
     /// The snapshot was taken of another disk.
     #[error(
-        "use snapshot {snapshot} on server {server}: it was taken of another disk, and only the original one can go back to it"
+        "use restore point {snapshot} on {server}: it was taken of another disk, and only the original one can go back to it"
     )]
     OtherDisk {
         /// The snapshot.
-        snapshot: SnapshotId,
-        /// The server it was to be used on.
-        server: InstanceId,
+        snapshot: PointId,
+        /// The server, or the data disk, it was to be used on.
+        server: String,
     },
     /// The server is being taken under management.
     #[error("use server {0}: it is still being created, wait for its job")]
     ServerCreating(InstanceId),
+    /// The server is in a state that does not allow this.
+    #[error("{action} server {server} while it is {}: {hint}", power.as_str())]
+    ServerState {
+        /// What was to be done, as a verb.
+        action: &'static str,
+        /// The server.
+        server: InstanceId,
+        /// Its state.
+        power: Power,
+        /// What to do instead.
+        hint: &'static str,
+    },
     /// A job works on the server, or is held on it.
     #[error("use server {server}: job {job} holds it; follow it with: backout jobs show {job}")]
     ServerBusy {
@@ -35,12 +53,70 @@ pub enum Refusal {
         server: InstanceId,
         /// The job that holds it.
         job: JobId,
+        /// What that job does.
+        kind: Option<OperationKind>,
+        /// Whether it is held.
+        held: bool,
     },
+    /// A job works on the data disk, or is held on it.
+    #[error("use disk {disk}: job {job} holds it; follow it with: backout jobs show {job}")]
+    DiskBusy {
+        /// The disk.
+        disk: DiskId,
+        /// The job that holds it.
+        job: JobId,
+        /// What that job does.
+        kind: Option<OperationKind>,
+    },
+    /// The disk is in a state that does not allow this.
+    #[error("{action} disk {disk} while it is {}: {hint}", state.as_str())]
+    DiskState {
+        /// What was to be done, as a verb.
+        action: &'static str,
+        /// The disk.
+        disk: DiskId,
+        /// Its state.
+        state: DiskState,
+        /// What to do instead.
+        hint: &'static str,
+    },
+    /// It was a system disk, and data disks only can do this; or the other way
+    /// round.
+    #[error("{action} disk {disk}: {why}")]
+    DiskUsage {
+        /// What was to be done, as a verb.
+        action: &'static str,
+        /// The disk.
+        disk: DiskId,
+        /// Why it cannot be, and what to do instead.
+        why: &'static str,
+    },
+    /// The image cannot be used now.
+    #[error("use image {blueprint} while it is {}: wait for its job, or take another", state.as_str())]
+    BlueprintState {
+        /// The image.
+        blueprint: BlueprintId,
+        /// Its state.
+        state: BlueprintState,
+    },
+    /// There would be more of something than there may be.
+    #[error("have more than {max} {what}: {hint}")]
+    Quota {
+        /// Of what, in the plural.
+        what: &'static str,
+        /// How many there may be.
+        max: u64,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// The host cannot run machines, or not this one.
+    #[error("{}", with_machine_cause(.0))]
+    Machine(backout_machines::Error),
     /// The snapshot is not usable now.
     #[error("use snapshot {snapshot} while it is {}: wait for its job", state.as_str())]
     SnapshotState {
         /// The snapshot.
-        snapshot: SnapshotId,
+        snapshot: PointId,
         /// Its state.
         state: SnapshotState,
     },
@@ -50,7 +126,7 @@ pub enum Refusal {
     )]
     SizeChanged {
         /// The snapshot.
-        snapshot: SnapshotId,
+        snapshot: PointId,
         /// Its virtual size, in bytes.
         snapshot_bytes: u64,
         /// The head's, in bytes.
@@ -119,10 +195,17 @@ impl Refusal {
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
-            Self::ServerNotFound(_) | Self::SnapshotNotFound(_) => Code::NotFound,
+            Self::ServerNotFound(_)
+            | Self::SnapshotNotFound(_)
+            | Self::DiskNotFound(_)
+            | Self::BlueprintNotFound(_) => Code::NotFound,
             Self::OtherDisk { .. } => Code::WrongDisk,
-            Self::ServerCreating(_) => Code::ServerState,
-            Self::ServerBusy { .. } => Code::ResourceBusy,
+            Self::ServerCreating(_) | Self::ServerState { .. } => Code::ServerState,
+            Self::ServerBusy { .. } | Self::DiskBusy { .. } => Code::ResourceBusy,
+            Self::DiskState { .. } | Self::DiskUsage { .. } => Code::DiskState,
+            Self::BlueprintState { .. } => Code::BlueprintState,
+            Self::Quota { .. } => Code::Quota,
+            Self::Machine(e) => e.code(),
             Self::SnapshotState { .. } => Code::SnapshotState,
             Self::SizeChanged { .. } => Code::DiskSizeChanged,
             Self::InUse { .. } => Code::DiskInUse,
@@ -136,6 +219,37 @@ impl Refusal {
             Self::NotReversible { .. } => Code::NotReversible,
             Self::Store(_) => Code::Store,
         }
+    }
+}
+
+impl Refusal {
+    /// That `holding` is in the way of work on server `server`.
+    #[must_use]
+    pub fn server_busy(server: &InstanceId, holding: &Holding) -> Self {
+        Self::ServerBusy {
+            server: server.clone(),
+            job: holding.job.clone(),
+            kind: holding.kind,
+            held: holding.held,
+        }
+    }
+
+    /// That `holding` is in the way of work on data disk `disk`.
+    #[must_use]
+    pub fn disk_busy(disk: &DiskId, holding: &Holding) -> Self {
+        Self::DiskBusy {
+            disk: disk.clone(),
+            job: holding.job.clone(),
+            kind: holding.kind,
+        }
+    }
+}
+
+/// A machine driver's message with the operating system's own word behind it.
+pub(crate) fn with_machine_cause(e: &backout_machines::Error) -> String {
+    match std::error::Error::source(e) {
+        Some(cause) => format!("{e}: {cause}"),
+        None => e.to_string(),
     }
 }
 

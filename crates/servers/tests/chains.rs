@@ -2,8 +2,8 @@
 
 use backout_core::code::Code;
 use backout_disks::{DriverKind, FileId, Format, HeadFacts, MAX_LAYERS};
-use backout_servers::model::{Power, PowerCommands, Server, SystemDisk};
-use backout_servers::preflight::{DiskFacts, create_snapshot};
+use backout_servers::model::{Power, PowerCommands, Server, Volume};
+use backout_servers::preflight::{DiskFacts, Target, create_snapshot};
 
 fn facts(layers: u32) -> DiskFacts {
     DiskFacts {
@@ -19,6 +19,7 @@ fn facts(layers: u32) -> DiskFacts {
             },
         })),
         holders: Vec::new(),
+        machine: None,
         point: None,
         copy_bytes: Some(0),
         free_bytes: Some(1 << 30),
@@ -34,23 +35,30 @@ fn the_last_layer_is_refused_before_it_is_tried() {
         node: "here".into(),
         power: Power::Stopped,
         commands: PowerCommands::default(),
-        disk: SystemDisk {
+        disk: Volume {
             id: "lhdisk-00000000".parse().unwrap(),
             head: "/nowhere/web.qcow2".into(),
             format: Format::Qcow2,
             driver: DriverKind::Qcow2,
             size_bytes: 1 << 30,
         },
+        machine: None,
+        made: false,
+        bundle: None,
+        blueprint: None,
+        isolated: None,
+        schedule: None,
         latest: None,
         created: backout_core::time::Timestamp(0),
         tags: Vec::new(),
     };
+    let target = Target::system(server, None);
     assert!(
-        create_snapshot(&server, None, facts(MAX_LAYERS - 1))
+        create_snapshot(&target, facts(MAX_LAYERS - 1))
             .view()
             .passed()
     );
-    let view = create_snapshot(&server, None, facts(MAX_LAYERS)).view();
+    let view = create_snapshot(&target, facts(MAX_LAYERS)).view();
     assert_eq!(view.blockers.len(), 1);
     assert_eq!(view.blockers[0].code, Code::ChainFull);
 }

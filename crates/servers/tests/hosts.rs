@@ -11,7 +11,8 @@ use backout_core::time::SystemClock;
 use backout_disks::DriverKind;
 use backout_jobs::{Jobs, Registry, Worker, WorkerConfig};
 use backout_servers::model::PowerCommands;
-use backout_servers::{Caller, NewServer, Servers};
+use backout_servers::{AskedBy, Caller, DiskRef, NewServer, Runtime, Servers};
+use backout_shim::Shim;
 use backout_store::Store;
 
 const OWNER: &str = "acct_aaaaaaaaaaaa";
@@ -38,10 +39,11 @@ async fn the_host_that_was_asked_need_not_have_the_disk() {
             Arc::new(SystemClock),
             Arc::new(OsEntropy),
             node.to_owned(),
+            Runtime::new(folder.path(), Shim::own(&["shim"])),
         )
     };
     let (here, there) = (on("here"), on("there"));
-    let registry = Servers::register(Registry::new(), folder.path().join("logs"));
+    let registry = here.register(Registry::new());
     let worker = Worker::start(&jobs, registry, WorkerConfig::new("here"))
         .await
         .unwrap();
@@ -54,6 +56,7 @@ async fn the_host_that_was_asked_need_not_have_the_disk() {
         disk: disk.clone(),
         driver: Some(DriverKind::Copy),
         commands: PowerCommands::default(),
+        machine: None,
         running: false,
         tags: Vec::new(),
     };
@@ -64,13 +67,19 @@ async fn the_host_that_was_asked_need_not_have_the_disk() {
     let owner = OWNER.parse().unwrap();
     let name = Some("first".to_owned());
     let (_, job) = there
-        .create_snapshot(&caller(), "web", name, Vec::new())
+        .create_snapshot(
+            &caller(),
+            DiskRef::Of("web".into()),
+            name,
+            Vec::new(),
+            AskedBy::Caller,
+        )
         .await
         .unwrap();
     assert_eq!(ended(&job).await.outcome, Some(Outcome::Applied));
     std::fs::write(&disk, vec![2_u8; 1 << 20]).unwrap();
     let told = there
-        .propose_rollback(&owner, "web", "first")
+        .propose_rollback(&owner, DiskRef::Of("web".into()), "first")
         .await
         .unwrap()
         .preflight;
@@ -79,7 +88,7 @@ async fn the_host_that_was_asked_need_not_have_the_disk() {
         "{told:?}"
     );
     let job = there
-        .apply_snapshot(&caller(), "web", "first")
+        .apply_snapshot(&caller(), DiskRef::Of("web".into()), "first")
         .await
         .unwrap();
     assert_eq!(ended(&job).await.outcome, Some(Outcome::Applied));
@@ -88,7 +97,7 @@ async fn the_host_that_was_asked_need_not_have_the_disk() {
     // What it could not see, the job sees.
     std::fs::write(&disk, vec![3_u8; 2 << 20]).unwrap();
     let job = there
-        .apply_snapshot(&caller(), "web", "first")
+        .apply_snapshot(&caller(), DiskRef::Of("web".into()), "first")
         .await
         .unwrap();
     let seen = ended(&job).await;

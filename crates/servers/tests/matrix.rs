@@ -14,10 +14,11 @@ use backout_disks::DriverKind;
 use backout_jobs::harness::{Ended, Matrix, Scenario, World};
 use backout_jobs::{JobView, Jobs, Registry, Worker, WorkerConfig};
 use backout_servers::model::{
-    OperationState, Power, PowerCommands, Server, SnapshotKind, SnapshotState,
+    OperationState, Power, PowerCommands, Server, SnapshotKind, SnapshotState, Subject,
 };
 use backout_servers::persistence::{self, Page, SnapshotFilter};
-use backout_servers::{Caller, NewServer, Servers};
+use backout_servers::{AskedBy, Caller, DiskRef, NewServer, Runtime, Servers};
+use backout_shim::Shim;
 use backout_store::Store;
 
 const NODE: &str = "harness";
@@ -39,7 +40,14 @@ impl World for Host {
         let store = Store::open_sqlite(&folder.join("state.db"), &migrations).unwrap();
         let (clock, entropy) = (Arc::new(SystemClock), Arc::new(OsEntropy));
         let jobs = Jobs::new(store.clone(), clock.clone(), entropy.clone());
-        let servers = Servers::new(store.clone(), jobs.clone(), clock, entropy, NODE.to_owned());
+        let servers = Servers::new(
+            store.clone(),
+            jobs.clone(),
+            clock,
+            entropy,
+            NODE.to_owned(),
+            Runtime::new(folder, Shim::own(&["shim"])),
+        );
         Self {
             folder: folder.to_owned(),
             store,
@@ -53,7 +61,7 @@ impl World for Host {
     }
 
     fn registry(&self) -> Registry {
-        Servers::register(Registry::new(), self.folder.join("logs"))
+        self.servers.register(Registry::new())
     }
 }
 
@@ -117,6 +125,7 @@ impl Host {
                 start: power("on"),
                 stop: power("off"),
             },
+            machine: None,
             running: true,
             tags: Vec::new(),
         };
@@ -134,7 +143,13 @@ impl Host {
     async fn snapshot(&self, name: &str) {
         let (_, job) = self
             .servers
-            .create_snapshot(&Self::caller(), "web", Some(name.to_owned()), Vec::new())
+            .create_snapshot(
+                &Self::caller(),
+                DiskRef::Of("web".into()),
+                Some(name.to_owned()),
+                Vec::new(),
+                AskedBy::Caller,
+            )
             .await
             .unwrap();
         self.finish(&job).await;
@@ -179,10 +194,10 @@ impl Host {
     /// each of them is whole.
     async fn clean_slate(&self) {
         let server = self.server().await;
-        let id = server.id.clone();
+        let subject = Subject::Server(server.id.clone());
         let rows = self
             .store
-            .read(move |tx| persistence::points_of(tx, &id))
+            .read(move |tx| persistence::points_of(tx, &subject))
             .await
             .unwrap();
         let spec = server.disk.spec();
@@ -265,7 +280,13 @@ impl Scenario<Host> for Creating {
     async fn submit(&self, host: &Host) -> JobId {
         let name = Some("wanted".to_owned());
         host.servers
-            .create_snapshot(&Host::caller(), "web", name, Vec::new())
+            .create_snapshot(
+                &Host::caller(),
+                DiskRef::Of("web".into()),
+                name,
+                Vec::new(),
+                AskedBy::Caller,
+            )
             .await
             .unwrap()
             .1
@@ -299,7 +320,7 @@ impl Scenario<Host> for Applying {
 
     async fn submit(&self, host: &Host) -> JobId {
         host.servers
-            .apply_snapshot(&Host::caller(), "web", "good")
+            .apply_snapshot(&Host::caller(), DiskRef::Of("web".into()), "good")
             .await
             .unwrap()
     }
@@ -357,7 +378,7 @@ impl Scenario<Host> for Deleting {
             let server = host.server().await;
             ids.push(
                 host.servers
-                    .snapshot(&owner, Some(&server.id), name)
+                    .snapshot(&owner, Some(&Subject::Server(server.id.clone())), name)
                     .await
                     .unwrap()
                     .id

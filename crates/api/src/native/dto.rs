@@ -210,8 +210,9 @@ pub struct Snapshot {
     pub kind: String,
     /// `creating`, `normal`, `rolling_back` or `deleting`.
     pub state: String,
-    /// The id of its server.
-    pub server: String,
+    /// The id of the server whose system disk it is of.
+    #[schema(required)]
+    pub server: Option<String>,
     /// The id of the disk it was taken of.
     pub disk: String,
     /// Virtual size of the disk when it was taken.
@@ -233,11 +234,11 @@ pub struct Snapshot {
 impl From<(model::Snapshot, u8)> for Snapshot {
     fn from((s, percent): (model::Snapshot, u8)) -> Self {
         Self {
+            server: s.server().map(ToString::to_string),
             id: s.id.to_string(),
             name: s.name,
             kind: s.kind.as_str().into(),
             state: s.state.as_str().into(),
-            server: s.server.to_string(),
             disk: s.disk.to_string(),
             size_bytes: s.size_bytes,
             percent,

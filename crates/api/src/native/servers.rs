@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use backout_core::ids::{AccountId, JobId, SnapshotId};
+use backout_core::ids::{AccountId, JobId, PointId};
 use backout_servers::model;
 use backout_servers::persistence::{Page, ServerFilter, SnapshotFilter};
-use backout_servers::{NewServer, Refusal};
+use backout_servers::{AskedBy, DiskRef, NewServer, Refusal};
 
 use super::Kind;
 use super::dto::{
@@ -148,6 +148,7 @@ impl Native {
                             start: new.start_cmd,
                             stop: new.stop_cmd,
                         },
+                        machine: None,
                         running: new.running,
                         tags: new.tags.into_iter().map(Into::into).collect(),
                     },
@@ -177,7 +178,7 @@ impl Native {
             .allowed_server(call, action::DESCRIBE_SNAPSHOTS, server)
             .await?;
         let filter = SnapshotFilter {
-            servers: vec![server.id.to_string()],
+            subjects: vec![server.id.to_string()],
             ..SnapshotFilter::default()
         };
         let page = Page {
@@ -247,7 +248,13 @@ impl Native {
                 let (snapshot, job) = self
                     .parts
                     .servers
-                    .create_snapshot(&Self::caller(call), server.id.as_str(), new.name, tags)
+                    .create_snapshot(
+                        &Self::caller(call),
+                        DiskRef::Of(server.id.to_string()),
+                        new.name,
+                        tags,
+                        AskedBy::Caller,
+                    )
                     .await?;
                 Ok(CreatedSnapshot {
                     snapshot_id: snapshot.to_string(),
@@ -266,7 +273,7 @@ impl Native {
         let named = format!("snapshot/{snapshot}");
         self.audited(call, action::DELETE_SNAPSHOT, &named, async {
             // By id alone: names of different servers may be equal.
-            let known = match snapshot.parse::<SnapshotId>() {
+            let known = match snapshot.parse::<PointId>() {
                 Ok(_) => {
                     self.parts
                         .servers
@@ -291,13 +298,15 @@ impl Native {
                 }
                 other => other?,
             };
-            let server = self
-                .parts
-                .servers
-                .get(&call.principal.owner, known.server.as_str())
-                .await?;
-            let mut all = vec![named.clone()];
-            all.extend(spellings(&server));
+            let mut all = vec![named.clone(), known.subject.resource()];
+            if let Some(server) = known.server() {
+                let server = self
+                    .parts
+                    .servers
+                    .get(&call.principal.owner, server.as_str())
+                    .await?;
+                all.extend(spellings(&server));
+            }
             all.extend(vendor_spellings(
                 &known.owner,
                 "snapshot",
@@ -339,7 +348,11 @@ impl Native {
         let proposal = self
             .parts
             .servers
-            .propose_rollback(&call.principal.owner, server.id.as_str(), &ask.to)
+            .propose_rollback(
+                &call.principal.owner,
+                DiskRef::Of(server.id.to_string()),
+                &ask.to,
+            )
             .await?;
         Ok(Planned {
             passed: proposal.preflight.passed(),
@@ -364,7 +377,11 @@ impl Native {
                 let job = self
                     .parts
                     .servers
-                    .apply_snapshot(&Self::caller(call), server.id.as_str(), &ask.to)
+                    .apply_snapshot(
+                        &Self::caller(call),
+                        DiskRef::Of(server.id.to_string()),
+                        &ask.to,
+                    )
                     .await?;
                 Ok(Accepted {
                     job: job.to_string(),

@@ -20,6 +20,7 @@ use backout_server::{
     Addresses, App, Config, RequestLog, Server, Tls, VendorFuture, VendorHandler,
 };
 use backout_servers::Servers;
+use backout_shim::Shim;
 use backout_store::Store;
 use backout_wire::{RawRequest, Reply, sign};
 use base64::Engine as _;
@@ -107,6 +108,7 @@ impl House {
                 clock.clone(),
                 entropy.clone(),
                 NODE.into(),
+                backout_servers::Runtime::new(&path, Shim::own(&["shim"])),
             );
             let log = RequestLog::open(&path.join("requests")).unwrap();
             let vendor: Arc<dyn VendorHandler> = if wish.echo {
@@ -127,7 +129,7 @@ impl House {
                 store: store.clone(),
                 accounts: accounts.clone(),
                 limiter,
-                servers,
+                servers: servers.clone(),
                 jobs: jobs.clone(),
                 requests: Arc::new(log.clone()),
                 clock,
@@ -137,7 +139,7 @@ impl House {
                 public_hosts: Vec::new(),
                 version: "0.0.0-test".into(),
             });
-            let registry = Servers::register(Registry::new(), path.join("logs"));
+            let registry = servers.register(Registry::new());
             std::fs::create_dir_all(path.join("logs")).unwrap();
             let worker = Worker::start(&jobs, registry, WorkerConfig::new(NODE))
                 .await

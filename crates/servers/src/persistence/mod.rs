@@ -1,4 +1,4 @@
-//! What the store holds about servers.
+//! What the store holds about servers, disks, restore points and images.
 //!
 //! Stored: which disks are managed and by what driver, who owns them, which
 //! restore points exist and in which files, what was last asked of each, and
@@ -6,20 +6,27 @@
 //! file is there, who holds it open, how much it has allocated); that is looked
 //! at when it is asked for.
 
-use backout_core::ids::{AccountId, InstanceId, JobId, RequestId, SnapshotId};
+mod blueprints;
+mod disks;
+mod servers;
+mod snapshots;
+
+use backout_core::ids::RequestId;
 use backout_core::time::Timestamp;
-use backout_disks::Point;
 use backout_store::{Error, Migration, Row, Tx, Value, params, query_one};
 
-use crate::model::{
-    LatestOperation, OperationKind, OperationState, Power, PowerCommands, Server, Snapshot,
-    SnapshotKind, SnapshotState, SystemDisk, Tag,
-};
+pub use blueprints::*;
+pub use disks::*;
+pub use servers::*;
+pub use snapshots::*;
+
+use crate::model::{LatestOperation, OperationKind, OperationState, Subject, Tag};
 
 /// The tables of this crate.
-pub const MIGRATIONS: &[Migration] = &[Migration {
-    name: "servers-0001",
-    sql: "
+pub const MIGRATIONS: &[Migration] = &[
+    Migration {
+        name: "servers-0001",
+        sql: "
 CREATE TABLE servers (
   id TEXT PRIMARY KEY,
   owner TEXT NOT NULL,
@@ -72,14 +79,94 @@ CREATE TABLE safety_points (
   job TEXT PRIMARY KEY,
   safety TEXT NOT NULL
 );",
-}];
-
-const SERVER_COLUMNS: &str = "s.id, s.owner, s.name, s.node, s.power, s.start_command, s.stop_command, \
-     s.op_kind, s.op_state, s.op_request, s.op_started_ms, s.tags, s.created_ms, \
-     d.id, d.head, d.format, d.driver, d.size_bytes";
-
-const SNAPSHOT_COLUMNS: &str = "id, owner, server, disk, kind, name, state, point_file, point_format, \
-     size_bytes, op_kind, op_state, op_request, op_started_ms, job, tags, created_ms";
+    },
+    Migration {
+        name: "servers-0002",
+        sql: "
+ALTER TABLE servers ADD COLUMN machine TEXT;
+ALTER TABLE servers ADD COLUMN bundle TEXT;
+ALTER TABLE servers ADD COLUMN blueprint TEXT;
+ALTER TABLE servers ADD COLUMN made BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE servers ADD COLUMN isolated_ms BIGINT;
+ALTER TABLE servers ADD COLUMN schedule_every_ms BIGINT;
+ALTER TABLE servers ADD COLUMN schedule_keep BIGINT;
+ALTER TABLE servers ADD COLUMN schedule_next_ms BIGINT;
+CREATE INDEX servers_by_schedule ON servers (node, schedule_next_ms);
+CREATE TABLE disks_2 (
+  id TEXT PRIMARY KEY,
+  owner TEXT NOT NULL,
+  name TEXT NOT NULL,
+  usage TEXT NOT NULL,
+  server TEXT,
+  state TEXT NOT NULL,
+  made BIGINT NOT NULL,
+  node TEXT NOT NULL,
+  head TEXT NOT NULL,
+  format TEXT NOT NULL,
+  driver TEXT NOT NULL,
+  size_bytes BIGINT NOT NULL,
+  op_kind TEXT, op_state TEXT, op_request TEXT, op_started_ms BIGINT,
+  tags TEXT NOT NULL,
+  created_ms BIGINT NOT NULL,
+  UNIQUE (node, head)
+);
+INSERT INTO disks_2 (id, owner, name, usage, server, state, made, node, head, format, driver, size_bytes, tags, created_ms)
+  SELECT d.id, s.owner, '', 'system', s.id, 'attached', 0, d.node, d.head, d.format, d.driver, d.size_bytes, '[]', s.created_ms
+  FROM disks d JOIN servers s ON s.id = d.server;
+DROP TABLE disks;
+ALTER TABLE disks_2 RENAME TO disks;
+CREATE UNIQUE INDEX disks_system ON disks (server) WHERE usage = 'system';
+CREATE UNIQUE INDEX disks_data_name ON disks (owner, name) WHERE usage = 'data';
+CREATE INDEX disks_of_server ON disks (server);
+CREATE INDEX disks_listing ON disks (owner, created_ms DESC, id);
+CREATE TABLE snapshots_2 (
+  id TEXT PRIMARY KEY,
+  owner TEXT NOT NULL,
+  usage TEXT NOT NULL,
+  subject TEXT NOT NULL,
+  disk TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  safety BIGINT NOT NULL,
+  name TEXT NOT NULL,
+  state TEXT NOT NULL,
+  point_file TEXT, point_format TEXT,
+  size_bytes BIGINT NOT NULL,
+  op_kind TEXT, op_state TEXT, op_request TEXT, op_started_ms BIGINT,
+  job TEXT,
+  tags TEXT NOT NULL,
+  created_ms BIGINT NOT NULL,
+  expires_ms BIGINT
+);
+INSERT INTO snapshots_2 (id, owner, usage, subject, disk, kind, safety, name, state, point_file, point_format, size_bytes,
+    op_kind, op_state, op_request, op_started_ms, job, tags, created_ms)
+  SELECT id, owner, 'system', server, disk, kind, CASE WHEN kind = 'safety' THEN 1 ELSE 0 END, name, state, point_file, point_format, size_bytes,
+    op_kind, op_state, op_request, op_started_ms, job, tags, created_ms
+  FROM snapshots;
+DROP TABLE snapshots;
+ALTER TABLE snapshots_2 RENAME TO snapshots;
+CREATE INDEX snapshots_listing ON snapshots (owner, usage, safety, created_ms DESC, id);
+CREATE INDEX snapshots_of_subject ON snapshots (subject, safety, created_ms DESC, id);
+CREATE INDEX snapshots_of_disk ON snapshots (disk);
+CREATE INDEX snapshots_by_job ON snapshots (job);
+CREATE INDEX snapshots_by_expiry ON snapshots (expires_ms) WHERE expires_ms IS NOT NULL;
+CREATE TABLE blueprints (
+  id TEXT PRIMARY KEY,
+  owner TEXT NOT NULL,
+  name TEXT NOT NULL,
+  description TEXT NOT NULL,
+  node TEXT NOT NULL,
+  state TEXT NOT NULL,
+  file TEXT NOT NULL,
+  format TEXT NOT NULL,
+  size_bytes BIGINT NOT NULL,
+  boot TEXT NOT NULL,
+  made BIGINT NOT NULL,
+  tags TEXT NOT NULL,
+  created_ms BIGINT NOT NULL
+);
+CREATE INDEX blueprints_listing ON blueprints (owner, created_ms DESC, id);",
+    },
+];
 
 /// Which page of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,39 +186,6 @@ pub enum TagFilter {
     Values(Vec<String>),
     /// It has this key with one of these values.
     Pair(String, Vec<String>),
-}
-
-/// Which servers. Empty lists leave a condition out; conditions are joined by
-/// AND, the values inside one by OR.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ServerFilter {
-    /// These ids.
-    pub ids: Vec<String>,
-    /// These names.
-    pub names: Vec<String>,
-    /// In one of these states.
-    pub powers: Vec<Power>,
-    /// With these labels.
-    pub tags: Vec<TagFilter>,
-    /// Matches nothing at all: for a condition that no server here can meet.
-    pub nothing: bool,
-}
-
-/// Which snapshots; as [`ServerFilter`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SnapshotFilter {
-    /// These ids.
-    pub ids: Vec<String>,
-    /// Of these servers.
-    pub servers: Vec<String>,
-    /// Of these disks.
-    pub disks: Vec<String>,
-    /// With these names.
-    pub names: Vec<String>,
-    /// Of this kind.
-    pub kind: Option<SnapshotKind>,
-    /// With these labels.
-    pub tags: Vec<TagFilter>,
 }
 
 /// A `WHERE` under construction.
@@ -186,392 +240,11 @@ impl Conditions {
     }
 }
 
-/// One page of an owner's servers, newest first, and how many match.
-pub fn list_servers(
-    tx: &mut dyn Tx,
-    owner: &AccountId,
-    filter: &ServerFilter,
-    page: Page,
-) -> Result<(u64, Vec<Server>), Error> {
-    let mut w = Conditions::new("s.owner", owner.as_str());
-    w.one_of("s.id", filter.ids.iter().map(String::as_str));
-    w.one_of("s.name", filter.names.iter().map(String::as_str));
-    w.one_of("s.power", filter.powers.iter().map(|p| p.as_str()));
-    w.tags("s.id", &filter.tags);
-    if filter.nothing {
-        w.sql.push_str(" AND 1 = 0");
-    }
-    let total = count(tx, "servers s", &w)?;
-    let limit = w.bind(page.limit.cast_signed());
-    let offset = w.bind(page.offset.cast_signed());
-    let sql = format!(
-        "SELECT {SERVER_COLUMNS} FROM servers s JOIN disks d ON d.server = s.id WHERE {} \
-         ORDER BY s.created_ms DESC, s.id LIMIT {limit} OFFSET {offset}",
-        w.sql
-    );
-    let rows = tx.query(&sql, &w.params)?;
-    Ok((
-        total,
-        rows.iter().map(read_server).collect::<Result<_, _>>()?,
-    ))
-}
-
-/// One page of an owner's snapshots, newest first, and how many match.
-pub fn list_snapshots(
-    tx: &mut dyn Tx,
-    owner: &AccountId,
-    filter: &SnapshotFilter,
-    page: Page,
-) -> Result<(u64, Vec<Snapshot>), Error> {
-    let mut w = Conditions::new("owner", owner.as_str());
-    if let Some(kind) = filter.kind {
-        w.one_of("kind", [kind.as_str()]);
-    }
-    w.one_of("id", filter.ids.iter().map(String::as_str));
-    w.one_of("server", filter.servers.iter().map(String::as_str));
-    w.one_of("disk", filter.disks.iter().map(String::as_str));
-    w.one_of("name", filter.names.iter().map(String::as_str));
-    w.tags("id", &filter.tags);
-    // A snapshot that is being deleted is gone for its users; it comes back
-    // when the deletion is reverted.
-    w.sql.push_str(" AND state <> 'deleting'");
-    let conditions = w.params.len();
-    // One more than asked for tells whether this page is the last: then nothing
-    // need be counted.
-    let limit = w.bind(page.limit.saturating_add(1).cast_signed());
-    let offset = w.bind(page.offset.cast_signed());
-    let sql = format!(
-        "SELECT {SNAPSHOT_COLUMNS} FROM snapshots WHERE {} \
-         ORDER BY created_ms DESC, id LIMIT {limit} OFFSET {offset}",
-        w.sql
-    );
-    let mut rows = tx.query(&sql, &w.params)?;
-    let found = rows.len() as u64;
-    let is_last = found <= page.limit && (found > 0 || page.offset == 0);
-    let total = if is_last {
-        page.offset + found
-    } else {
-        w.params.truncate(conditions);
-        count(tx, "snapshots", &w)?
-    };
-    rows.truncate(usize::try_from(page.limit).unwrap_or(usize::MAX));
-    Ok((
-        total,
-        rows.iter().map(read_snapshot).collect::<Result<_, _>>()?,
-    ))
-}
-
 fn count(tx: &mut dyn Tx, table: &str, w: &Conditions) -> Result<u64, Error> {
     let sql = format!("SELECT COUNT(*) FROM {table} WHERE {}", w.sql);
     let row =
         query_one(tx, &sql, &w.params)?.ok_or_else(|| Error::corrupt("COUNT(*) gave no row"))?;
     Ok(row.get::<i64>(0)?.cast_unsigned())
-}
-
-/// A server by id or by name. Ids win: a name may look like one.
-pub fn find_server(
-    tx: &mut dyn Tx,
-    owner: &AccountId,
-    id_or_name: &str,
-) -> Result<Option<Server>, Error> {
-    let sql = format!(
-        "SELECT {SERVER_COLUMNS} FROM servers s JOIN disks d ON d.server = s.id \
-         WHERE s.owner = $1 AND (s.id = $2 OR s.name = $2) ORDER BY CASE WHEN s.id = $2 THEN 0 ELSE 1 END LIMIT 1"
-    );
-    query_one(tx, &sql, params![owner.as_str(), id_or_name])?
-        .as_ref()
-        .map(read_server)
-        .transpose()
-}
-
-/// A server by id, whoever owns it.
-pub fn server_by_id(tx: &mut dyn Tx, id: &InstanceId) -> Result<Option<Server>, Error> {
-    let sql = format!(
-        "SELECT {SERVER_COLUMNS} FROM servers s JOIN disks d ON d.server = s.id WHERE s.id = $1"
-    );
-    query_one(tx, &sql, params![id.as_str()])?
-        .as_ref()
-        .map(read_server)
-        .transpose()
-}
-
-/// A snapshot by id, or by its name among those of `server`, the newest when
-/// several have it.
-pub fn find_snapshot(
-    tx: &mut dyn Tx,
-    owner: &AccountId,
-    server: Option<&InstanceId>,
-    id_or_name: &str,
-) -> Result<Option<Snapshot>, Error> {
-    let sql = format!(
-        "SELECT {SNAPSHOT_COLUMNS} FROM snapshots WHERE owner = $1 AND (id = $2 OR (server = $3 AND name = $2)) \
-         ORDER BY CASE WHEN id = $2 THEN 0 ELSE 1 END, created_ms DESC LIMIT 1"
-    );
-    let server = server.map_or("", InstanceId::as_str);
-    query_one(tx, &sql, params![owner.as_str(), id_or_name, server])?
-        .as_ref()
-        .map(read_snapshot)
-        .transpose()
-}
-
-/// A snapshot by id, whoever owns it.
-pub fn snapshot_by_id(tx: &mut dyn Tx, id: &SnapshotId) -> Result<Option<Snapshot>, Error> {
-    let sql = format!("SELECT {SNAPSHOT_COLUMNS} FROM snapshots WHERE id = $1");
-    query_one(tx, &sql, params![id.as_str()])?
-        .as_ref()
-        .map(read_snapshot)
-        .transpose()
-}
-
-/// The safety point that `job` left behind.
-pub fn safety_point_of(tx: &mut dyn Tx, job: &JobId) -> Result<Option<Snapshot>, Error> {
-    let sql = format!(
-        "SELECT {SNAPSHOT_COLUMNS} FROM snapshots WHERE kind = 'safety' AND id = (SELECT safety FROM safety_points WHERE job = $1)"
-    );
-    query_one(tx, &sql, params![job.as_str()])?
-        .as_ref()
-        .map(read_snapshot)
-        .transpose()
-}
-
-/// The files of all snapshots of `server`, safety points included.
-pub fn points_of(tx: &mut dyn Tx, server: &InstanceId) -> Result<Vec<(SnapshotId, Point)>, Error> {
-    let rows = tx.query(
-        "SELECT id, point_file, point_format FROM snapshots WHERE server = $1 AND point_file IS NOT NULL",
-        params![server.as_str()],
-    )?;
-    rows.iter()
-        .map(|row| {
-            let point = Point {
-                file: row.get(1)?,
-                format: row.parse(2, |t| t.parse().ok())?,
-            };
-            Ok((row.parse(0, |t| t.parse().ok())?, point))
-        })
-        .collect()
-}
-
-/// Adds a server with its disk. Returns false when its name, or its disk's
-/// path on this node, is taken.
-pub fn insert_server(tx: &mut dyn Tx, server: &Server) -> Result<bool, Error> {
-    let op = op_values(server.latest.as_ref());
-    let [kind, state, request, started] = op;
-    let added = tx.execute(
-        "INSERT INTO servers (id, owner, name, node, power, start_command, stop_command, \
-         op_kind, op_state, op_request, op_started_ms, tags, created_ms) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING",
-        &[
-            server.id.as_str().into(),
-            server.owner.as_str().into(),
-            (&server.name).into(),
-            (&server.node).into(),
-            server.power.as_str().into(),
-            server.commands.start.clone().into(),
-            server.commands.stop.clone().into(),
-            kind,
-            state,
-            request,
-            started,
-            tags_text(&server.tags)?.into(),
-            server.created.0.into(),
-        ],
-    )?;
-    if added == 0 {
-        return Ok(false);
-    }
-    let disk = &server.disk;
-    let added = tx.execute(
-        "INSERT INTO disks (id, server, node, head, format, driver, size_bytes) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
-        params![
-            disk.id.as_str(),
-            server.id.as_str(),
-            &server.node,
-            path_text(&disk.head)?,
-            disk.format.as_str(),
-            disk.driver.as_str(),
-            disk.size_bytes.cast_signed(),
-        ],
-    )?;
-    write_tags(tx, server.id.as_str(), &server.tags)?;
-    Ok(added > 0)
-}
-
-/// Forgets a server, its disk and its snapshots. Files are not touched.
-pub fn delete_server(tx: &mut dyn Tx, id: &InstanceId) -> Result<(), Error> {
-    tx.execute(
-        "DELETE FROM server_tags WHERE resource = $1 \
-         OR resource IN (SELECT id FROM snapshots WHERE server = $1)",
-        params![id.as_str()],
-    )?;
-    tx.execute(
-        "DELETE FROM safety_points WHERE safety IN (SELECT id FROM snapshots WHERE server = $1)",
-        params![id.as_str()],
-    )?;
-    tx.execute("DELETE FROM servers WHERE id = $1", params![id.as_str()])?;
-    Ok(())
-}
-
-/// Records what the disk looks like now.
-pub fn update_disk(tx: &mut dyn Tx, disk: &SystemDisk) -> Result<(), Error> {
-    tx.execute(
-        "UPDATE disks SET format = $2, size_bytes = $3 WHERE id = $1",
-        params![
-            disk.id.as_str(),
-            disk.format.as_str(),
-            disk.size_bytes.cast_signed()
-        ],
-    )?;
-    Ok(())
-}
-
-/// Records whether a server runs.
-pub fn set_power(tx: &mut dyn Tx, id: &InstanceId, power: Power) -> Result<(), Error> {
-    tx.execute(
-        "UPDATE servers SET power = $2 WHERE id = $1",
-        params![id.as_str(), power.as_str()],
-    )?;
-    Ok(())
-}
-
-/// Records what is asked of a server.
-pub fn set_server_operation(
-    tx: &mut dyn Tx,
-    id: &InstanceId,
-    op: &LatestOperation,
-) -> Result<(), Error> {
-    let [kind, state, request, started] = op_values(Some(op));
-    tx.execute(
-        "UPDATE servers SET op_kind = $2, op_state = $3, op_request = $4, op_started_ms = $5 WHERE id = $1",
-        &[id.as_str().into(), kind, state, request, started],
-    )?;
-    Ok(())
-}
-
-/// Records how a server's operation ended.
-pub fn end_server_operation(
-    tx: &mut dyn Tx,
-    id: &InstanceId,
-    state: OperationState,
-) -> Result<(), Error> {
-    tx.execute(
-        "UPDATE servers SET op_state = $2 WHERE id = $1",
-        params![id.as_str(), state.as_str()],
-    )?;
-    Ok(())
-}
-
-/// Adds a snapshot.
-pub fn insert_snapshot(tx: &mut dyn Tx, snapshot: &Snapshot) -> Result<(), Error> {
-    let [kind, state, request, started] = op_values(snapshot.latest.as_ref());
-    tx.execute(
-        "INSERT INTO snapshots (id, owner, server, disk, kind, name, state, point_file, point_format, size_bytes, \
-         op_kind, op_state, op_request, op_started_ms, job, tags, created_ms) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
-        &[
-            snapshot.id.as_str().into(),
-            snapshot.owner.as_str().into(),
-            snapshot.server.as_str().into(),
-            snapshot.disk.as_str().into(),
-            snapshot.kind.as_str().into(),
-            (&snapshot.name).into(),
-            snapshot.state.as_str().into(),
-            snapshot.point.as_ref().map(|p| p.file.clone()).into(),
-            snapshot.point.as_ref().map(|p| p.format.as_str()).into(),
-            snapshot.size_bytes.cast_signed().into(),
-            kind,
-            state,
-            request,
-            started,
-            snapshot.job.as_ref().map(JobId::as_str).into(),
-            tags_text(&snapshot.tags)?.into(),
-            snapshot.created.0.into(),
-        ],
-    )?;
-    write_tags(tx, snapshot.id.as_str(), &snapshot.tags)
-}
-
-/// Forgets a snapshot. Its file is not touched.
-pub fn delete_snapshot(tx: &mut dyn Tx, id: &SnapshotId) -> Result<(), Error> {
-    tx.execute(
-        "DELETE FROM server_tags WHERE resource = $1",
-        params![id.as_str()],
-    )?;
-    tx.execute(
-        "DELETE FROM safety_points WHERE safety = $1",
-        params![id.as_str()],
-    )?;
-    tx.execute("DELETE FROM snapshots WHERE id = $1", params![id.as_str()])?;
-    Ok(())
-}
-
-/// Records that a job begins to work on a snapshot.
-pub fn begin_snapshot_operation(
-    tx: &mut dyn Tx,
-    id: &SnapshotId,
-    state: SnapshotState,
-    job: &JobId,
-    op: Option<&LatestOperation>,
-) -> Result<(), Error> {
-    tx.execute(
-        "UPDATE snapshots SET state = $2, job = $3 WHERE id = $1",
-        params![id.as_str(), state.as_str(), job.as_str()],
-    )?;
-    if let Some(op) = op {
-        let [kind, state, request, started] = op_values(Some(op));
-        tx.execute(
-            "UPDATE snapshots SET op_kind = $2, op_state = $3, op_request = $4, op_started_ms = $5 WHERE id = $1",
-            &[id.as_str().into(), kind, state, request, started],
-        )?;
-    }
-    Ok(())
-}
-
-/// Records that a job is done with a snapshot, which is usable again.
-pub fn end_snapshot_operation(
-    tx: &mut dyn Tx,
-    id: &SnapshotId,
-    op: Option<OperationState>,
-) -> Result<(), Error> {
-    tx.execute(
-        "UPDATE snapshots SET state = 'normal' WHERE id = $1",
-        params![id.as_str()],
-    )?;
-    if let Some(op) = op {
-        tx.execute(
-            "UPDATE snapshots SET op_state = $2 WHERE id = $1",
-            params![id.as_str(), op.as_str()],
-        )?;
-    }
-    Ok(())
-}
-
-/// Records the file of a snapshot.
-pub fn set_point(
-    tx: &mut dyn Tx,
-    id: &SnapshotId,
-    point: &Point,
-    size_bytes: u64,
-) -> Result<(), Error> {
-    tx.execute(
-        "UPDATE snapshots SET point_file = $2, point_format = $3, size_bytes = $4 WHERE id = $1",
-        params![
-            id.as_str(),
-            &point.file,
-            point.format.as_str(),
-            size_bytes.cast_signed()
-        ],
-    )?;
-    Ok(())
-}
-
-/// Remembers which safety point takes `job` back.
-pub fn insert_safety_point(tx: &mut dyn Tx, job: &JobId, safety: &SnapshotId) -> Result<(), Error> {
-    tx.execute(
-        "INSERT INTO safety_points (job, safety) VALUES ($1, $2) ON CONFLICT (job) DO NOTHING",
-        params![job.as_str(), safety.as_str()],
-    )?;
-    Ok(())
 }
 
 fn write_tags(tx: &mut dyn Tx, resource: &str, tags: &[Tag]) -> Result<(), Error> {
@@ -582,59 +255,6 @@ fn write_tags(tx: &mut dyn Tx, resource: &str, tags: &[Tag]) -> Result<(), Error
         )?;
     }
     Ok(())
-}
-
-fn read_server(row: &Row) -> Result<Server, Error> {
-    Ok(Server {
-        id: row.parse(0, |t| t.parse().ok())?,
-        owner: row.parse(1, |t| t.parse().ok())?,
-        name: row.get(2)?,
-        node: row.get(3)?,
-        power: row.parse(4, Power::parse)?,
-        commands: PowerCommands {
-            start: row.get(5)?,
-            stop: row.get(6)?,
-        },
-        latest: read_op(row, 7)?,
-        tags: read_tags(row, 11)?,
-        created: Timestamp(row.get(12)?),
-        disk: SystemDisk {
-            id: row.parse(13, |t| t.parse().ok())?,
-            head: row.get::<String>(14)?.into(),
-            format: row.parse(15, |t| t.parse().ok())?,
-            driver: row.parse(16, |t| t.parse().ok())?,
-            size_bytes: row.get::<i64>(17)?.cast_unsigned(),
-        },
-    })
-}
-
-fn read_snapshot(row: &Row) -> Result<Snapshot, Error> {
-    let point = match row.is_null(7) {
-        true => None,
-        false => Some(Point {
-            file: row.get(7)?,
-            format: row.parse(8, |t| t.parse().ok())?,
-        }),
-    };
-    let job = match row.is_null(14) {
-        true => None,
-        false => Some(row.parse(14, |t| t.parse().ok())?),
-    };
-    Ok(Snapshot {
-        id: row.parse(0, |t| t.parse().ok())?,
-        owner: row.parse(1, |t| t.parse().ok())?,
-        server: row.parse(2, |t| t.parse().ok())?,
-        disk: row.parse(3, |t| t.parse().ok())?,
-        kind: row.parse(4, SnapshotKind::parse)?,
-        name: row.get(5)?,
-        state: row.parse(6, SnapshotState::parse)?,
-        point,
-        size_bytes: row.get::<i64>(9)?.cast_unsigned(),
-        latest: read_op(row, 10)?,
-        job,
-        tags: read_tags(row, 15)?,
-        created: Timestamp(row.get(16)?),
-    })
 }
 
 /// The four columns of an operation, from `first` on.
@@ -677,4 +297,84 @@ fn path_text(path: &std::path::Path) -> Result<String, Error> {
     path.to_str()
         .map(str::to_owned)
         .ok_or_else(|| Error::corrupt("a disk path that is not UTF-8"))
+}
+
+/// Anything stored as JSON.
+fn json_text(what: &str, value: &impl serde::Serialize) -> Result<String, Error> {
+    serde_json::to_string(value).map_err(|e| Error::corrupt(format!("{what}: {e}")))
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(
+    what: &str,
+    row: &Row,
+    index: usize,
+) -> Result<T, Error> {
+    serde_json::from_str(row.text(index)?).map_err(|e| Error::corrupt(format!("{what}: {e}")))
+}
+
+/// A column that may be null.
+fn optional<T>(
+    row: &Row,
+    index: usize,
+    read: impl FnOnce(&Row, usize) -> Result<T, Error>,
+) -> Result<Option<T>, Error> {
+    match row.is_null(index) {
+        true => Ok(None),
+        false => read(row, index).map(Some),
+    }
+}
+
+/// Records what is asked of the row `id` of `table`.
+fn set_operation(
+    tx: &mut dyn Tx,
+    table: &'static str,
+    id: &str,
+    op: &LatestOperation,
+) -> Result<(), Error> {
+    let [kind, state, request, started] = op_values(Some(op));
+    tx.execute(
+        &format!(
+            "UPDATE {table} SET op_kind = $2, op_state = $3, op_request = $4, op_started_ms = $5 WHERE id = $1"
+        ),
+        &[id.into(), kind, state, request, started],
+    )?;
+    Ok(())
+}
+
+/// Records how the operation of the row `id` of `table` ended.
+fn end_operation(
+    tx: &mut dyn Tx,
+    table: &'static str,
+    id: &str,
+    state: OperationState,
+) -> Result<(), Error> {
+    tx.execute(
+        &format!("UPDATE {table} SET op_state = $2 WHERE id = $1"),
+        params![id, state.as_str()],
+    )?;
+    Ok(())
+}
+
+/// Records what is asked of a server or a data disk.
+pub fn set_subject_operation(
+    tx: &mut dyn Tx,
+    subject: &Subject,
+    op: &LatestOperation,
+) -> Result<(), Error> {
+    match subject {
+        Subject::Server(id) => set_operation(tx, "servers", id.as_str(), op),
+        Subject::Disk(id) => set_operation(tx, "disks", id.as_str(), op),
+    }
+}
+
+/// Records how the operation of a server or a data disk ended.
+pub fn end_subject_operation(
+    tx: &mut dyn Tx,
+    subject: &Subject,
+    state: OperationState,
+) -> Result<(), Error> {
+    match subject {
+        Subject::Server(id) => end_operation(tx, "servers", id.as_str(), state),
+        Subject::Disk(id) => end_operation(tx, "disks", id.as_str(), state),
+    }
 }

@@ -11,7 +11,7 @@ use backout_jobs::{Commit, Done, Procedure, Step, StepContext, StepError, Undo};
 use serde::{Deserialize, Serialize};
 
 use super::{disk_error, on_disk, settle_server};
-use crate::model::{Power, SystemDisk};
+use crate::model::{Power, Volume};
 use crate::persistence;
 
 /// The procedure.
@@ -24,7 +24,7 @@ pub struct AdoptInput {
     /// The server, whose row is there already.
     pub server: InstanceId,
     /// Its disk, with the format of the user's file.
-    pub disk: SystemDisk,
+    pub disk: Volume,
     /// Whether it is to be taken as running.
     pub running: bool,
 }
@@ -56,7 +56,7 @@ impl Procedure for Adopt {
             match outcome {
                 Outcome::Applied => {
                     if let Ok(Some(adopted)) = adopted {
-                        let disk = SystemDisk {
+                        let disk = Volume {
                             format: adopted.disk.format,
                             size_bytes: adopted.head.size_bytes,
                             ..input.disk

@@ -1,4 +1,4 @@
-//! Takes a server's disk back to a snapshot.
+//! Takes a disk back to a restore point.
 //!
 //! | step | do | undo |
 //! |---|---|---|
@@ -8,52 +8,43 @@
 //! | swap | rename the new head over the present one | rename the kept one over it |
 //! | start | start the server, if it was running | stop it again |
 //!
+//! The server is the one that uses the disk, if any does.
+//!
 //! The order keeps the server up while the long work, the staging, is done.
 
-use std::path::PathBuf;
-use std::time::Duration;
-
 use backout_core::code::Code;
-use backout_core::ids::{InstanceId, JobId, SnapshotId};
+use backout_core::ids::{InstanceId, JobId, PointId};
 use backout_core::outcome::Outcome;
 use backout_core::time::Timestamp;
 use backout_disks::{Kept, Point, Staged};
 use backout_jobs::{Commit, Done, Procedure, Step, StepContext, StepError, Undo};
+use backout_machines::Stop;
 use backout_store::{Error as StoreError, Tx};
 use serde::{Deserialize, Serialize};
 
-use super::{disk_error, name, on_disk, operation_state, server, settle_server};
-use crate::model::{Power, Server, Snapshot, SnapshotKind, SnapshotState, SystemDisk};
-use crate::persistence;
+use super::{Runtime, name, on_disk, operation_state, server, settle};
+use crate::model::{Power, Snapshot, SnapshotKind, SnapshotState, Subject, Volume};
 use crate::power;
-use crate::preflight::{holder_names, writers};
 use crate::service::NAME_MAX_CHARS;
-
-/// How long a stopped server may take to let its disk go after its stop command
-/// has returned.
-const LET_GO_TRIES: u32 = 100;
-
-/// The pause between two looks at who holds the disk.
-const LET_GO_PAUSE: Duration = Duration::from_millis(100);
+use crate::{persistence, retention};
 
 /// The procedure.
-#[derive(Clone, Debug, Default)]
-pub struct ApplySnapshot {
-    /// Where the output of start and stop commands goes.
-    pub logs: PathBuf,
-}
+#[derive(Clone, Debug)]
+pub struct ApplySnapshot(pub Runtime);
 
 /// What it is told.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ApplyInput {
-    /// The server.
-    pub server: InstanceId,
-    /// The snapshot to go back to.
-    pub snapshot: SnapshotId,
+    /// Whose disk it is.
+    pub subject: Subject,
+    /// The server that uses it.
+    pub host: Option<InstanceId>,
+    /// The restore point to go back to.
+    pub snapshot: PointId,
     /// The id that the safety point will have.
-    pub safety: SnapshotId,
+    pub safety: PointId,
     /// The disk.
-    pub disk: SystemDisk,
+    pub disk: Volume,
     /// The snapshot's file.
     pub point: Point,
     /// Whether the server runs, and so must be stopped and started.
@@ -137,7 +128,7 @@ impl Procedure for ApplySnapshot {
                 persistence::insert_snapshot(tx, &safety)?;
                 persistence::insert_safety_point(tx, &job, &safety.id)?;
             }
-            settle_server(tx, &input.server, outcome)
+            settle(tx, &input.subject, outcome)
         })
     }
 }
@@ -160,7 +151,7 @@ fn safety_point(
     Ok(Snapshot {
         id: input.safety.clone(),
         owner: target.owner,
-        server: input.server.clone(),
+        subject: input.subject.clone(),
         disk: input.disk.id.clone(),
         kind: SnapshotKind::Safety,
         name,
@@ -170,6 +161,7 @@ fn safety_point(
         latest: None,
         job: Some(job),
         created: input.asked,
+        expires: Some(retention::safety_expiry(input.asked)),
         tags: Vec::new(),
     })
 }
@@ -207,49 +199,25 @@ async fn unstage(ctx: &StepContext) -> Result<Done, StepError> {
 
 async fn stop(procedure: &ApplySnapshot, ctx: &StepContext) -> Result<Done, StepError> {
     let input: ApplyInput = ctx.input()?;
-    if !input.stop {
+    let (true, Some(host)) = (input.stop, &input.host) else {
         return Ok(Done::nothing());
-    }
-    let server = server(ctx, &input.server).await?;
-    if let Some(command) = &server.commands.stop {
-        power::run("stop", command, &server, &procedure.logs).await?;
-    }
-    wait_until_let_go(ctx, &server).await?;
+    };
+    let server = server(ctx, host).await?;
+    // By force, as the documentation of the rollback says.
+    power::stop(&procedure.0, ctx, &server, Stop::Hard).await?;
     Ok(Done::nothing().with(move |tx| persistence::set_power(tx, &server.id, Power::Stopped)))
 }
 
 async fn start(procedure: &ApplySnapshot, ctx: &StepContext) -> Result<Done, StepError> {
     let input: ApplyInput = ctx.input()?;
-    if !input.stop {
-        return Ok(Done::nothing());
-    }
-    let server = server(ctx, &input.server).await?;
-    let Some(command) = &server.commands.start else {
+    let (true, Some(host)) = (input.stop, &input.host) else {
         return Ok(Done::nothing());
     };
-    power::run("start", command, &server, &procedure.logs).await?;
+    let server = server(ctx, host).await?;
+    if !power::start(&procedure.0, ctx, &server).await? {
+        return Ok(Done::nothing());
+    }
     Ok(Done::nothing().with(move |tx| persistence::set_power(tx, &server.id, Power::Running)))
-}
-
-/// Waits until nothing has the head open: its contents must not change any
-/// more.
-async fn wait_until_let_go(ctx: &StepContext, server: &Server) -> Result<(), StepError> {
-    let head = server.disk.head.clone();
-    let name = server.name.clone();
-    ctx.blocking(move || {
-        for _ in 0..LET_GO_TRIES {
-            if writers(&head).map_err(disk_error)?.is_empty() {
-                return Ok(());
-            }
-            std::thread::sleep(LET_GO_PAUSE);
-        }
-        let holders = holder_names(&writers(&head).map_err(disk_error)?);
-        Err(StepError::failed(
-            Code::DiskInUse,
-            format!("stop server {name}: its stop command returned, but the disk is still open in {holders}"),
-        ))
-    })
-    .await
 }
 
 async fn keep(ctx: &StepContext) -> Result<Done, StepError> {

@@ -1,41 +1,44 @@
-//! Takes a snapshot of a server's disk.
+//! Takes a restore point of a disk.
 //!
 //! | step | do | undo |
 //! |---|---|---|
-//! | capture | make the restore point beside the disk | remove it; the head keeps its contents |
+//! | capture | make the restore point beside the disk; a machine that uses it stands still meanwhile | remove it; the head keeps its contents |
 
-use backout_core::ids::{InstanceId, SnapshotId};
+use backout_core::ids::{InstanceId, PointId};
 use backout_core::outcome::Outcome;
 use backout_disks::Captured;
 use backout_jobs::{Commit, Done, Procedure, Step, StepContext, StepError, Undo};
 use serde::{Deserialize, Serialize};
 
-use super::{name, on_disk, operation_state, settle_server};
-use crate::model::SystemDisk;
+use super::{Runtime, disk_error, name, operation_state, server, settle, under_lock};
+use crate::model::{Server, Subject, Volume};
 use crate::persistence;
+use crate::power::Running;
 
 /// The procedure.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct CreateSnapshot;
+#[derive(Clone, Debug)]
+pub struct CreateSnapshot(pub Runtime);
 
 /// What it is told.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CreateInput {
-    /// The server.
-    pub server: InstanceId,
-    /// The snapshot, whose row is there already.
-    pub snapshot: SnapshotId,
+    /// Whose disk it is.
+    pub subject: Subject,
+    /// The server that uses it.
+    pub host: Option<InstanceId>,
+    /// The restore point, whose row is there already.
+    pub snapshot: PointId,
     /// The disk.
-    pub disk: SystemDisk,
+    pub disk: Volume,
 }
 
 const STEPS: &[Step<CreateSnapshot>] = &[Step {
     name: "capture",
     does: "make the restore point beside the disk",
-    run: |_, ctx| Box::pin(capture(ctx)),
+    run: |p, ctx| Box::pin(capture(p, ctx)),
     undo: Undo::By {
         does: "remove the restore point",
-        run: |_, ctx| Box::pin(uncapture(ctx)),
+        run: |p, ctx| Box::pin(uncapture(p, ctx)),
     },
 }];
 
@@ -63,16 +66,39 @@ impl Procedure for CreateSnapshot {
                 Outcome::Reverted => persistence::delete_snapshot(tx, &input.snapshot)?,
                 Outcome::Held => {}
             }
-            settle_server(tx, &input.server, outcome)
+            settle(tx, &input.subject, outcome)
         })
     }
 }
 
-async fn capture(ctx: &StepContext) -> Result<Done, StepError> {
+/// The machine that may have the disk open.
+async fn machine(ctx: &StepContext, input: &CreateInput) -> Result<Option<Server>, StepError> {
+    match &input.host {
+        None => Ok(None),
+        Some(id) => Ok(Some(server(ctx, id).await?).filter(|s| s.machine.is_some())),
+    }
+}
+
+async fn capture(procedure: &CreateSnapshot, ctx: &StepContext) -> Result<Done, StepError> {
     let input: CreateInput = ctx.input()?;
     let point = name(&input.snapshot)?;
-    let captured: Captured = on_disk(ctx, &input.disk, move |driver, guard, disk, progress| {
-        driver.capture(guard, disk, &point, progress)
+    let machine = machine(ctx, &input).await?;
+    let (machines, inside) = (procedure.0.machines.clone(), ctx.clone());
+    let disk = input.disk.clone();
+    let captured: Captured = under_lock(ctx, &input.disk, move |guard, spec, progress| {
+        let driver = backout_disks::driver(spec.driver);
+        let Some(server) = machine else {
+            return driver
+                .capture(guard, spec, &point, progress)
+                .map_err(disk_error);
+        };
+        let running = Running::pause(&machines, &inside, &server, guard, &disk)?;
+        let captured = driver
+            .capture_paused(guard, spec, &point, progress)
+            .map_err(disk_error)?;
+        running.follow(&disk, &captured)?;
+        running.resume()?;
+        Ok(captured)
     })
     .await?;
     let done = Done::remember(&captured)?;
@@ -86,11 +112,20 @@ async fn capture(ctx: &StepContext) -> Result<Done, StepError> {
     }))
 }
 
-async fn uncapture(ctx: &StepContext) -> Result<Done, StepError> {
+async fn uncapture(procedure: &CreateSnapshot, ctx: &StepContext) -> Result<Done, StepError> {
     let input: CreateInput = ctx.input()?;
     let point = name(&input.snapshot)?;
-    on_disk(ctx, &input.disk, move |driver, guard, disk, _| {
-        driver.uncapture(guard, disk, &point)
+    let machine = machine(ctx, &input).await?;
+    let (machines, inside) = (procedure.0.machines.clone(), ctx.clone());
+    let disk = input.disk.clone();
+    under_lock(ctx, &input.disk, move |guard, spec, _| {
+        let driver = backout_disks::driver(spec.driver);
+        let Some(server) = machine else {
+            return driver.uncapture(guard, spec, &point).map_err(disk_error);
+        };
+        let running = Running::pause(&machines, &inside, &server, guard, &disk)?;
+        driver.uncapture(guard, spec, &point).map_err(disk_error)?;
+        running.resume()
     })
     .await?;
     Ok(Done::nothing())

@@ -1,18 +1,18 @@
-//! Deletes snapshots of one server.
+//! Deletes restore points of one disk.
 //!
 //! | step | do | undo |
 //! |---|---|---|
 //! | retire | move the restore points out of the way | move them back |
 //! | purge | remove them for good, with the layers that nothing needs any more | none: from its intent on the job goes forward only |
 
-use backout_core::ids::{InstanceId, SnapshotId};
+use backout_core::ids::PointId;
 use backout_core::outcome::Outcome;
 use backout_disks::Point;
 use backout_jobs::{Commit, Done, Procedure, Step, StepContext, StepError, Undo};
 use serde::{Deserialize, Serialize};
 
 use super::on_disk;
-use crate::model::SystemDisk;
+use crate::model::{Subject, Volume};
 use crate::persistence;
 
 /// The procedure.
@@ -22,12 +22,12 @@ pub struct DeleteSnapshot;
 /// What it is told.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DeleteInput {
-    /// The server.
-    pub server: InstanceId,
+    /// Whose disk it is.
+    pub subject: Subject,
     /// The disk.
-    pub disk: SystemDisk,
+    pub disk: Volume,
     /// The snapshots, with their files.
-    pub snapshots: Vec<(SnapshotId, Option<Point>)>,
+    pub snapshots: Vec<(PointId, Option<Point>)>,
 }
 
 impl DeleteInput {
@@ -111,11 +111,11 @@ async fn unretire(ctx: &StepContext) -> Result<Done, StepError> {
 
 async fn purge(ctx: &StepContext) -> Result<Done, StepError> {
     let input: DeleteInput = ctx.input()?;
-    let (server, gone) = (input.server.clone(), input.snapshots.clone());
+    let (subject, gone) = (input.subject.clone(), input.snapshots.clone());
     let live = ctx
         .store
         .read(move |tx| {
-            let all = persistence::points_of(tx, &server)?;
+            let all = persistence::points_of(tx, &subject)?;
             let live = all
                 .into_iter()
                 .filter(|(id, _)| gone.iter().all(|(g, _)| g != id));

@@ -6,14 +6,17 @@ mod create_snapshot;
 mod delete_snapshot;
 mod release;
 
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
 use backout_core::code::Code;
-use backout_core::ids::InstanceId;
+use backout_core::ids::{InstanceId, PointId};
 use backout_core::outcome::Outcome;
 use backout_disks::{Disk, DiskLock, Driver, Guard, Name, Progress};
 use backout_jobs::{StepContext, StepError};
+use backout_machines::Machines;
+use backout_shim::Shim;
 use backout_store::Tx;
 
 pub use adopt::{Adopt, AdoptInput};
@@ -22,9 +25,48 @@ pub use create_snapshot::{CreateInput, CreateSnapshot};
 pub use delete_snapshot::{DeleteInput, DeleteSnapshot};
 pub use release::{Release, ReleaseInput};
 
-use crate::model::{OperationState, Server, SystemDisk};
+use crate::model::{OperationKind, OperationState, Server, Subject, Volume};
 use crate::persistence;
-use crate::refusal::with_cause;
+use crate::refusal::{with_cause, with_machine_cause};
+
+/// What the steps work with on this host.
+#[derive(Clone)]
+pub struct Runtime {
+    /// The folder for the output of start and stop commands.
+    pub logs: PathBuf,
+    /// What runs virtual machines.
+    pub machines: Machines,
+    /// The folder for disks and images that Backout makes.
+    pub pool: PathBuf,
+}
+
+impl Runtime {
+    /// All in one folder; `shim` runs the machines.
+    #[must_use]
+    pub fn new(folder: &Path, shim: Shim) -> Self {
+        Self {
+            logs: folder.join("logs"),
+            machines: Machines::new(folder.join("machines"), shim),
+            pool: folder.join("pool"),
+        }
+    }
+}
+
+impl std::fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runtime")
+            .field("logs", &self.logs)
+            .field("pool", &self.pool)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the job of that procedure does to its server or disk; `None` when it is
+/// not one of ours.
+#[must_use]
+pub fn kind_of(procedure: &str) -> Option<OperationKind> {
+    OperationKind::parse(procedure.strip_prefix("servers.")?)
+}
 
 /// How often a step asks again for a disk that another step still works on.
 const LOCK_RETRY: Duration = Duration::from_millis(50);
@@ -38,12 +80,25 @@ const LOCK_TRIES: u32 = 40;
 /// and showing the job's fence.
 async fn on_disk<T: Send + 'static>(
     ctx: &StepContext,
-    disk: &SystemDisk,
+    disk: &Volume,
     work: impl FnOnce(&dyn Driver, &Guard, &Disk, &dyn Progress) -> backout_disks::Result<T>
     + Send
     + 'static,
 ) -> Result<T, StepError> {
-    let (ctx, spec) = (ctx.clone(), disk.spec());
+    let driver = backout_disks::driver(disk.driver);
+    under_lock(ctx, disk, move |guard, spec, progress| {
+        work(driver, guard, spec, progress).map_err(disk_error)
+    })
+    .await
+}
+
+/// As [`on_disk`], for work that is not the driver's alone.
+pub(crate) async fn under_lock<T: Send + 'static>(
+    ctx: &StepContext,
+    disk: &Volume,
+    work: impl FnOnce(&Guard, &Disk, &dyn Progress) -> Result<T, StepError> + Send + 'static,
+) -> Result<T, StepError> {
+    let spec = disk.spec();
     let for_worker = ctx.clone();
     ctx.blocking(move || {
         let guard = lock(&for_worker, &spec)?;
@@ -51,12 +106,12 @@ async fn on_disk<T: Send + 'static>(
             ctx: &for_worker,
             last_percent: Mutex::new(None),
         };
-        work(backout_disks::driver(spec.driver), &guard, &spec, &progress).map_err(disk_error)
+        work(&guard, &spec, &progress)
     })
     .await
 }
 
-fn lock(ctx: &StepContext, disk: &Disk) -> Result<Guard, StepError> {
+pub(crate) fn lock(ctx: &StepContext, disk: &Disk) -> Result<Guard, StepError> {
     let mut tries = 0;
     loop {
         match DiskLock::acquire(disk, ctx.fence) {
@@ -72,7 +127,7 @@ fn lock(ctx: &StepContext, disk: &Disk) -> Result<Guard, StepError> {
     }
 }
 
-fn disk_error(e: backout_disks::Error) -> StepError {
+pub(crate) fn disk_error(e: backout_disks::Error) -> StepError {
     match e {
         backout_disks::Error::Stale { .. } => StepError::Stale,
         backout_disks::Error::Cancelled { .. } => StepError::Cancelled,
@@ -84,6 +139,18 @@ fn disk_error(e: backout_disks::Error) -> StepError {
                 StepError::failed(e.code(), message)
             }
         }
+    }
+}
+
+pub(crate) fn machine_error(e: backout_machines::Error) -> StepError {
+    if e.is_cancelled() {
+        return StepError::Cancelled;
+    }
+    let message = with_machine_cause(&e);
+    if e.is_passing() {
+        StepError::again(e.code(), message)
+    } else {
+        StepError::failed(e.code(), message)
     }
 }
 
@@ -120,7 +187,7 @@ impl Progress for StepProgress<'_> {
 
 /// The name of a file that is made for the restore point, or safety point,
 /// `id`.
-fn name(id: &backout_core::ids::SnapshotId) -> Result<Name, StepError> {
+fn name(id: &PointId) -> Result<Name, StepError> {
     Name::new(id.as_str()).map_err(disk_error)
 }
 
@@ -136,13 +203,22 @@ async fn server(ctx: &StepContext, id: &InstanceId) -> Result<Server, StepError>
     })
 }
 
-/// Records on the server how its operation ended.
+/// Records on the server or the data disk how its operation ended.
+fn settle(
+    tx: &mut dyn Tx,
+    subject: &Subject,
+    outcome: Outcome,
+) -> Result<(), backout_store::Error> {
+    persistence::end_subject_operation(tx, subject, operation_state(outcome))
+}
+
+/// [`settle`] for a server.
 fn settle_server(
     tx: &mut dyn Tx,
     id: &InstanceId,
     outcome: Outcome,
 ) -> Result<(), backout_store::Error> {
-    persistence::end_server_operation(tx, id, operation_state(outcome))
+    settle(tx, &Subject::Server(id.clone()), outcome)
 }
 
 const fn operation_state(outcome: Outcome) -> OperationState {

@@ -1,0 +1,507 @@
+//! What can be asked of servers and their disks: the one way in for every
+//! surface.
+//!
+//! | file | what is asked there |
+//! |---|---|
+//! | `mod` | who there is; what all share: claims, jobs, preflights |
+//! | `managed` | an existing disk comes under management, and leaves it |
+//! | `points` | restore points of any disk, and the way back to them |
+
+mod managed;
+mod points;
+
+use std::sync::Arc;
+
+use backout_core::ids::{AccountId, DiskId, Entropy, InstanceId, JobId, RequestId};
+use backout_core::outcome::Outcome;
+use backout_core::plan::{Plan, Preflight};
+use backout_core::time::{Clock, Timestamp};
+use backout_jobs::{
+    Idempotency, JobView, Jobs, JobsError, NewJob, Registry, SubmitError, Submitted,
+};
+use backout_store::{Store, Tx};
+use serde::Serialize;
+
+pub use self::managed::NewServer;
+pub use self::points::{AskedBy, DELETE_MAX};
+use crate::model::{
+    Holding, LatestOperation, ManagedDisk, OperationKind, OperationState, Server, Subject, Tag,
+    Usage,
+};
+use crate::persistence::{self, DiskFilter, Page, ServerFilter};
+use crate::preflight::{self, Cleared, DiskFacts, Target};
+use crate::procedures::{
+    Adopt, ApplySnapshot, CreateSnapshot, DeleteSnapshot, Release, Runtime, kind_of,
+};
+use crate::refusal::Refusal;
+
+/// The longest name of a server or a snapshot, in characters (SEMANTICS
+/// section 4).
+pub const NAME_MAX_CHARS: usize = 60;
+
+/// The longest name of a backup of a data disk, in characters (contract).
+pub const BACKUP_NAME_MAX_CHARS: usize = 90;
+
+/// How many labels a resource may have.
+pub const TAGS_MAX: usize = 50;
+
+/// Who calls, on whose resources, under which request id.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The account that signed the call.
+    pub account: AccountId,
+    /// The account whose resources it works on.
+    pub owner: AccountId,
+    /// The id of the call.
+    pub request: RequestId,
+    /// The caller's idempotency key and a hash of its request.
+    pub idempotency: Option<Idempotency>,
+}
+
+/// Names a disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DiskRef {
+    /// The system disk of the server of this id or name.
+    Of(String),
+    /// The disk of this id, or the data disk of this name.
+    Disk(String),
+}
+
+impl From<&Subject> for DiskRef {
+    fn from(subject: &Subject) -> Self {
+        match subject {
+            Subject::Server(id) => Self::Of(id.to_string()),
+            Subject::Disk(id) => Self::Disk(id.to_string()),
+        }
+    }
+}
+
+/// Something that a snapshot, or a server, refuses now.
+#[derive(Debug)]
+pub struct Denied {
+    /// What is refused.
+    pub action: OperationKind,
+    /// Why.
+    pub refusal: Refusal,
+}
+
+/// A preflight with the plan that would run.
+#[derive(Clone, Debug, Serialize)]
+pub struct Proposal {
+    /// What stands in the way, and what to know.
+    pub preflight: Preflight,
+    /// The steps.
+    pub plan: Plan,
+}
+
+/// The servers of this store.
+#[derive(Clone)]
+pub struct Servers {
+    store: Store,
+    jobs: Jobs,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    node: String,
+    runtime: Runtime,
+}
+
+impl Servers {
+    /// Servers whose disks are on the host `node`, and what works on them
+    /// there.
+    #[must_use]
+    pub fn new(
+        store: Store,
+        jobs: Jobs,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        node: String,
+        runtime: Runtime,
+    ) -> Self {
+        Self {
+            store,
+            jobs,
+            clock,
+            entropy,
+            node,
+            runtime,
+        }
+    }
+
+    /// The kinds of job that a worker for servers must know.
+    #[must_use]
+    pub fn register(&self, registry: Registry) -> Registry {
+        let runtime = &self.runtime;
+        registry
+            .with(Adopt)
+            .with(CreateSnapshot(runtime.clone()))
+            .with(ApplySnapshot(runtime.clone()))
+            .with(DeleteSnapshot)
+            .with(Release)
+    }
+
+    /// Changes whenever anything that a list tells may have changed; `None`
+    /// when that cannot be told cheaply.
+    #[must_use]
+    pub fn version(&self) -> Option<u64> {
+        self.store.version()
+    }
+
+    /// One page of servers, newest first, and how many match.
+    ///
+    /// # Errors
+    /// [`Refusal::Store`].
+    pub async fn list(
+        &self,
+        owner: &AccountId,
+        filter: ServerFilter,
+        page: Page,
+    ) -> Result<(u64, Vec<Server>), Refusal> {
+        let owner = owner.clone();
+        self.store
+            .read(move |tx| Ok(persistence::list_servers(tx, &owner, &filter, page)?))
+            .await
+    }
+
+    /// A server by id or name.
+    ///
+    /// # Errors
+    /// [`Refusal::ServerNotFound`], [`Refusal::Store`].
+    pub async fn get(&self, owner: &AccountId, id_or_name: &str) -> Result<Server, Refusal> {
+        let (owner, wanted) = (owner.clone(), id_or_name.to_owned());
+        self.store
+            .read(move |tx| server_of(tx, &owner, &wanted))
+            .await
+    }
+
+    /// One page of disks, newest first unless asked otherwise, and how many
+    /// match.
+    ///
+    /// # Errors
+    /// [`Refusal::Store`].
+    pub async fn disks(
+        &self,
+        owner: &AccountId,
+        filter: DiskFilter,
+        page: Page,
+    ) -> Result<(u64, Vec<ManagedDisk>), Refusal> {
+        let owner = owner.clone();
+        self.store
+            .read(move |tx| Ok(persistence::list_disks(tx, &owner, &filter, page)?))
+            .await
+    }
+
+    /// A disk by id, or a data disk by name.
+    ///
+    /// # Errors
+    /// [`Refusal::DiskNotFound`], [`Refusal::Store`].
+    pub async fn disk(&self, owner: &AccountId, id_or_name: &str) -> Result<ManagedDisk, Refusal> {
+        let (owner, wanted) = (owner.clone(), id_or_name.to_owned());
+        self.store
+            .read(move |tx| disk_of(tx, &owner, &wanted))
+            .await
+    }
+
+    /// A disk, the server that uses it, and who works on the two.
+    async fn target(&self, owner: &AccountId, disk: DiskRef) -> Result<Target, Refusal> {
+        let owner = owner.clone();
+        self.store
+            .read(move |tx| target_of(tx, &owner, &disk))
+            .await
+    }
+
+    /// A server and the job that holds it.
+    async fn server_and_holding(
+        &self,
+        owner: &AccountId,
+        wanted: &str,
+    ) -> Result<(Server, Option<Holding>), Refusal> {
+        let (owner, wanted) = (owner.clone(), wanted.to_owned());
+        self.store
+            .read(move |tx| {
+                let server = server_of(tx, &owner, &wanted)?;
+                let holding = holding_of(tx, &server.resource())?;
+                Ok((server, holding))
+            })
+            .await
+    }
+
+    /// Looks at a disk, if it is on this host.
+    async fn look(
+        &self,
+        target: &Target,
+        point: Option<&backout_disks::Point>,
+    ) -> Result<DiskFacts, Refusal> {
+        if target.node != self.node {
+            return Ok(DiskFacts::elsewhere());
+        }
+        let (target, point) = (target.clone(), point.cloned());
+        let machines = self.runtime.machines.clone();
+        blocking(move || Ok(preflight::look(&target, &machines, point.as_ref()))).await
+    }
+
+    /// The job that an earlier call with the same idempotency key made. Asked
+    /// before the preflight, which would find that very job in the way.
+    async fn earlier(&self, caller: &Caller) -> Result<Option<JobId>, Refusal> {
+        let Some(idempotency) = caller.idempotency.clone() else {
+            return Ok(None);
+        };
+        let owner = caller.owner.clone();
+        self.store
+            .read(move |tx| backout_jobs::earlier(tx, &owner, &idempotency).map_err(submit_refused))
+            .await
+    }
+
+    async fn input_of<T: serde::de::DeserializeOwned>(&self, job: &JobId) -> Result<T, Refusal> {
+        let wanted = job.clone();
+        let view = self.store.read(move |tx| job_view(tx, &wanted)).await?;
+        serde_json::from_value(view.input)
+            .map_err(|e| Refusal::Store(backout_store::Error::corrupt(format!("job input: {e}"))))
+    }
+
+    fn operation(&self, kind: OperationKind, caller: &Caller, now: Timestamp) -> LatestOperation {
+        LatestOperation {
+            kind,
+            state: OperationState::Operating,
+            request: caller.request.clone(),
+            started: now,
+        }
+    }
+
+    /// A job that changes a disk: needs the proof that its preflight passed.
+    fn cleared_job(
+        &self,
+        _proof: Cleared,
+        caller: &Caller,
+        id: JobId,
+        plan: Plan,
+        node: &str,
+        input: &impl Serialize,
+    ) -> Result<NewJob, Refusal> {
+        self.job(caller, id, plan, node, input)
+    }
+
+    fn job(
+        &self,
+        caller: &Caller,
+        id: JobId,
+        plan: Plan,
+        node: &str,
+        input: &impl Serialize,
+    ) -> Result<NewJob, Refusal> {
+        Ok(NewJob {
+            id,
+            procedure: plan.procedure.clone(),
+            title: plan.title.clone(),
+            account: caller.owner.clone(),
+            request: caller.request.clone(),
+            node: node.to_owned(),
+            // The first claim is what it is about.
+            resource: plan.claims.first().cloned().unwrap_or_default(),
+            claims: plan.claims.clone(),
+            input: serde_json::to_value(input).map_err(|e| {
+                Refusal::Store(backout_store::Error::corrupt(format!("job input: {e}")))
+            })?,
+            plan,
+            undo_of: None,
+            idempotency: caller.idempotency.clone(),
+            background: false,
+            now: self.clock.now(),
+        })
+    }
+
+    /// Writes the job and the product's own rows in one transaction.
+    async fn submit(
+        &self,
+        new_job: NewJob,
+        rows: impl FnOnce(&mut dyn Tx) -> Result<(), Refusal> + Send + 'static,
+    ) -> Result<Submitted, Refusal> {
+        let submitted = self
+            .store
+            .write(move |tx| {
+                let submitted = submit_job(tx, &new_job)?;
+                if !submitted.repeated {
+                    rows(tx)?;
+                }
+                Ok::<_, Refusal>(submitted)
+            })
+            .await?;
+        self.jobs.wake();
+        Ok(submitted)
+    }
+}
+
+fn submit_job(tx: &mut dyn Tx, new_job: &NewJob) -> Result<Submitted, Refusal> {
+    backout_jobs::submit(tx, new_job).map_err(submit_refused)
+}
+
+fn submit_refused(e: SubmitError) -> Refusal {
+    match e {
+        SubmitError::Busy { resource, job } => {
+            // Another was faster than this call, whose preflight had passed.
+            let holding = Holding {
+                job,
+                kind: None,
+                held: false,
+            };
+            let (kind, id) = resource.split_once('/').unwrap_or_default();
+            match (kind, id.parse::<InstanceId>(), id.parse::<DiskId>()) {
+                ("server", Ok(id), _) => Refusal::server_busy(&id, &holding),
+                ("disk", _, Ok(id)) => Refusal::disk_busy(&id, &holding),
+                _ => Refusal::Invalid(format!("claim {resource}: job {} holds it", holding.job)),
+            }
+        }
+        SubmitError::IdempotencyMismatch { .. } => Refusal::IdempotencyMismatch,
+        SubmitError::TooManyClaims { .. } => Refusal::Invalid(e.to_string()),
+        SubmitError::Store(e) => Refusal::Store(e),
+    }
+}
+
+fn job_view(tx: &mut dyn Tx, job: &JobId) -> Result<JobView, Refusal> {
+    backout_jobs::get_in(tx, job).map_err(|e| match e {
+        JobsError::Store(e) => Refusal::Store(e),
+        other => Refusal::Store(backout_store::Error::corrupt(other.to_string())),
+    })
+}
+
+fn server_of(tx: &mut dyn Tx, owner: &AccountId, wanted: &str) -> Result<Server, Refusal> {
+    persistence::find_server(tx, owner, wanted)?
+        .ok_or_else(|| Refusal::ServerNotFound(wanted.to_owned()))
+}
+
+fn disk_of(tx: &mut dyn Tx, owner: &AccountId, wanted: &str) -> Result<ManagedDisk, Refusal> {
+    persistence::find_disk(tx, owner, wanted)?
+        .ok_or_else(|| Refusal::DiskNotFound(wanted.to_owned()))
+}
+
+/// The job that has a claim on `resource`, unless it is background work, which
+/// makes room when it is asked to.
+fn holding_of(tx: &mut dyn Tx, resource: &str) -> Result<Option<Holding>, Refusal> {
+    let Some(job) = backout_jobs::holder_of(tx, resource)? else {
+        return Ok(None);
+    };
+    let view = job_view(tx, &job)?;
+    let held = view.outcome == Some(Outcome::Held);
+    if view.background && !held {
+        return Ok(None);
+    }
+    Ok(Some(Holding {
+        job,
+        kind: kind_of(&view.procedure),
+        held,
+    }))
+}
+
+fn target_of(tx: &mut dyn Tx, owner: &AccountId, wanted: &DiskRef) -> Result<Target, Refusal> {
+    let server = match wanted {
+        DiskRef::Of(server) => server_of(tx, owner, server)?,
+        DiskRef::Disk(id_or_name) => {
+            let disk = disk_of(tx, owner, id_or_name)?;
+            let host = match &disk.server {
+                None => None,
+                Some(id) => persistence::server_by_id(tx, id)?,
+            };
+            let host_holding = match &host {
+                None => None,
+                Some(server) => holding_of(tx, &server.resource())?,
+            };
+            match (disk.usage, host) {
+                (Usage::System, Some(server)) => server,
+                (_, host) => {
+                    let disk_holding = holding_of(tx, &disk.subject().resource())?;
+                    return Ok(Target {
+                        volume: disk.volume.clone(),
+                        node: disk.node.clone(),
+                        host,
+                        host_holding,
+                        disk: Some(disk),
+                        disk_holding,
+                    });
+                }
+            }
+        }
+    };
+    let holding = holding_of(tx, &server.resource())?;
+    Ok(Target::system(server, holding))
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, backout_disks::Error> + Send + 'static,
+) -> Result<T, Refusal> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result.map_err(Refusal::Disk),
+        Err(e) => Err(Refusal::Invalid(format!("look at the disk: {e}"))),
+    }
+}
+
+/// `NAME-MMDDhhmmss`, as the vendor's sample has it (SEMANTICS section 4).
+fn default_name(server: &str, iso8601: &str) -> String {
+    let digits: String = iso8601
+        .chars()
+        .filter(char::is_ascii_digit)
+        .skip(4)
+        .take(10)
+        .collect();
+    let room = NAME_MAX_CHARS - digits.len() - 1;
+    let name: String = server.chars().take(room).collect();
+    format!("{name}-{digits}")
+}
+
+fn check_name(what: &str, name: &str) -> Result<(), Refusal> {
+    check_name_of(what, name, NAME_MAX_CHARS)
+}
+
+fn check_name_of(what: &str, name: &str, max_chars: usize) -> Result<(), Refusal> {
+    let chars = name.chars().count();
+    if chars == 0 || chars > max_chars || name.chars().any(char::is_control) {
+        return Err(Refusal::Invalid(format!(
+            "name a {what} {:?}: give 1 to {max_chars} characters, none of them a control character",
+            name.chars().take(max_chars).collect::<String>()
+        )));
+    }
+    Ok(())
+}
+
+fn check_tags(tags: &[Tag]) -> Result<(), Refusal> {
+    let distinct = tags
+        .iter()
+        .enumerate()
+        .all(|(i, t)| tags[..i].iter().all(|u| u.key != t.key));
+    if tags.len() > TAGS_MAX
+        || !distinct
+        || tags
+            .iter()
+            .any(|t| t.key.is_empty() || t.key.len() > 127 || t.value.len() > 255)
+    {
+        return Err(Refusal::Invalid(format!(
+            "set these tags: give at most {TAGS_MAX}, each key once, keys of 1 to 127 and values of at most 255 bytes"
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn default_names_fit() {
+        assert_eq!(
+            default_name("day-backup", "2020-09-03T14:51:22Z"),
+            "day-backup-0903145122"
+        );
+        assert_eq!(
+            default_name(&"x".repeat(90), "2020-09-03T14:51:22Z")
+                .chars()
+                .count(),
+            NAME_MAX_CHARS
+        );
+    }
+
+    #[test]
+    fn names_are_checked() {
+        assert!(check_name("server", "web 1").is_ok());
+        for bad in ["", "a\nb", &"x".repeat(61)] {
+            assert!(check_name("server", bad).is_err());
+        }
+    }
+}
