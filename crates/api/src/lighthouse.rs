@@ -693,6 +693,7 @@ const fn server_operation(kind: OperationKind) -> &'static str {
         OperationKind::Reset => "ResetInstance",
         OperationKind::Rename => "ModifyInstancesAttribute",
         OperationKind::CreateBlueprint => "CreateBlueprint",
+        OperationKind::DeleteBlueprint => "DeleteBlueprints",
         OperationKind::Attach => "AttachDisks",
         OperationKind::Detach => "DetachDisks",
         // Never shown: background work is nobody's latest operation.
@@ -799,7 +800,10 @@ fn code(refusal: &Refusal) -> &'static str {
         Refusal::DiskBusy { .. } => "UnsupportedOperation.DiskLatestOperationUnfinished",
         Refusal::DiskState { .. } => "UnsupportedOperation.InvalidDiskState",
         Refusal::DiskUsage { .. } => "OperationDenied.DiskUsageNotSupportOperation",
-        Refusal::BlueprintState { .. } => "ResourceUnavailable.BlueprintUnavailable",
+        Refusal::BundleNotFound(_) => "InvalidParameter.BundleIdNotFound",
+        Refusal::BlueprintState { .. } | Refusal::BlueprintUsed { .. } => {
+            "ResourceUnavailable.BlueprintUnavailable"
+        }
         Refusal::Quota { .. } => "LimitExceeded",
         Refusal::Machine(_) => "FailedOperation.DescribeInstanceStatus",
         Refusal::SnapshotNotFound(_) => "ResourceNotFound.SnapshotIdNotFound",

@@ -5,6 +5,7 @@
 //! job's step. The call, its dry run and the list of denied actions ask the
 //! same function of [`preflight`].
 
+pub mod bundles;
 pub mod model;
 pub mod persistence;
 pub mod plan;
@@ -19,6 +20,6 @@ pub use persistence::MIGRATIONS;
 pub use procedures::Runtime;
 pub use refusal::Refusal;
 pub use service::{
-    AskedBy, BACKUP_NAME_MAX_CHARS, Caller, DELETE_MAX, Denied, DiskRef, NAME_MAX_CHARS, NewServer,
-    Proposal, Servers, TAGS_MAX,
+    AskedBy, BACKUP_NAME_MAX_CHARS, BATCH_MAX, Caller, DELETE_MAX, Denied, DiskRef, NAME_MAX_CHARS,
+    NewBlueprint, NewInstances, NewServer, Proposal, Quota, Quotas, Servers, TAGS_MAX,
 };

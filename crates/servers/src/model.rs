@@ -308,6 +308,8 @@ words! {
         Normal = "normal",
         /// It could not be made.
         Failed = "failed",
+        /// Being deleted.
+        Deleting = "deleting",
     }
 }
 
@@ -364,6 +366,8 @@ words! {
         Rename = "rename",
         /// An image is made of its system disk.
         CreateBlueprint = "create_blueprint",
+        /// An image is deleted.
+        DeleteBlueprint = "delete_blueprint",
         /// A restore point is taken.
         CreateSnapshot = "create_snapshot",
         /// The disk goes back to a restore point.

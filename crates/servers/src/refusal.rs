@@ -2,6 +2,7 @@
 
 use backout_core::code::Code;
 use backout_core::ids::{BlueprintId, DiskId, InstanceId, JobId, PointId};
+use backout_core::size::told_apart;
 
 use crate::model::{BlueprintState, DiskState, Holding, OperationKind, Power, SnapshotState};
 
@@ -21,6 +22,9 @@ pub enum Refusal {
     /// No image has this id or name.
     #[error("find image {0:?}: list the images to see which there are")]
     BlueprintNotFound(String),
+    /// No size has this id.
+    #[error("find size {0:?}: list the sizes to see which there are")]
+    BundleNotFound(String),
     /// The snapshot was taken of another disk.
     #[error(
         "use restore point {snapshot} on {server}: it was taken of another disk, and only the original one can go back to it"
@@ -99,6 +103,14 @@ pub enum Refusal {
         /// Its state.
         state: BlueprintState,
     },
+    /// A job makes a disk of the image.
+    #[error("delete image {blueprint}: job {job} makes a disk of it; wait for that")]
+    BlueprintUsed {
+        /// The image.
+        blueprint: BlueprintId,
+        /// The job.
+        job: JobId,
+    },
     /// There would be more of something than there may be.
     #[error("have more than {max} {what}: {hint}")]
     Quota {
@@ -122,7 +134,9 @@ pub enum Refusal {
     },
     /// The head has another virtual size than the snapshot.
     #[error(
-        "go back to snapshot {snapshot} of {snapshot_bytes} bytes: the disk has {head_bytes} bytes now; give it the snapshot's size again"
+        "go back to snapshot {snapshot} of {}: the disk has {} now; give it the snapshot's size again",
+        told_apart(*.snapshot_bytes, *.head_bytes)[0],
+        told_apart(*.snapshot_bytes, *.head_bytes)[1]
     )]
     SizeChanged {
         /// The snapshot.
@@ -143,7 +157,11 @@ pub enum Refusal {
         holders: String,
     },
     /// The copy would not fit.
-    #[error("copy {needed_bytes} bytes beside {path}: only {free_bytes} bytes are free; make room")]
+    #[error(
+        "copy {} beside {path}: only {} is free; make room",
+        told_apart(*.needed_bytes, *.free_bytes)[0],
+        told_apart(*.needed_bytes, *.free_bytes)[1]
+    )]
     NoSpace {
         /// The head.
         path: String,
@@ -198,12 +216,14 @@ impl Refusal {
             Self::ServerNotFound(_)
             | Self::SnapshotNotFound(_)
             | Self::DiskNotFound(_)
-            | Self::BlueprintNotFound(_) => Code::NotFound,
+            | Self::BlueprintNotFound(_)
+            | Self::BundleNotFound(_) => Code::NotFound,
             Self::OtherDisk { .. } => Code::WrongDisk,
             Self::ServerCreating(_) | Self::ServerState { .. } => Code::ServerState,
             Self::ServerBusy { .. } | Self::DiskBusy { .. } => Code::ResourceBusy,
             Self::DiskState { .. } | Self::DiskUsage { .. } => Code::DiskState,
             Self::BlueprintState { .. } => Code::BlueprintState,
+            Self::BlueprintUsed { .. } => Code::ResourceBusy,
             Self::Quota { .. } => Code::Quota,
             Self::Machine(e) => e.code(),
             Self::SnapshotState { .. } => Code::SnapshotState,

@@ -4,9 +4,13 @@
 //! | file | what is asked there |
 //! |---|---|
 //! | `mod` | who there is; what all share: claims, jobs, preflights |
+//! | `lifecycle` | servers are made of images, started, stopped, and given back |
+//! | `blueprints` | those images |
 //! | `managed` | an existing disk comes under management, and leaves it |
 //! | `points` | restore points of any disk, and the way back to them |
 
+mod blueprints;
+mod lifecycle;
 mod managed;
 mod points;
 
@@ -22,6 +26,8 @@ use backout_jobs::{
 use backout_store::{Store, Tx};
 use serde::Serialize;
 
+pub use self::blueprints::NewBlueprint;
+pub use self::lifecycle::{BATCH_MAX, NewInstances, Quota, Quotas};
 pub use self::managed::NewServer;
 pub use self::points::{AskedBy, DELETE_MAX};
 use crate::model::{
