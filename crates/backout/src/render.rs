@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use backout_core::size::Size;
 use serde_json::Value;
 
 /// How text is dressed.
@@ -89,26 +90,11 @@ fn array<'a>(value: &'a Value, path: &str) -> &'a [Value] {
     member(value, path).as_array().map_or(&[], Vec::as_slice)
 }
 
-/// A number of bytes as people read it.
-pub(crate) fn bytes(n: u64) -> String {
-    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
-    if n < 1024 {
-        return format!("{n} B");
-    }
-    let mut scaled = n as f64 / 1024.0;
-    let mut unit = UNITS[0];
-    for next in &UNITS[1..] {
-        if scaled < 1023.95 {
-            break;
-        }
-        scaled /= 1024.0;
-        unit = next;
-    }
-    format!("{scaled:.1} {unit}")
-}
-
 fn size(value: &Value, path: &str) -> String {
-    member(value, path).as_u64().map(bytes).unwrap_or_default()
+    member(value, path)
+        .as_u64()
+        .map(|n| Size(n).to_string())
+        .unwrap_or_default()
 }
 
 /// Characters on the screen, near enough: what is painted has none.
@@ -363,7 +349,7 @@ pub(crate) fn preflight(style: Style, p: &Value) -> String {
         cost.push(if n == 0 {
             "copies nothing".to_owned()
         } else {
-            format!("copies {}", bytes(n))
+            format!("copies {}", Size(n))
         });
     }
     match member(estimate, "constant_time").as_bool() {
@@ -633,21 +619,6 @@ mod tests {
     const PLAIN: Style = Style { colour: false };
 
     #[test]
-    fn bytes_are_readable() {
-        for (n, want) in [
-            (0, "0 B"),
-            (1023, "1023 B"),
-            (1024, "1.0 KiB"),
-            (1_048_524, "1023.9 KiB"),
-            (1_048_575, "1.0 MiB"),
-            (1 << 30, "1.0 GiB"),
-            (u64::MAX, "16384.0 PiB"),
-        ] {
-            assert_eq!(bytes(n), want, "{n}");
-        }
-    }
-
-    #[test]
     fn colour_does_not_move_columns() {
         let items =
             [json!({"resource": "server/web", "id": "lhins-1", "name": "web", "state": "running"})];
@@ -705,7 +676,7 @@ mod tests {
             "passed": false,
             "preflight": {
                 "blockers": [{"code": "BO0008", "message": "use server lhins-k31c771o: job job_a holds it"}],
-                "warnings": [{"code": "BO0031", "message": "copies 67108864 bytes"}],
+                "warnings": [{"code": "BO0031", "message": "copies 64.0 MiB"}],
                 "estimate": {"copy_bytes": 67_108_864, "space_bytes": 67_108_864, "constant_time": false},
             },
             "plan": {

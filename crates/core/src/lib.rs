@@ -1,5 +1,5 @@
-//! Words that every floor shares: ids, time, fencing, plans, outcomes, error
-//! codes and policies.
+//! Words that every floor shares: ids, time, sizes, fencing, plans, outcomes,
+//! error codes and policies.
 //!
 //! Architecture invariant: pure. Nothing here does I/O, reads a clock or draws
 //! randomness by itself; both are handed in as [`time::Clock`] and
@@ -12,4 +12,5 @@ pub mod ids;
 pub mod outcome;
 pub mod plan;
 pub mod policy;
+pub mod size;
 pub mod time;

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use backout_core::code::Code;
 use backout_core::plan::{Estimate, Finding, Preflight};
+use backout_core::size::Size;
 use backout_disks::{DriverKind, HeadFacts, Holder, MAX_LAYERS, Point, PointFacts};
 use backout_machines::{Machines, State};
 
@@ -324,7 +325,8 @@ impl Checked {
             self.warn(
                 Code::NotConstantTime,
                 format!(
-                    "copies {copy_bytes} bytes: this file system cannot share them; backout doctor says what constant time needs"
+                    "copies {}: this file system cannot share them; backout doctor says what constant time needs",
+                    Size(copy_bytes)
                 ),
             );
         }

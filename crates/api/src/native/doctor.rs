@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use backout_core::size::Size;
 use backout_disks::Capabilities;
 use backout_servers::persistence::{Page, ServerFilter};
 use backout_store::Dialect;
@@ -212,8 +213,9 @@ fn check_space(folder: &Path, found: &Capabilities) -> Option<Check> {
         name: format!("space in {}", folder.display()),
         status: Health::Warn,
         message: format!(
-            "{} of {} bytes are free",
-            found.free_bytes, found.total_bytes
+            "{} of {} are free",
+            Size(found.free_bytes),
+            Size(found.total_bytes)
         ),
         fix: Some("make room, or delete snapshots that are no longer needed".into()),
     })

@@ -15,6 +15,7 @@
 use backout_core::code::Code;
 use backout_core::ids::{InstanceId, JobId, PointId};
 use backout_core::outcome::Outcome;
+use backout_core::size::told_apart;
 use backout_core::time::Timestamp;
 use backout_disks::{Kept, Point, Staged};
 use backout_jobs::{Commit, Done, Procedure, Step, StepContext, StepError, Undo};
@@ -176,11 +177,12 @@ async fn stage(ctx: &StepContext) -> Result<Done, StepError> {
     .await?;
     // The preflight may have been made on another host, which cannot look.
     if staged.size_bytes != head.size_bytes {
+        let [then, now] = told_apart(staged.size_bytes, head.size_bytes);
         return Err(StepError::failed(
             Code::DiskSizeChanged,
             format!(
-                "go back to snapshot {} of {} bytes: the disk has {} bytes now; give it the snapshot's size again",
-                input.snapshot, staged.size_bytes, head.size_bytes
+                "go back to snapshot {} of {then}: the disk has {now} now; give it the snapshot's size again",
+                input.snapshot
             ),
         ));
     }

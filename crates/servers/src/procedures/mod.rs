@@ -13,6 +13,7 @@ use std::time::Duration;
 use backout_core::code::Code;
 use backout_core::ids::{InstanceId, PointId};
 use backout_core::outcome::Outcome;
+use backout_core::size::Size;
 use backout_disks::{Disk, DiskLock, Driver, Guard, Name, Progress};
 use backout_jobs::{StepContext, StepError};
 use backout_machines::Machines;
@@ -176,7 +177,7 @@ impl Progress for StepProgress<'_> {
         if *last != Some(percent) {
             *last = Some(percent);
             self.ctx
-                .progress(percent, format!("{done} of {total} bytes"));
+                .progress(percent, format!("{} of {}", Size(done), Size(total)));
         }
     }
 
