@@ -61,6 +61,8 @@ pub struct World {
     pub entropy: Arc<dyn Entropy>,
     /// Called at every point of every step.
     pub probe: Arc<dyn Probe>,
+    /// What keeps the processes that Backout runs.
+    pub shim: Shim,
     /// How long a job's lease lasts, when not as usual.
     pub lease_ms: Option<i64>,
     /// The text of `BACKOUT_MASTER_KEY`.
@@ -73,6 +75,7 @@ impl Default for World {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(OsEntropy),
             probe: Arc::new(NoProbe),
+            shim: Shim::own(&["shim"]),
             lease_ms: None,
             master_key: None,
         }
@@ -167,7 +170,7 @@ impl Backout {
             Arc::clone(&world.clock),
             Arc::clone(&world.entropy),
             settings.node.clone(),
-            Runtime::new(&path, Shim::own(&["shim"])),
+            Runtime::new(&path, world.shim.clone()),
         );
         let log = RequestLog::open(&path.join("requests"))?;
         let mut vendors = front::Settings {

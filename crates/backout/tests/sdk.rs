@@ -5,23 +5,10 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
-use common::{Running, TlsFiles, sha256_line};
-
-fn cache() -> PathBuf {
-    std::env::var_os("BACKOUT_CLIENTS").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.cache"),
-        PathBuf::from,
-    )
-}
-
-fn script(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/clients")
-        .join(name)
-}
+use common::{Running, TlsFiles, cache, script, sha256_line};
 
 /// Runs a client's script against `server` and expects it to end well.
 fn run(server: &Running, mut command: Command) {

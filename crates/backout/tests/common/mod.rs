@@ -360,6 +360,69 @@ impl TlsFiles {
     }
 }
 
+/// Where `./run test` installs the vendors' clients.
+pub fn cache() -> PathBuf {
+    std::env::var_os("BACKOUT_CLIENTS").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.cache"),
+        PathBuf::from,
+    )
+}
+
+/// A script that uses one of them.
+pub fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/clients")
+        .join(name)
+}
+
+/// An XFS with reflinks in a file, unmounted when dropped. Needs root.
+pub struct Volume {
+    folder: tempfile::TempDir,
+}
+
+/// The least that mkfs.xfs makes is 300 MiB.
+const VOLUME_BYTES: u64 = 512 << 20;
+
+impl Volume {
+    pub fn xfs() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let image = folder.path().join("volume");
+        let at = folder.path().join("at");
+        std::fs::create_dir(&at).unwrap();
+        let file = std::fs::File::create(&image).unwrap();
+        file.set_len(VOLUME_BYTES).unwrap();
+        let run = |program: &str, args: &[&std::ffi::OsStr]| {
+            let out = Command::new(program).args(args).output().unwrap();
+            assert!(out.status.success(), "{program}: {out:?}");
+        };
+        run(
+            "mkfs.xfs",
+            &[
+                "-q".as_ref(),
+                "-m".as_ref(),
+                "reflink=1".as_ref(),
+                image.as_ref(),
+            ],
+        );
+        run(
+            "mount",
+            &["-o".as_ref(), "loop".as_ref(), image.as_ref(), at.as_ref()],
+        );
+        Self { folder }
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.folder.path().join("at")
+    }
+}
+
+impl Drop for Volume {
+    fn drop(&mut self) {
+        // Lazily: a guest of a test that failed may still be there.
+        let _ = Command::new("umount").arg("-l").arg(self.path()).status();
+    }
+}
+
 /// The line that `sha256sum` prints for this content on its stdin.
 pub fn sha256_line(path: &Path) -> String {
     let out = Command::new("sha256sum")
