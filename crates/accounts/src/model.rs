@@ -165,6 +165,15 @@ impl Principal {
             .is_none_or(|policy| policy.evaluate(action, resources).is_allowed())
     }
 
+    /// As [`Principal::allows`], for an action that a policy must spell out; see
+    /// [`Policy::evaluate_named`].
+    #[must_use]
+    pub fn allows_named(&self, action: &str, resources: &[Vec<String>]) -> bool {
+        self.policy
+            .as_ref()
+            .is_none_or(|policy| policy.evaluate_named(action, resources).is_allowed())
+    }
+
     /// Whether it acts on the resources of another account.
     #[must_use]
     pub fn is_sub_account(&self) -> bool {

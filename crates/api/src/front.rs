@@ -6,6 +6,7 @@ use std::sync::Arc;
 use backout_accounts::{Accounts, KeyError, Limiter, NonceError, Nonces, Principal, Unique};
 use backout_core::ids::{Entropy, RequestId};
 use backout_core::time::Clock;
+use backout_faults::Faults;
 use backout_servers::Servers;
 use backout_store::Store;
 use backout_wire::{
@@ -110,6 +111,28 @@ pub struct CallLog {
     pub code: Option<String>,
 }
 
+/// What [`Front`] is made of.
+pub struct Parts {
+    /// The accounts.
+    pub accounts: Accounts,
+    /// Bounds how often a call is let through.
+    pub limiter: Arc<Limiter>,
+    /// Sees to it that a call is let through once.
+    pub nonces: Arc<Nonces>,
+    /// The state, for the audit trail.
+    pub store: Store,
+    /// The servers.
+    pub servers: Servers,
+    /// The fault switch, where there is one.
+    pub faults: Option<Faults>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// What the operator decided.
+    pub settings: Settings,
+}
+
 /// Answers vendors' calls.
 pub struct Front {
     accounts: Accounts,
@@ -117,6 +140,7 @@ pub struct Front {
     nonces: Arc<Nonces>,
     store: Store,
     lighthouse: Lighthouse,
+    faults: Option<Faults>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     settings: Settings,
@@ -165,30 +189,17 @@ impl From<SurfaceError> for Refused {
 impl Front {
     /// Composes the way from its parts.
     #[must_use]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "called once, where the process is composed"
-    )]
-    pub fn new(
-        accounts: Accounts,
-        limiter: Arc<Limiter>,
-        nonces: Arc<Nonces>,
-        store: Store,
-        servers: Servers,
-        clock: Arc<dyn Clock>,
-        entropy: Arc<dyn Entropy>,
-        settings: Settings,
-    ) -> Self {
-        let lighthouse = Lighthouse::new(servers);
+    pub fn new(parts: Parts) -> Self {
         Self {
-            accounts,
-            limiter,
-            nonces,
-            store,
-            lighthouse,
-            clock,
-            entropy,
-            settings,
+            accounts: parts.accounts,
+            limiter: parts.limiter,
+            nonces: parts.nonces,
+            store: parts.store,
+            lighthouse: Lighthouse::new(parts.servers),
+            faults: parts.faults,
+            clock: parts.clock,
+            entropy: parts.entropy,
+            settings: parts.settings,
         }
     }
 
@@ -273,10 +284,11 @@ impl Front {
         }
         let admitted = self.admit(protocol, raw, request, log).await?;
         let operation = admitted.call.operation;
-        let result = match operation.service {
-            Service::Lighthouse => self.lighthouse.act(&admitted).await,
+        let result = match (self.let_fail(&admitted).await, operation.service) {
+            (Err(refused), _) => Err(refused),
+            (Ok(()), Service::Lighthouse) => self.lighthouse.act(&admitted).await,
             // Kept in step with `serves`, which has been asked.
-            Service::Cdb | Service::Dlc | Service::Sae | Service::CdbV2 => {
+            (Ok(()), Service::Cdb | Service::Dlc | Service::Sae | Service::CdbV2) => {
                 Err(not_served(operation).into())
             }
         };
@@ -304,6 +316,35 @@ impl Front {
         Ok(encode_success(
             protocol, operation, &request.0, trace, &body,
         ))
+    }
+
+    /// Refuses a call that the fault switch is to answer: in the place of the
+    /// operation, which then does nothing.
+    async fn let_fail(&self, admitted: &Admitted) -> Result<(), Refused> {
+        let Some(faults) = &self.faults else {
+            return Ok(());
+        };
+        let call = &admitted.call;
+        let hit = faults
+            .on_call(
+                &admitted.principal.owner,
+                &call.operation.policy_action(),
+                &lighthouse::named_ids(call),
+            )
+            .await
+            .map_err(|e| {
+                tracing::warn!(request = %admitted.request, error = %e, "the store did not answer the fault switch");
+                Rejection::new(Fault::Unavailable, "the state cannot be read; try again")
+            })?;
+        match hit {
+            None => Ok(()),
+            Some(hit) => Err(SurfaceError {
+                code: hit.code,
+                message: hit.message,
+                status: None,
+            }
+            .into()),
+        }
     }
 
     /// Lets a call in, or says why not.

@@ -14,7 +14,7 @@ use backout_accounts::{
     Accounts, KeyPair, Limiter, Limits, MasterKey, NONCES_MAX, Nonces, Principal,
 };
 use backout_api::audit;
-use backout_api::front::{Front, Settings};
+use backout_api::front::{Front, Parts, Settings};
 use backout_core::ids::OsEntropy;
 use backout_core::outcome::Outcome;
 use backout_core::time::{Clock, ManualClock, SystemClock, Timestamp};
@@ -89,16 +89,17 @@ impl Cloud {
             NODE.to_owned(),
             Runtime::new(folder.path(), Shim::own(&["shim"])),
         );
-        let front = Front::new(
-            accounts.clone(),
-            Arc::new(Limiter::new(clock.clone(), limits)),
-            Arc::new(Nonces::new(clock.clone(), NONCES_MAX)),
+        let front = Front::new(Parts {
+            accounts: accounts.clone(),
+            limiter: Arc::new(Limiter::new(clock.clone(), limits)),
+            nonces: Arc::new(Nonces::new(clock.clone(), NONCES_MAX)),
             store,
-            servers.clone(),
-            clock.clone(),
+            servers: servers.clone(),
+            faults: None,
+            clock: clock.clone(),
             entropy,
-            Settings::default(),
-        );
+            settings: Settings::default(),
+        });
         let mut cloud = Self {
             folder,
             front,

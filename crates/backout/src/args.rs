@@ -65,6 +65,10 @@ pub(crate) enum Command {
     /// Who may call
     #[command(subcommand)]
     Accounts(Accounts),
+    /// Faults on demand, for tests of runbooks: on a server that was started
+    /// with --faults
+    #[command(subcommand)]
+    Faults(Faults),
     /// What a call was, by the id in its answer
     #[command(subcommand)]
     Requests(Requests),
@@ -127,6 +131,10 @@ pub(crate) struct Serve {
     /// A region that calls may name; may be repeated [default: the vendors' own]
     #[arg(long, value_name = "REGION")]
     pub region: Vec<String>,
+    /// With the fault switch (`backout faults`), for tests of runbooks: calls and
+    /// steps can be made to fail. Never where it matters
+    #[arg(long)]
+    pub faults: bool,
     /// Give `admin` another key pair and write it to DIR/admin.json: for a lost
     /// file, or for a further folder on a shared store
     #[arg(long)]
@@ -400,6 +408,98 @@ pub(crate) enum Keys {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum Faults {
+    /// Let calls be answered with an error, or a step of a job fail
+    Add(Box<AddFault>),
+    /// List them, in the order in which they are tried
+    #[command(visible_alias = "ls")]
+    List,
+    /// Take one away
+    #[command(visible_alias = "rm")]
+    Remove {
+        /// Its id
+        #[arg(value_name = "ID")]
+        fault: String,
+    },
+    /// Take all of them away
+    Clear,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["action", "step"]))]
+pub(crate) struct AddFault {
+    /// Which calls, as policies name them, e.g. `lighthouse:ApplyInstanceSnapshot`
+    /// or `lighthouse:*`
+    #[arg(long, requires = "code")]
+    pub action: Option<String>,
+    /// The code that those calls answer; one that their service has
+    #[arg(long, requires = "action")]
+    pub code: Option<String>,
+    /// Which step of which kind of job, e.g. `servers.apply_snapshot/swap`
+    #[arg(long, value_name = "PROCEDURE/STEP")]
+    pub step: Option<String>,
+    /// The undo of the step: the job is held
+    #[arg(long, conflicts_with = "action")]
+    pub undo: bool,
+    /// Where in the step [default: after-intent]
+    #[arg(long, value_enum, conflicts_with = "action")]
+    pub moment: Option<Moment>,
+    /// What the caller, or the job, is told
+    #[arg(long)]
+    pub message: Option<String>,
+    /// Only calls that name this, or jobs on it: `server/NAME`, a name or an id
+    #[arg(long)]
+    pub resource: Option<String>,
+    /// How often [default: no limit]
+    #[arg(long, value_name = "N")]
+    pub count: Option<NonZeroU32>,
+    /// For how long, e.g. `90s`, `10m`, `2h` or `1d` [default: no limit]
+    #[arg(long = "for", value_name = "TIME", value_parser = seconds)]
+    pub lasts_s: Option<u32>,
+}
+
+/// A number with its unit, as seconds.
+fn seconds(text: &str) -> Result<u32, String> {
+    let wrong = || "give a number with its unit, e.g. 90s, 10m, 2h or 1d".to_owned();
+    for (unit, unit_s) in [('s', 1), ('m', 60), ('h', 3600), ('d', 24 * 3600)] {
+        let Some(digits) = text.strip_suffix(unit) else {
+            continue;
+        };
+        // `+5` parses as a number, too.
+        let number: Option<u32> = match digits.bytes().all(|b| b.is_ascii_digit()) {
+            true => digits.parse().ok(),
+            false => None,
+        };
+        return number.and_then(|n| n.checked_mul(unit_s)).ok_or_else(wrong);
+    }
+    Err(wrong())
+}
+
+/// An instant in the life of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Moment {
+    /// Before it is written down that it starts
+    BeforeIntent,
+    /// That is written down, and nothing is done
+    AfterIntent,
+    /// It is done, and that is not written down
+    AfterEffect,
+    /// It is done and written down
+    AfterRecord,
+}
+
+impl Moment {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::BeforeIntent => "before_intent",
+            Self::AfterIntent => "after_intent",
+            Self::AfterEffect => "after_effect",
+            Self::AfterRecord => "after_record",
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum Requests {
     /// Show what is known of one
     Show {
@@ -413,4 +513,19 @@ pub(crate) struct Doctor {
     /// Look at this folder, here, without a server
     #[arg(long, value_name = "DIR")]
     pub path: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_units() {
+        for (text, want) in [("90s", 90), ("10m", 600), ("2h", 7200), ("1d", 86_400)] {
+            assert_eq!(seconds(text), Ok(want));
+        }
+        for bad in ["", "s", "10", "10 m", "-1s", "1.5h", "99999999d", "10ü"] {
+            assert!(seconds(bad).is_err(), "{bad:?}");
+        }
+    }
 }

@@ -103,6 +103,7 @@ pub(crate) fn run(shell: &Shell, command: &Command) -> Outcome<Said> {
         Command::Undo(u) => undo(shell, u),
         Command::Jobs(c) => jobs(shell, c),
         Command::Accounts(c) => accounts(shell, c),
+        Command::Faults(c) => faults(shell, c),
         Command::Requests(args::Requests::Show { request }) => {
             let answer = shell
                 .client()?
@@ -459,6 +460,55 @@ fn accounts(shell: &Shell, command: &args::Accounts) -> Outcome<Said> {
                 Ok(Said::new(with_pair(answer), human))
             }
         },
+    }
+}
+
+fn faults(shell: &Shell, command: &args::Faults) -> Outcome<Said> {
+    let style = shell.style;
+    let client = shell.client()?;
+    match command {
+        args::Faults::Add(add) => {
+            let mut body = json!({});
+            for (name, value) in [
+                ("action", &add.action),
+                ("code", &add.code),
+                ("step", &add.step),
+                ("message", &add.message),
+                ("resource", &add.resource),
+            ] {
+                if let Some(value) = value {
+                    body[name] = json!(value);
+                }
+            }
+            if add.undo {
+                body["undo"] = json!(true);
+            }
+            if let Some(moment) = add.moment {
+                body["moment"] = json!(moment.as_str());
+            }
+            if let Some(count) = add.count {
+                body["count"] = json!(count);
+            }
+            if let Some(seconds) = add.lasts_s {
+                body["seconds"] = json!(seconds);
+            }
+            let answer = client.post("/v1/faults", &body)?;
+            let human = format!("{}\n", text(&answer, "id"));
+            Ok(Said::new(answer, human))
+        }
+        args::Faults::List => {
+            let items = client.list("/v1/faults", &[], LIST_MAX)?;
+            Ok(Said::new(json!(items), render::faults(style, &items)))
+        }
+        args::Faults::Remove { fault } => {
+            let answer = client.delete(&format!("/v1/faults/{}", encoded(fault)))?;
+            Ok(Said::new(done(answer), format!("removed {fault}\n")))
+        }
+        args::Faults::Clear => {
+            let answer = client.delete("/v1/faults")?;
+            let human = format!("removed {}\n", text(&answer, "removed"));
+            Ok(Said::new(answer, human))
+        }
     }
 }
 

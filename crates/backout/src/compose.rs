@@ -15,7 +15,10 @@ use backout_api::front::{self, Front};
 use backout_api::native::{Native, Parts};
 use backout_core::ids::{Entropy, OsEntropy};
 use backout_core::time::{Clock, SystemClock};
-use backout_jobs::{Jobs, NoProbe, Probe, Registry, Stopped, Worker, WorkerConfig};
+use backout_faults::Faults;
+use backout_jobs::{
+    Jobs, NoProbe, Point, Probe, ProbeAction, ProbeFuture, Registry, Stopped, Worker, WorkerConfig,
+};
 use backout_server::{Addresses, App, Config, RequestLog, Server};
 use backout_servers::{Runtime, Servers};
 use backout_shim::Shim;
@@ -34,7 +37,7 @@ const POSTGRES_CONNECTIONS: usize = 8;
 const DRAIN: Duration = Duration::from_secs(10);
 /// How long audit lines are kept: a year, so that a yearly review finds them.
 const AUDIT_KEEP_MS: i64 = 366 * 24 * 3_600_000;
-/// How often old audit lines are removed.
+/// How often old audit lines, and expired faults, are removed.
 const AUDIT_RETAIN_EVERY: Duration = Duration::from_secs(3600);
 /// How many old audit lines are removed in one transaction.
 const AUDIT_RETAIN_BATCH: usize = 1000;
@@ -48,6 +51,7 @@ pub fn migrations() -> Vec<Migration> {
         backout_jobs::MIGRATIONS,
         backout_servers::MIGRATIONS,
         audit::MIGRATIONS,
+        backout_faults::MIGRATIONS,
     ]
     .concat()
 }
@@ -85,6 +89,20 @@ impl Default for World {
 impl std::fmt::Debug for World {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("World").finish_non_exhaustive()
+    }
+}
+
+/// The fault switch, and what is asked when it has nothing to say.
+struct Then(Faults, Arc<dyn Probe>);
+
+impl Probe for Then {
+    fn at<'a>(&'a self, point: Point<'a>) -> ProbeFuture<'a> {
+        Box::pin(async move {
+            match self.0.at(point).await {
+                ProbeAction::GoOn => self.1.at(point).await,
+                action => action,
+            }
+        })
     }
 }
 
@@ -181,22 +199,39 @@ impl Backout {
             vendors.regions.clone_from(&settings.regions);
         }
         let registry = servers.register(Registry::new());
-        let front = Front::new(
-            accounts.clone(),
-            Arc::clone(&limiter),
+        let faults = match settings.faults {
+            false => None,
+            true => {
+                tracing::info!(
+                    "the fault switch is there: calls and steps fail when somebody says so"
+                );
+                let opened = Faults::open(
+                    store.clone(),
+                    Arc::clone(&world.clock),
+                    Arc::clone(&world.entropy),
+                    &registry,
+                );
+                Some(opened.await.context("open the fault switch")?)
+            }
+        };
+        let front = Front::new(front::Parts {
+            accounts: accounts.clone(),
+            limiter: Arc::clone(&limiter),
             nonces,
-            store.clone(),
-            servers.clone(),
-            Arc::clone(&world.clock),
-            Arc::clone(&world.entropy),
-            vendors,
-        );
+            store: store.clone(),
+            servers: servers.clone(),
+            faults: faults.clone(),
+            clock: Arc::clone(&world.clock),
+            entropy: Arc::clone(&world.entropy),
+            settings: vendors,
+        });
         let native = Native::new(Parts {
             store: store.clone(),
             accounts: accounts.clone(),
             limiter,
             servers,
             jobs: jobs.clone(),
+            faults: faults.clone(),
             requests: Arc::new(log.clone()),
             clock: Arc::clone(&world.clock),
             entropy: Arc::clone(&world.entropy),
@@ -206,12 +241,11 @@ impl Backout {
             version: env!("CARGO_PKG_VERSION").to_owned(),
         });
 
-        let logs = path.join("logs");
-        std::fs::create_dir_all(&logs).with_context(|| {
-            format!("make the folder {}; check its permissions", logs.display())
-        })?;
         let mut config = WorkerConfig::new(settings.node.clone());
-        config.probe = Arc::clone(&world.probe);
+        config.probe = match faults.clone() {
+            None => Arc::clone(&world.probe),
+            Some(faults) => Arc::new(Then(faults, Arc::clone(&world.probe))),
+        };
         if let Some(workers) = settings.workers {
             config.concurrency = workers.get();
         }
@@ -232,7 +266,7 @@ impl Backout {
             // A sender that is gone means the same.
             let _ = stopped.await;
         }));
-        let chores = tokio::spawn(chores(store, Arc::clone(&world.clock)));
+        let chores = tokio::spawn(chores(store, Arc::clone(&world.clock), faults));
         Ok(Self {
             addresses,
             jobs,
@@ -360,10 +394,15 @@ async fn hand_over_admin(
 }
 
 /// What is done now and then.
-async fn chores(store: Store, clock: Arc<dyn Clock>) {
+async fn chores(store: Store, clock: Arc<dyn Clock>, faults: Option<Faults>) {
     let mut tick = tokio::time::interval(AUDIT_RETAIN_EVERY);
     loop {
         tick.tick().await;
+        if let Some(faults) = &faults
+            && let Err(e) = faults.sweep().await
+        {
+            tracing::warn!(error = %e, "expired faults could not be removed");
+        }
         loop {
             let before = clock.now().plus_ms(-AUDIT_KEEP_MS);
             match audit::retain(&store, before, AUDIT_RETAIN_BATCH).await {

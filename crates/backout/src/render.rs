@@ -414,6 +414,51 @@ pub(crate) fn accounts(style: Style, items: &[Value]) -> String {
     table(style, &["NAME", "ID", "KIND", "STATE", "CREATED"], &rows)
 }
 
+pub(crate) fn faults(style: Style, items: &[Value]) -> String {
+    let rows: Vec<Vec<String>> = items
+        .iter()
+        .map(|f| {
+            let is_call = member(f, "step").is_null();
+            let undo = member(f, "undo") == &Value::Bool(true);
+            let what = match (is_call, undo) {
+                (true, _) => text(f, "action"),
+                (false, false) => text(f, "step"),
+                (false, true) => format!("undo of {}", text(f, "step")),
+            };
+            vec![
+                text(f, "id"),
+                style.state(&text(f, "state").replace('_', " ")),
+                what,
+                if is_call {
+                    text(f, "code")
+                } else {
+                    text(f, "moment").replace('_', " ")
+                },
+                or(text(f, "resource"), "any"),
+                or(text(f, "remaining"), "any"),
+                or(text(f, "until"), "removed"),
+                text(f, "hits"),
+            ]
+        })
+        .collect();
+    table(
+        style,
+        &[
+            "ID", "STATE", "WHAT", "HOW", "RESOURCE", "TIMES", "UNTIL", "HITS",
+        ],
+        &rows,
+    )
+}
+
+/// A word for what is not there.
+fn or(text: String, otherwise: &str) -> String {
+    if text.is_empty() {
+        otherwise.to_owned()
+    } else {
+        text
+    }
+}
+
 fn account_kind(a: &Value) -> &'static str {
     if member(a, "is_admin") == &Value::Bool(true) {
         "admin"
@@ -713,6 +758,19 @@ mod tests {
             ("server", server(PLAIN, &server_value)),
             ("snapshots", snapshots(PLAIN, &[snapshot])),
             ("jobs", jobs(PLAIN, &[a_job()])),
+            (
+                "faults",
+                faults(
+                    PLAIN,
+                    &[
+                        json!({"id": "fault_k31c771ok31c", "state": "active", "action": "lighthouse:*", "code": "InternalError",
+                            "step": null, "undo": false, "moment": null, "resource": null, "remaining": null, "until": null, "hits": 0}),
+                        json!({"id": "fault_k31c771ok31d", "state": "used_up", "action": null, "code": null,
+                            "step": "servers.apply_snapshot/swap", "undo": true, "moment": "after_effect",
+                            "resource": "lhins-k31c771o", "remaining": 0, "until": "2026-01-02T03:04:05Z", "hits": 2}),
+                    ],
+                ),
+            ),
             ("job", job(PLAIN, &a_job())),
             ("check", check(PLAIN, &answer)),
             ("plan", plan(PLAIN, &answer)),

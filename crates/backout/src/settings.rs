@@ -30,6 +30,7 @@ struct File {
     rate_limit: Option<NonZeroU32>,
     public_host: Vec<String>,
     region: Vec<String>,
+    faults: bool,
     log: Option<String>,
 }
 
@@ -65,6 +66,8 @@ pub struct Settings {
     pub public_hosts: Vec<String>,
     /// Regions that calls may name; empty: those of the vendors.
     pub regions: Vec<String>,
+    /// Whether there is the fault switch, for tests of runbooks.
+    pub faults: bool,
     /// Whether to give `admin` another key pair and write it to `admin.json`.
     pub new_admin_key: bool,
 }
@@ -94,6 +97,7 @@ impl Settings {
             rate_limit: None,
             public_hosts: Vec::new(),
             regions: Vec::new(),
+            faults: false,
             new_admin_key: false,
         }
     }
@@ -152,6 +156,7 @@ impl Settings {
             rate_limit: args.rate_limit.or(file.rate_limit),
             public_hosts: or(&args.public_host, file.public_host),
             regions: or(&args.region, file.region),
+            faults: args.faults || file.faults,
             new_admin_key: args.new_admin_key,
             ..Self::new(data)
         };
@@ -214,6 +219,7 @@ mod tests {
         assert_eq!(settings.listen.port(), 2);
         assert_eq!(settings.workers.map(NonZeroUsize::get), Some(3));
         assert_eq!(settings.public_hosts, ["a"]);
+        assert!(!settings.faults, "off unless it is asked for");
         assert_eq!(log.as_deref(), Some("warn"));
         let (named, _) = Settings::resolve(Some(Path::new("/flag")), None, &args).unwrap();
         assert_eq!(named.data, Path::new("/flag"));

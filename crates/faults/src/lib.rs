@@ -27,5 +27,5 @@ pub use model::{
     ACTION_BYTES_MAX, CODE_BYTES_MAX, COUNT_MAX, Hit, LASTS_S_MAX, MESSAGE_CHARS_MAX, NewRule,
     RESOURCE_BYTES_MAX, RULES_MAX, Rule, State, What,
 };
-pub use persistence::MIGRATIONS;
+pub use persistence::{MIGRATIONS, forget_owner};
 pub use service::{Faults, LOOK_MS};

@@ -241,6 +241,16 @@ pub(crate) fn delete(tx: &mut dyn Tx, owner: &AccountId, id: &FaultId) -> Result
     Ok(gone > 0)
 }
 
+/// Removes all rules of an owner that is being deleted; says how many there
+/// were.
+///
+/// # Errors
+/// The store's.
+pub fn forget_owner(tx: &mut dyn Tx, owner: &AccountId) -> Result<u64, Error> {
+    raise_version(tx)?;
+    delete_all(tx, owner)
+}
+
 /// Removes all rules of an owner; says how many there were.
 pub(crate) fn delete_all(tx: &mut dyn Tx, owner: &AccountId) -> Result<u64, Error> {
     tx.execute(

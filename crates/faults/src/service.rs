@@ -190,10 +190,7 @@ impl Faults {
         let gone = self
             .shared
             .store
-            .write::<_, StoreError>(move |tx| {
-                persistence::raise_version(tx)?;
-                persistence::delete_all(tx, &owner)
-            })
+            .write::<_, StoreError>(move |tx| persistence::forget_owner(tx, &owner))
             .await?;
         self.look(Look::Whole).await?;
         Ok(gone)

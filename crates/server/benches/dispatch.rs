@@ -94,6 +94,7 @@ async fn ours(folder: &std::path::Path) -> SocketAddr {
         limiter: Arc::new(Limiter::new(clock.clone(), Limits::default())),
         servers,
         jobs,
+        faults: None,
         requests: Arc::new(log.clone()),
         clock,
         entropy,

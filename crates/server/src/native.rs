@@ -93,6 +93,7 @@ pub(crate) fn render(request: &RequestId, error: &NativeError) -> Bytes {
         (name = "rollback", description = "Judge, plan and roll back"),
         (name = "jobs", description = "What runs, and what ran"),
         (name = "accounts", description = "Who may call"),
+        (name = "faults", description = "Faults on demand, on servers for tests"),
         (name = "host", description = "This Backout itself")
     )
 )]
@@ -120,6 +121,8 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(add_key))
         .routes(routes!(set_key_status, delete_key))
         .routes(routes!(issue_token))
+        .routes(routes!(list_faults, add_fault, clear_faults))
+        .routes(routes!(remove_fault))
         .routes(routes!(get_request))
         .routes(routes!(doctor))
         .routes(routes!(version))
@@ -911,6 +914,88 @@ async fn issue_token(
         action::MANAGE_ACCOUNTS,
         StatusCode::CREATED,
         app.native.issue_token(&call, &account, &ask).await,
+    )
+}
+
+/// Lists the faults that were asked for, oldest first: the order in which they
+/// are tried. Refused with 409 unless the server was started with `--faults`,
+/// as the other calls of this kind.
+#[utoipa::path(
+    get,
+    path = "/v1/faults",
+    tag = "faults",
+    params(PageQuery),
+    responses((status = 200, description = "Done", body = List<dto::Fault>), (status = "default", description = "Refused", body = ErrorEnvelope))
+)]
+async fn list_faults(
+    State(app): App,
+    Extension(call): Who,
+    Query(page): Query<PageQuery>,
+) -> Response {
+    done(
+        action::DESCRIBE_FAULTS,
+        StatusCode::OK,
+        app.native.faults(&call, &page.into()).await,
+    )
+}
+
+/// Lets calls be answered with an error, or a step of jobs fail, on the
+/// caller's resources.
+#[utoipa::path(
+    post,
+    path = "/v1/faults",
+    tag = "faults",
+    request_body = dto::AddFault,
+    responses((status = 201, description = "Done", body = dto::Fault), (status = "default", description = "Refused", body = ErrorEnvelope))
+)]
+async fn add_fault(
+    State(app): App,
+    Extension(call): Who,
+    Json(new): Json<dto::AddFault>,
+) -> Response {
+    done(
+        action::MANAGE_FAULTS,
+        StatusCode::CREATED,
+        app.native.add_fault(&call, new).await,
+    )
+}
+
+/// Takes all faults of the caller's resources away.
+#[utoipa::path(
+    delete,
+    path = "/v1/faults",
+    tag = "faults",
+    responses((status = 200, description = "Done", body = dto::ClearedFaults), (status = "default", description = "Refused", body = ErrorEnvelope))
+)]
+async fn clear_faults(
+    State(app): App,
+    Extension(call): Who,
+    Json(Nothing {}): Json<Nothing>,
+) -> Response {
+    done(
+        action::MANAGE_FAULTS,
+        StatusCode::OK,
+        app.native.clear_faults(&call).await,
+    )
+}
+
+/// Takes a fault away.
+#[utoipa::path(
+    delete,
+    path = "/v1/faults/{fault}",
+    tag = "faults",
+    params(("fault" = String, Path, description = "Its id")),
+    responses((status = 204, description = "Done"), (status = "default", description = "Refused", body = ErrorEnvelope))
+)]
+async fn remove_fault(
+    State(app): App,
+    Extension(call): Who,
+    Path(fault): Path<String>,
+    Json(Nothing {}): Json<Nothing>,
+) -> Response {
+    no_content(
+        action::MANAGE_FAULTS,
+        app.native.remove_fault(&call, &fault).await,
     )
 }
 

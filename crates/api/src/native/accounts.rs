@@ -122,7 +122,11 @@ impl Native {
                         offset: 0,
                         limit: 1,
                     };
-                    Ok(list_servers(tx, owner, &ServerFilter::default(), one)?.0 > 0)
+                    let owns = list_servers(tx, owner, &ServerFilter::default(), one)?.0 > 0;
+                    if !owns {
+                        backout_faults::forget_owner(tx, owner)?;
+                    }
+                    Ok(owns)
                 })
                 .await?;
             Ok(())

@@ -894,6 +894,131 @@ pub struct Doctor {
     pub checks: Vec<Check>,
 }
 
+/// A fault to ask for: of a call (`action` and `code`), or of a step (`step`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AddFault {
+    /// Which calls: an action as policies name it, with `*` and `?`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "lighthouse:ApplyInstanceSnapshot")]
+    pub action: Option<String>,
+    /// The code that those calls answer; one that their service has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "UnsupportedOperation.SystemBusy")]
+    pub code: Option<String>,
+    /// Which step, as PROCEDURE/STEP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "servers.apply_snapshot/swap")]
+    pub step: Option<String>,
+    /// The undo of the step rather than the step.
+    #[serde(default)]
+    pub undo: bool,
+    /// Where in the step: `before_intent`, `after_intent`, `after_effect` or
+    /// `after_record`; `after_intent`, where nothing is done yet, when it is
+    /// left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moment: Option<String>,
+    /// What the caller, or the job, is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Only calls that name this, or jobs on it: `server/NAME`, a name or an
+    /// id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<String>,
+    /// How often, 1 to 1000000; without a limit when it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<u32>,
+    /// For how many seconds, 1 to 604800; without a limit when it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<u32>,
+}
+
+/// A fault that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Fault {
+    /// Its id.
+    pub id: String,
+    /// `active`, `used_up` or `expired`.
+    pub state: String,
+    /// Which calls; null for a step.
+    #[schema(required)]
+    pub action: Option<String>,
+    /// What they answer; null for a step.
+    #[schema(required)]
+    pub code: Option<String>,
+    /// Which step, as PROCEDURE/STEP; null for calls.
+    #[schema(required)]
+    pub step: Option<String>,
+    /// Whether it is the undo of the step that fails.
+    pub undo: bool,
+    /// Where in the step; null for calls.
+    #[schema(required)]
+    pub moment: Option<String>,
+    /// What the caller, or the job, is told.
+    pub message: String,
+    /// The id that a call must name, or that a job must be on; null for any.
+    #[schema(required)]
+    pub resource: Option<String>,
+    /// How often more; null without a limit.
+    #[schema(required)]
+    pub remaining: Option<u32>,
+    /// Until when; null without a limit.
+    #[schema(required)]
+    pub until: Option<String>,
+    /// How often it was used.
+    pub hits: u64,
+    /// When it was added.
+    pub created: String,
+}
+
+impl Fault {
+    /// The view of a rule at `now`.
+    #[must_use]
+    pub fn of(rule: backout_faults::Rule, now: Timestamp) -> Self {
+        let state = rule.state(now).as_str().into();
+        let (mut action, mut code, mut step, mut undo, mut moment) =
+            (None, None, None, false, None);
+        match rule.what {
+            backout_faults::What::Call { action: a, code: c } => {
+                action = Some(a);
+                code = Some(c);
+            }
+            backout_faults::What::Step {
+                procedure,
+                step: name,
+                undo: taken_back,
+                moment: at,
+            } => {
+                step = Some(format!("{procedure}/{name}"));
+                undo = taken_back;
+                moment = Some(at.as_str().into());
+            }
+        }
+        Self {
+            id: rule.id.to_string(),
+            state,
+            action,
+            code,
+            step,
+            undo,
+            moment,
+            message: rule.message,
+            resource: rule.resource,
+            remaining: rule.remaining,
+            until: rule.until.map(Timestamp::iso8601),
+            hits: rule.hits,
+            created: rule.created.iso8601(),
+        }
+    }
+}
+
+/// What was taken away.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ClearedFaults {
+    /// How many faults.
+    pub removed: u64,
+}
+
 /// Which Backout this is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Version {

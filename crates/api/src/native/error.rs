@@ -2,6 +2,7 @@
 
 use backout_accounts::{Error as AccountsError, KeyError, Throttled};
 use backout_core::code::Code;
+use backout_faults::Error as FaultsError;
 use backout_jobs::JobsError;
 use backout_servers::Refusal;
 use backout_store::Error as StoreError;
@@ -152,6 +153,15 @@ impl From<JobsError> for NativeError {
     fn from(e: JobsError) -> Self {
         match e {
             JobsError::Store(e) => store_error(&e),
+            other => Self::new(other.code(), other.to_string()),
+        }
+    }
+}
+
+impl From<FaultsError> for NativeError {
+    fn from(e: FaultsError) -> Self {
+        match e {
+            FaultsError::Store(e) => store_error(&e),
             other => Self::new(other.code(), other.to_string()),
         }
     }

@@ -13,6 +13,7 @@ pub mod auth;
 mod doctor;
 pub mod dto;
 mod error;
+mod faults;
 mod jobs;
 mod requests;
 mod servers;
@@ -27,6 +28,7 @@ use backout_accounts::{Accounts, Limiter, Principal};
 use backout_core::code::Code;
 use backout_core::ids::{Entropy, JobId, RequestId};
 use backout_core::time::Clock;
+use backout_faults::Faults;
 use backout_jobs::{Idempotency, Jobs};
 use backout_servers::{Caller, Servers};
 use backout_store::Store;
@@ -83,6 +85,11 @@ pub mod action {
     pub const MANAGE_ACCOUNTS: &str = "backout:ManageAccounts";
     /// Looks up what a request was.
     pub const DESCRIBE_REQUESTS: &str = "backout:DescribeRequests";
+    /// Looks at the rules of the fault switch.
+    pub const DESCRIBE_FAULTS: &str = "backout:DescribeFaults";
+    /// Adds and removes rules of the fault switch. No wildcard of a policy
+    /// stands for it.
+    pub const MANAGE_FAULTS: &str = "backout:ManageFaults";
     /// Looks at what the host can do.
     pub const DOCTOR: &str = "backout:Doctor";
 }
@@ -175,6 +182,8 @@ pub struct Parts {
     pub servers: Servers,
     /// The jobs.
     pub jobs: Jobs,
+    /// The fault switch, where there is one.
+    pub faults: Option<Faults>,
     /// Where answered requests are looked up.
     pub requests: Arc<dyn RequestLog>,
     /// The time.
@@ -215,6 +224,8 @@ impl Outcome for () {}
 impl Outcome for dto::Account {}
 impl Outcome for dto::CreatedAccount {}
 impl Outcome for dto::NewKey {}
+impl Outcome for dto::Fault {}
+impl Outcome for dto::ClearedFaults {}
 
 impl Outcome for dto::Accepted {
     fn job(&self) -> Option<JobId> {

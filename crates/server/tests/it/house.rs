@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use backout_accounts::{Accounts, KeyPair, Limiter, Limits, MasterKey, NONCES_MAX, Nonces};
 use backout_api::audit;
-use backout_api::front::{CallLog, Front, Settings};
+use backout_api::front::{self, CallLog, Front, Settings};
 use backout_api::native::{Native, Parts};
 use backout_core::ids::{OsEntropy, RequestId};
 use backout_core::time::{Clock as _, ManualClock, SystemClock};
+use backout_faults::Faults;
 use backout_jobs::{Jobs, Registry, Worker, WorkerConfig};
 use backout_server::{
     Addresses, App, Config, RequestLog, Server, Tls, VendorFuture, VendorHandler,
@@ -39,6 +40,8 @@ pub struct Wish {
     pub tls: Option<(PathBuf, PathBuf)>,
     /// Vendors' calls are told back instead of answered.
     pub echo: bool,
+    /// With the fault switch.
+    pub faults: bool,
     pub drain: Option<Duration>,
 }
 
@@ -80,6 +83,7 @@ impl House {
                 backout_jobs::MIGRATIONS,
                 backout_servers::MIGRATIONS,
                 audit::MIGRATIONS,
+                backout_faults::MIGRATIONS,
             ]
             .concat();
             let store = Store::open_sqlite(&path.join("state.db"), &migrations).unwrap();
@@ -110,20 +114,29 @@ impl House {
                 NODE.into(),
                 backout_servers::Runtime::new(&path, Shim::own(&["shim"])),
             );
+            let registry = servers.register(Registry::new());
+            let faults = if wish.faults {
+                let opened =
+                    Faults::open(store.clone(), clock.clone(), entropy.clone(), &registry).await;
+                Some(opened.unwrap())
+            } else {
+                None
+            };
             let log = RequestLog::open(&path.join("requests")).unwrap();
             let vendor: Arc<dyn VendorHandler> = if wish.echo {
                 Arc::new(Echo)
             } else {
-                Arc::new(Front::new(
-                    accounts.clone(),
-                    limiter.clone(),
-                    Arc::new(Nonces::new(clock.clone(), NONCES_MAX)),
-                    store.clone(),
-                    servers.clone(),
-                    clock.clone(),
-                    entropy.clone(),
-                    Settings::default(),
-                ))
+                Arc::new(Front::new(front::Parts {
+                    accounts: accounts.clone(),
+                    limiter: limiter.clone(),
+                    nonces: Arc::new(Nonces::new(clock.clone(), NONCES_MAX)),
+                    store: store.clone(),
+                    servers: servers.clone(),
+                    faults: faults.clone(),
+                    clock: clock.clone(),
+                    entropy: entropy.clone(),
+                    settings: Settings::default(),
+                }))
             };
             let native = Native::new(Parts {
                 store: store.clone(),
@@ -131,6 +144,7 @@ impl House {
                 limiter,
                 servers: servers.clone(),
                 jobs: jobs.clone(),
+                faults: faults.clone(),
                 requests: Arc::new(log.clone()),
                 clock,
                 entropy,
@@ -139,11 +153,12 @@ impl House {
                 public_hosts: Vec::new(),
                 version: "0.0.0-test".into(),
             });
-            let registry = servers.register(Registry::new());
             std::fs::create_dir_all(path.join("logs")).unwrap();
-            let worker = Worker::start(&jobs, registry, WorkerConfig::new(NODE))
-                .await
-                .unwrap();
+            let mut config = WorkerConfig::new(NODE);
+            if let Some(faults) = faults {
+                config.probe = Arc::new(faults);
+            }
+            let worker = Worker::start(&jobs, registry, config).await.unwrap();
             let server = bound
                 .open(App {
                     native: Arc::new(native),
