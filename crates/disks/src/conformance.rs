@@ -6,7 +6,9 @@
 //! without these they fail.
 
 mod crashes;
+mod faults;
 mod lab;
 mod oracle;
+mod paused;
 mod power;
 mod scenarios;

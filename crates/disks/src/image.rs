@@ -35,7 +35,7 @@ const MADE: &str = "made";
 const EXPORTED: &str = "exported";
 
 /// Files that may be among restore points, by how their names begin.
-const OURS: [&str; 7] = [
+const OURS: [&str; 8] = [
     "point-",
     "gone-",
     "trash-",
@@ -43,6 +43,7 @@ const OURS: [&str; 7] = [
     "tmp-",
     "made-",
     "exported-",
+    "length-",
 ];
 
 /// An image file, and how it is to be read.

@@ -13,6 +13,7 @@
 //! | `trash-point-...` | a point that is retired, and not yet purged |
 //! | `stage-NAME` | a whole new head that waits to be swapped in |
 //! | `tmp-NAME` | a file in the making; worthless unless its maker still runs |
+//! | `length-point-NAME.raw.BYTES` | marks how long a raw layer is |
 //! | `made-NAME.ID`, `exported-NAME.ID` | marks that the file with that id is ours: the head that was made, or the image that was exported last |
 //!
 //! A rollback is three calls: [`Driver::stage`] builds the new head out of the

@@ -16,9 +16,10 @@ use crate::model::{Disk, FileId, is_points_folder};
 /// Name of the lock file in a disk's folder.
 const LOCK_FILE: &str = "lock";
 
-/// How the names of marks begin that say which files were made here; see
-/// [`crate::make`] and [`crate::Driver::export`]. Without a job nobody asks.
-const MARKS: [&str; 2] = ["made-", "exported-"];
+/// How the names of marks begin: which files were made here (see
+/// [`crate::make`] and [`crate::Driver::export`]), and how long a layer is. None
+/// is of use without a job or a point.
+const MARKS: [&str; 3] = ["made-", "exported-", "length-"];
 
 /// The fence is written as a line of this many bytes, so that a newer one
 /// covers an older one in a single sector.

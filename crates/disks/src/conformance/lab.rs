@@ -7,9 +7,11 @@ use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use backout_core::fence::Fence;
 
@@ -115,6 +117,18 @@ impl Volume {
     }
 }
 
+/// Fills a file system to its last block.
+pub(super) fn fill(folder: &Path) {
+    let file = File::create(folder.join("filler")).unwrap();
+    let mut at = 0;
+    for piece in [1 << 20, 64 << 10, 4096] {
+        while file.write_all_at(&vec![1; piece], at).is_ok() {
+            at += piece as u64;
+        }
+    }
+    drop(file.sync_all());
+}
+
 pub(super) fn run<'a>(program: &str, arguments: impl IntoIterator<Item = &'a OsStr>) {
     let mut command = Command::new(program);
     let output = command.args(arguments).output().unwrap_or_else(|e| {
@@ -188,6 +202,27 @@ impl Drop for Lab {
     fn drop(&mut self) {
         drop(std::fs::remove_dir_all(&self.folder));
     }
+}
+
+/// A process that a test started, ended with it.
+pub(super) struct Owned(pub(super) Child);
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// Asks until it is so, for half a minute.
+pub(super) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    for _ in 0..6000 {
+        if is_so() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    panic!("{what}: it never was");
 }
 
 /// All that a user, or a later step, can see of a disk.
@@ -345,10 +380,8 @@ impl Lab {
     pub(super) fn files(&self) -> Vec<String> {
         let mut files = fsx::list(&self.disk.folder()).unwrap();
         // The names of marks have the number of an inode in them.
-        let hidden = |file: &String| {
-            file == "lock" || file.starts_with("made-") || file.starts_with("exported-")
-        };
-        files.retain(|file| !hidden(file));
+        let marks = ["made-", "exported-", "length-"];
+        files.retain(|file| file != "lock" && !marks.iter().any(|mark| file.starts_with(mark)));
         files
     }
 

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use backout_core::fence::Fence;
 
-use super::lab::{Lab, Memory, Place, SETTINGS, SIZE, Setting, Volume, name, run};
+use super::lab::{Lab, Memory, Place, SETTINGS, SIZE, Setting, Volume, fill, name, run};
 use crate::fsx;
 use crate::*;
 
@@ -598,18 +598,6 @@ fn a_request_to_stop_leaves_nothing_behind() {
         assert!(matches!(stage, Err(Error::Cancelled { .. })), "{setting:?}");
         assert_eq!(lab.state(), before);
     });
-}
-
-/// Fills a file system to its last block.
-fn fill(folder: &std::path::Path) {
-    let file = File::create(folder.join("filler")).unwrap();
-    let mut at = 0;
-    for piece in [1 << 20, 64 << 10, 4096] {
-        while file.write_all_at(&vec![1; piece], at).is_ok() {
-            at += piece as u64;
-        }
-    }
-    drop(file.sync_all());
 }
 
 #[test]

@@ -146,6 +146,43 @@ pub(crate) fn with_tables(data_bytes: u64) -> u64 {
     data_bytes.saturating_add(data_bytes / 4096)
 }
 
+/// How the notes of the length of `point` begin.
+pub(super) fn length_notes(point: &Point) -> String {
+    format!("length-{}.", point.file)
+}
+
+/// File name of the note that `point`, which is raw, has `bytes`.
+pub(super) fn length_note(point: &Point, bytes: u64) -> String {
+    format!("{}{bytes}", length_notes(point))
+}
+
+/// Refuses a raw layer that has another length than it had when it became one.
+fn check_length(folder: &Path, path: &Path, metadata: &Metadata) -> Result<()> {
+    let file = path.file_name().and_then(|file| file.to_str());
+    let Some(point) = file.and_then(Point::of_file) else {
+        return Ok(());
+    };
+    if fsx::find(&folder.join(length_note(&point, metadata.len())))?.is_some() {
+        return Ok(());
+    }
+    let notes = length_notes(&point);
+    // Layers of older versions have no note.
+    let noted = fsx::list(folder)?
+        .into_iter()
+        .find_map(|file| file.strip_prefix(&notes).map(str::to_owned));
+    let Some(noted) = noted else {
+        return Ok(());
+    };
+    Err(Error::Format {
+        path: path.to_owned(),
+        why: format!(
+            "it has {} bytes and had {noted}: somebody has changed it, so bring it back from a \
+             backup",
+            metadata.len()
+        ),
+    })
+}
+
 /// Checks every layer from `path` down, and hands each to `visit`; those that
 /// are not in the disk's folder, and raw ones, without a header.
 fn each_layer(
@@ -159,6 +196,7 @@ fn each_layer(
     for _ in 0..2 * MAX_LAYERS {
         let metadata = fsx::regular(&path)?;
         if format == Format::Raw {
+            check_length(&folder, &path, &metadata)?;
             return visit(&path, &metadata, None);
         }
         let header = header::read(&path)?;

@@ -86,6 +86,15 @@ fn overlay(
     Ok(tmp)
 }
 
+/// Notes how long the raw file is that becomes the lowest layer: nothing in it
+/// says so, and QEMU reads zeros where it was cut.
+fn note_length(guard: &Guard, name: &Name, size_bytes: u64) -> Result<()> {
+    let note = layers::length_note(&name.point(Format::Raw), size_bytes);
+    let notes = layers::length_notes(&name.point(Format::Raw));
+    fsx::unmark(guard.folder(), &notes, Some(&note))?;
+    fsx::mark(&guard.folder().join(note))
+}
+
 /// What to do about a process that can write to the head.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Writers {
@@ -117,6 +126,9 @@ fn push(
         let size_bytes = steps::virtual_size(&disk.head, &metadata, format)?;
         let tmp = overlay(guard, disk, name, &layer, format, size_bytes, progress)?;
         fsx::sync_file(&fsx::open(&disk.head)?, &disk.head)?;
+        if format == Format::Raw {
+            note_length(guard, name, size_bytes)?;
+        }
         if linked.is_none() {
             fsx::link(&disk.head, &layer)?;
         }
@@ -463,11 +475,13 @@ fn back_to_raw(guard: &Guard, disk: &Disk, name: &Name, progress: &dyn Progress)
     let head = FileId::of(&fsx::head(&disk.head)?);
     let is_head = |id: Option<FileId>| id.is_some_and(|id| id.same_file(&head));
     let base_id = fsx::id(&base_path)?;
+    let notes = layers::length_notes(&base);
     if base_id.is_none() || is_head(base_id) {
         fsx::unlink(&base_path)?;
         if is_head(fsx::id(&flat)?) {
             fsx::unlink(&flat)?;
         }
+        fsx::unmark(guard.folder(), &notes, None)?;
         return steps::sync_both(guard, disk);
     }
     let layers = Layers::read(guard.folder(), Some(&stage_file))?;
@@ -484,6 +498,7 @@ fn back_to_raw(guard: &Guard, disk: &Disk, name: &Name, progress: &dyn Progress)
         let untouched = is_untouched(disk, &base_path, Format::Raw)?;
         if untouched && !layers.is_below_another(&base.file) {
             fsx::rename(&base_path, &disk.head)?;
+            fsx::unmark(guard.folder(), &notes, None)?;
             return steps::sync_both(guard, disk);
         }
         if fsx::find(&flat)?.is_none() {
@@ -499,6 +514,7 @@ fn back_to_raw(guard: &Guard, disk: &Disk, name: &Name, progress: &dyn Progress)
     let mut purged = Purged::default();
     sweep(guard, &layers, &needed, &mut purged)?;
     fsx::unlink(&base_path)?;
+    fsx::unmark(guard.folder(), &notes, None)?;
     fsx::sync_folder(guard.folder())?;
     fsx::unlink(&flat)?;
     fsx::sync_folder(guard.folder())
