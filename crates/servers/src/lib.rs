@@ -21,5 +21,5 @@ pub use procedures::Runtime;
 pub use refusal::Refusal;
 pub use service::{
     AskedBy, BACKUP_NAME_MAX_CHARS, BATCH_MAX, Caller, DELETE_MAX, Denied, DiskRef, NAME_MAX_CHARS,
-    NewBlueprint, NewInstances, NewServer, Proposal, Quota, Quotas, Servers, TAGS_MAX,
+    NewBlueprint, NewInstances, NewServer, Proposal, Quota, Quotas, Servers, TAGS_MAX, Tended,
 };

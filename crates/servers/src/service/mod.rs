@@ -8,11 +8,13 @@
 //! | `blueprints` | those images |
 //! | `managed` | an existing disk comes under management, and leaves it |
 //! | `points` | restore points of any disk, and the way back to them |
+//! | `retention` | what is taken, what goes and what is put in order by itself |
 
 mod blueprints;
 mod lifecycle;
 mod managed;
 mod points;
+mod retention;
 
 use std::sync::Arc;
 
@@ -30,6 +32,7 @@ pub use self::blueprints::NewBlueprint;
 pub use self::lifecycle::{BATCH_MAX, NewInstances, Quota, Quotas};
 pub use self::managed::NewServer;
 pub use self::points::{AskedBy, DELETE_MAX};
+pub use self::retention::Tended;
 use crate::model::{
     Holding, LatestOperation, ManagedDisk, OperationKind, OperationState, Server, Subject, Tag,
     Usage,
