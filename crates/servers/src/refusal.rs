@@ -71,6 +71,8 @@ pub enum Refusal {
         job: JobId,
         /// What that job does.
         kind: Option<OperationKind>,
+        /// Whether it is held.
+        held: bool,
     },
     /// The disk is in a state that does not allow this.
     #[error("{action} disk {disk} while it is {}: {hint}", state.as_str())]
@@ -261,6 +263,7 @@ impl Refusal {
             disk: disk.clone(),
             job: holding.job.clone(),
             kind: holding.kind,
+            held: holding.held,
         }
     }
 }

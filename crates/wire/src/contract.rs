@@ -58,18 +58,21 @@ impl Service {
     /// of the legacy API are left out: no operation answers them itself.
     #[must_use]
     pub fn has_code(self, code: &str) -> bool {
-        let common = match self {
+        self.has_common_code(code)
+            || operations_of(self)
+                .iter()
+                .any(|operation| operation.errors.contains(&code))
+    }
+
+    fn has_common_code(self, code: &str) -> bool {
+        match self {
             Self::Lighthouse | Self::Cdb | Self::Dlc => TENCENT_CODES.contains(&code),
             Self::Sae => {
                 ALIBABA_CODES.iter().any(|(known, _)| *known == code)
                     || ERRORS.iter().any(|(known, _, _)| *known == code)
             }
             Self::CdbV2 => false,
-        };
-        common
-            || operations_of(self)
-                .iter()
-                .any(|operation| operation.errors.contains(&code))
+        }
     }
 
     /// The service of a Tencent API 3.0 version. Neither Host nor the
@@ -234,6 +237,14 @@ impl Operation {
         self.response.iter().any(|m| m.name == member)
     }
 
+    /// Whether the contract lets this operation answer `code`: one of its own,
+    /// or one that is common to all services of its vendor. The common ones of
+    /// the legacy API are left out, as in [`Service::has_code`].
+    #[must_use]
+    pub fn may_answer(&self, code: &str) -> bool {
+        self.errors.contains(&code) || self.service.has_common_code(code)
+    }
+
     /// The parameter of this name.
     #[must_use]
     pub fn param(&self, name: &str) -> Option<&'static Param> {
@@ -309,6 +320,14 @@ mod tests {
             (Service::CdbV2, "4000", false),
         ] {
             assert_eq!(service.has_code(code), expect, "{service} {code}");
+        }
+        let operation = find(Service::Lighthouse, "DescribeRegions").expect("known operation");
+        for (code, expect) in [
+            ("FailedOperation", true),
+            ("ResourceNotFound", true),
+            ("UnsupportedOperation.SystemBusy", false),
+        ] {
+            assert_eq!(operation.may_answer(code), expect, "{code}");
         }
     }
 
