@@ -1,5 +1,6 @@
-//! Snapshot and rollback by driver, beside `cp --sparse=always` and fsync of
-//! the same disk; and the same at sixteen times the size.
+//! Snapshot and rollback by driver at three sizes of disk with the same data,
+//! beside an internal snapshot of `qemu-img` and `cp --sparse=always` with
+//! fsync of the same.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -15,23 +16,22 @@ use crate::child;
 use crate::table::{self, Rounds, Table};
 
 const GIB: u64 = 1 << 30;
-const SMALL: u64 = GIB;
-const LARGE: u64 = 16 * GIB;
+/// The first is what the others are compared with.
+const SIZES: [u64; 3] = [GIB, 16 * GIB, 256 * GIB];
 /// In pieces of one MiB, spread over the whole disk.
-const DATA: u64 = 256 << 20;
+const DATA: u64 = GIB;
 const PIECE: u64 = 1 << 20;
-/// Rounds that only touch metadata, and rounds that copy.
+/// Rounds that only touch metadata, and rounds that copy all data as well.
 const ROUNDS: usize = 15;
-const COPY_ROUNDS: usize = 5;
-/// The file system for reflinks: room for two disks, two files for `cp`, what
-/// `cp` writes, and its log.
-const VOLUME: u64 = 3 * GIB;
+const COPY_ROUNDS: usize = 3;
+/// The file system for reflinks, sparse: room for every size.
+const VOLUME: u64 = 300 * GIB;
 /// How near to 1 the ratio of the sizes must be.
 const NEAR: f64 = 1.5;
 
 pub(crate) fn run() -> anyhow::Result<bool> {
     table::title(
-        "Disks: 1 GiB with 256 MiB of data, snapshot and rollback by driver, beside cp",
+        "Disks: 1 GiB of data, snapshot and rollback by driver, beside qemu-img snapshot and cp",
         "disks",
     );
     let folder = child::scratch()?;
@@ -41,90 +41,119 @@ pub(crate) fn run() -> anyhow::Result<bool> {
         "driver, disk",
         "snapshot ms",
         "rollback ms",
+        "snapshot -a ms",
         "cp + fsync ms",
         "snapshot/cp",
         "rollback/cp",
+        "rollback/-a",
     ]);
     let mut reached = true;
-    let mut notes = Vec::new();
+    let mut by_size = Vec::new();
 
-    let copy = measure(DriverKind::Copy, &raw, SMALL, COPY_ROUNDS)?;
-    copy.show(&mut table, "copy, 1 GiB");
+    let copy = measure(DriverKind::Copy, &raw, &SIZES[..1], COPY_ROUNDS)?;
+    show(&mut table, "copy", &copy);
     if child::has("qemu-img") {
-        let (small, large) = both(DriverKind::Qcow2, &raw)?;
-        small.show(&mut table, "qcow2, 1 GiB");
-        large.show(&mut table, "qcow2, 16 GiB");
-        notes.push(("qcow2", small, large));
+        let qcow2 = measure(DriverKind::Qcow2, &raw, &SIZES, ROUNDS)?;
+        show(&mut table, "qcow2", &qcow2);
+        by_size.push(("qcow2", qcow2));
     } else {
         println!("  qcow2: not measured, there is no qemu-img");
     }
     match Volume::mount(folder.path())? {
         Some(volume) => {
-            let (small, large) = both(DriverKind::Reflink, &volume.at)?;
-            small.show(&mut table, "reflink (XFS), 1 GiB");
-            large.show(&mut table, "reflink (XFS), 16 GiB");
-            notes.push(("reflink", small, large));
+            let reflink = measure(DriverKind::Reflink, &volume.at, &SIZES, ROUNDS)?;
+            show(&mut table, "reflink (XFS)", &reflink);
+            by_size.push(("reflink", reflink));
         }
         None => println!("  reflink: not measured, it needs root and mkfs.xfs"),
     }
     table.print();
-    for (name, small, large) in &notes {
-        let ratio = large.rollback.ratio(&small.rollback);
-        reached &= table::at_most(&format!("{name} rollback, 16 GiB / 1 GiB"), ratio, "", NEAR);
+    for (name, all) in &by_size {
+        let Some((small, larger)) = all.split_first() else {
+            continue;
+        };
+        for large in larger {
+            let ratio = large.rollback.ratio(&small.rollback);
+            let what = format!(
+                "{name} rollback, {} GiB / {} GiB",
+                large.size / GIB,
+                small.size / GIB
+            );
+            reached &= table::at_most(&what, ratio, "", NEAR);
+        }
     }
     println!();
     Ok(reached)
 }
 
+/// What was measured of a disk of `size` bytes.
 #[derive(Default)]
 struct Measured {
+    size: u64,
     snapshot: Rounds,
     rollback: Rounds,
+    internal: Rounds,
     cp: Rounds,
 }
 
-impl Measured {
-    fn show(&self, table: &mut Table, name: &str) {
-        let cp = self.cp.median();
+fn show(table: &mut Table, name: &str, all: &[Measured]) {
+    let number = |rounds: &Rounds| match rounds.median() {
+        median if median.is_nan() => "-".to_owned(),
+        median => table::number(median),
+    };
+    let ratio = |rounds: &Rounds, other: &Rounds| match rounds.ratio(other) {
+        ratio if ratio.is_nan() => "-".to_owned(),
+        ratio => format!("{ratio:.3}"),
+    };
+    for measured in all {
         table.row(vec![
-            name.to_owned(),
-            table::number(self.snapshot.median()),
-            table::number(self.rollback.median()),
-            table::number(cp),
-            format!("{:.3}", self.snapshot.median() / cp),
-            format!("{:.3}", self.rollback.median() / cp),
+            format!("{name}, {} GiB", measured.size / GIB),
+            number(&measured.snapshot),
+            number(&measured.rollback),
+            number(&measured.internal),
+            number(&measured.cp),
+            ratio(&measured.snapshot, &measured.cp),
+            ratio(&measured.rollback, &measured.cp),
+            ratio(&measured.rollback, &measured.internal),
         ]);
     }
 }
 
-fn measure(kind: DriverKind, folder: &Path, size: u64, rounds: usize) -> anyhow::Result<Measured> {
-    let mut bench = Bench::new(kind, folder, size)?;
-    let mut measured = Measured::default();
+/// All sizes, in alternating rounds.
+fn measure(
+    kind: DriverKind,
+    folder: &Path,
+    sizes: &[u64],
+    rounds: usize,
+) -> anyhow::Result<Vec<Measured>> {
+    let mut all = Vec::new();
+    for size in sizes {
+        let measured = Measured {
+            size: *size,
+            ..Measured::default()
+        };
+        all.push((Bench::new(kind, folder, *size)?, measured));
+    }
     for round in 0..rounds {
-        bench.round(round, &mut measured)?;
+        for (bench, measured) in &mut all {
+            bench.round(round, measured)?;
+        }
     }
-    bench.remove()?;
-    Ok(measured)
-}
-
-/// Both sizes, in alternating rounds.
-fn both(kind: DriverKind, folder: &Path) -> anyhow::Result<(Measured, Measured)> {
-    let mut small = Bench::new(kind, folder, SMALL)?;
-    let mut large = Bench::new(kind, folder, LARGE)?;
-    let (mut a, mut b) = (Measured::default(), Measured::default());
-    for round in 0..ROUNDS {
-        small.round(round, &mut a)?;
-        large.round(round, &mut b)?;
+    let mut done = Vec::new();
+    for (bench, measured) in all {
+        bench.remove()?;
+        done.push(measured);
     }
-    small.remove()?;
-    large.remove()?;
-    Ok((a, b))
+    Ok(done)
 }
 
 struct Bench {
     disk: Disk,
     /// The same contents as one raw file, for `cp`.
     flat: PathBuf,
+    /// The same contents as one qcow2 image, for snapshots inside of it; not
+    /// for the copy driver, which is not compared with them.
+    internal: Option<PathBuf>,
     driver: &'static dyn Driver,
     fence: i64,
 }
@@ -140,15 +169,16 @@ impl Bench {
                 Format::Raw
             }
             DriverKind::Qcow2 => {
-                child::done(
-                    Command::new("qemu-img")
-                        .args(["convert", "-f", "raw", "-O", "qcow2"])
-                        .args([&flat, &head]),
-                )?;
-                File::open(&head)?.sync_all()?;
+                to_qcow2(&flat, &head)?;
                 Format::Qcow2
             }
         };
+        let mut internal = None;
+        if kind != DriverKind::Copy && child::has("qemu-img") {
+            let image = head.with_extension("internal");
+            to_qcow2(&flat, &image)?;
+            internal = Some(image);
+        }
         let driver = driver(kind);
         let disk = Disk {
             head: backout_disks::canonical_head(&head)?,
@@ -160,12 +190,14 @@ impl Bench {
         Ok(Self {
             disk: adopted.disk,
             flat,
+            internal,
             driver,
             fence: 1,
         })
     }
 
-    /// One snapshot, one rollback to it, one `cp`. The lock is taken each time,
+    /// One snapshot and one rollback to it; the same inside of an image; one
+    /// `cp`. The lock is taken each time,
     /// with a new fence, as a job does.
     fn round(&mut self, round: usize, measured: &mut Measured) -> anyhow::Result<()> {
         let (disk, driver) = (&self.disk, self.driver);
@@ -199,6 +231,23 @@ impl Bench {
         }
         drop(guard);
 
+        if let Some(image) = &self.internal {
+            let snapshot = |option: &str| {
+                child::done(
+                    Command::new("qemu-img")
+                        .args(["snapshot", option, "one"])
+                        .arg(image),
+                )
+            };
+            snapshot("-c")?;
+            File::open(image)?.sync_all()?;
+            let began = Instant::now();
+            snapshot("-a")?;
+            File::open(image)?.sync_all()?;
+            measured.internal.time(began.elapsed());
+            snapshot("-d")?;
+        }
+
         if round >= COPY_ROUNDS {
             return Ok(());
         }
@@ -219,29 +268,47 @@ impl Bench {
         std::fs::remove_dir_all(self.disk.folder())?;
         std::fs::remove_file(&self.disk.head)?;
         std::fs::remove_file(&self.flat)?;
+        if let Some(image) = &self.internal {
+            std::fs::remove_file(image)?;
+        }
         Ok(())
     }
 }
 
-/// A sparse raw disk, with data in pieces at even distances.
+fn to_qcow2(raw: &Path, image: &Path) -> anyhow::Result<()> {
+    child::done(
+        Command::new("qemu-img")
+            .args(["convert", "-f", "raw", "-O", "qcow2"])
+            .args([raw, image]),
+    )?;
+    File::open(image)?.sync_all()?;
+    Ok(())
+}
+
+/// A sparse raw disk, with data in pieces at even distances. Every other piece
+/// is written first, so that no two that are neighbours in the file are so on
+/// the device, and a disk that is full has as many extents as one that is not:
+/// a clone takes time for each of them.
 fn write_disk(path: &Path, size: u64) -> anyhow::Result<()> {
     let file = File::create(path)?;
     file.set_len(size)?;
     let pieces = DATA / PIECE;
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    for n in 0..pieces {
-        // Not zeros, and not twice the same.
-        let bytes: Vec<u8> = (0..PIECE / 8)
-            .flat_map(|_| {
-                state ^= state << 13;
-                state ^= state >> 7;
-                state ^= state << 17;
-                state.to_le_bytes()
-            })
-            .collect();
-        file.write_all_at(&bytes, n * (size / pieces))?;
+    for first in [0, 1] {
+        for n in (first..pieces).step_by(2) {
+            // Not zeros, and not twice the same.
+            let bytes: Vec<u8> = (0..PIECE / 8)
+                .flat_map(|_| {
+                    state ^= state << 13;
+                    state ^= state >> 7;
+                    state ^= state << 17;
+                    state.to_le_bytes()
+                })
+                .collect();
+            file.write_all_at(&bytes, n * (size / pieces))?;
+        }
+        file.sync_all()?;
     }
-    file.sync_all()?;
     Ok(())
 }
 

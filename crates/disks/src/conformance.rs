@@ -12,3 +12,5 @@ mod oracle;
 mod paused;
 mod power;
 mod scenarios;
+
+pub(crate) use lab::wait_until;

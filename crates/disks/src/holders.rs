@@ -24,17 +24,19 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(30);
 /// A process or loop device that holds a file open.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
-    /// Process id; `None` for a loop device.
+    /// Process id; `None` for a loop device, and for a process that this one
+    /// may not look at.
     pub pid: Option<u32>,
-    /// The process's short name, or that of the loop device.
+    /// The process's short name, that of the loop device, or how it is known
+    /// that there is somebody.
     pub comm: String,
     /// Whether it can write to the file.
     pub writable: bool,
 }
 
 /// Who holds `head` open: other processes, whatever name they opened it by, and
-/// loop devices. What this process is not allowed to see, it does not see:
-/// without root these are the processes of other users. Takes a tenth of a
+/// loop devices. Without root the processes of other users are not seen, but of
+/// QEMU's the lock that it takes on an image it writes to. Takes a tenth of a
 /// second when somebody does.
 ///
 /// # Errors
@@ -58,7 +60,42 @@ fn look(file: &Metadata) -> Vec<Holder> {
     let mut found = Vec::new();
     processes(file, &mut found);
     loop_devices(file, &mut found);
+    if !found.iter().any(|holder| holder.writable) && is_locked_by_qemu(file) {
+        found.push(Holder {
+            pid: None,
+            comm: "a machine that has locked it".to_owned(),
+            writable: true,
+        });
+    }
     found
+}
+
+/// The byte of an image that QEMU has locked while it may write: 100, and the
+/// number of that permission (`RAW_LOCK_PERM_BASE`, `BLK_PERM_WRITE` in its
+/// sources).
+const QEMU_WRITES_BYTE: u64 = 101;
+
+/// Whether a QEMU that can write has `file` open, whoever's it is. Not known on
+/// file systems whose device numbers are not those of their locks (btrfs,
+/// overlayfs).
+fn is_locked_by_qemu(file: &Metadata) -> bool {
+    let (major, minor) = (rustix::fs::major(file.dev()), rustix::fs::minor(file.dev()));
+    let inode = format!("{major:02x}:{minor:02x}:{}", file.ino());
+    let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+    locks.lines().any(|line| locks_byte(line, &inode))
+}
+
+/// Whether a line such as `1: OFDLCK ADVISORY READ -1 fe:00:1234 100 101` is of
+/// the byte that a QEMU has locked that writes to `inode`.
+fn locks_byte(line: &str, inode: &str) -> bool {
+    let mut words = line.split_ascii_whitespace().skip(1);
+    if words.next() != Some("OFDLCK") || words.nth(3) != Some(inode) {
+        return false;
+    }
+    let mut bound = || words.next().and_then(|word| word.parse().ok());
+    // A lock to the end of the file has no number there.
+    let (first, last) = (bound().unwrap_or(u64::MAX), bound().unwrap_or(u64::MAX));
+    (first..=last).contains(&QEMU_WRITES_BYTE)
 }
 
 /// How many writers an error names.
@@ -172,6 +209,7 @@ fn loop_devices(file: &Metadata, found: &mut Vec<Holder>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::conformance::wait_until;
     use std::fs::File;
     use std::process::{Command, Stdio};
 
@@ -228,6 +266,45 @@ mod tests {
             assert_eq!(found.len(), 1, "{found:?}");
             assert_eq!(format!("/dev/{}", found[0].comm), device.0);
             assert_eq!((found[0].pid, found[0].writable), (None, !read_only));
+        }
+    }
+
+    #[test]
+    fn the_lock_of_a_qemu_that_writes_is_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("disk");
+        File::create(&path).unwrap().set_len(1 << 20).unwrap();
+        let file = path.metadata().unwrap();
+        for (option, writes) in [("-r", false), ("-n", true)] {
+            let mut child = Command::new("qemu-io")
+                .args(["-f", "raw", option])
+                .arg(&path)
+                .stdin(Stdio::piped())
+                .stdout(Stdio::null())
+                .spawn()
+                .unwrap();
+            let inode = format!(":{} ", file.ino());
+            wait_until("qemu-io has its locks", || {
+                let locks = std::fs::read_to_string("/proc/locks").unwrap();
+                locks.lines().any(|line| line.contains(&inode))
+            });
+            assert_eq!(is_locked_by_qemu(&file), writes);
+            child.kill().unwrap();
+            child.wait().unwrap();
+            assert!(!is_locked_by_qemu(&file));
+        }
+        #[rustfmt::skip]
+        let table = [
+            ("1: OFDLCK  ADVISORY  READ -1 fe:00:12 101 101", true),
+            ("1: OFDLCK  ADVISORY  READ -1 fe:00:12 100 EOF", true),
+            ("1: OFDLCK  ADVISORY  READ -1 fe:00:12 100 100", false),
+            ("1: OFDLCK  ADVISORY  READ -1 fe:00:123 101 101", false),
+            ("1: FLOCK  ADVISORY  WRITE 7 fe:00:12 0 EOF", false),
+            ("1: -> OFDLCK ADVISORY READ -1 fe:00:12 101 101", false),
+            ("", false),
+        ];
+        for (line, want) in table {
+            assert_eq!(locks_byte(line, "fe:00:12"), want, "{line}");
         }
     }
 

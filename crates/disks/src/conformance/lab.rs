@@ -215,7 +215,7 @@ impl Drop for Owned {
 }
 
 /// Asks until it is so, for half a minute.
-pub(super) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     for _ in 0..6000 {
         if is_so() {
             return;
