@@ -1,6 +1,7 @@
 //! Sizes as people read them. Data stays in bytes.
 
 use std::fmt;
+use std::str::FromStr;
 
 const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
 
@@ -25,6 +26,40 @@ impl fmt::Display for Size {
             unit = next;
         }
         write!(f, "{scaled:.1} {unit}")
+    }
+}
+
+/// A text that is no size.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "read {0:?} as a size: give a whole number of bytes, or one with K, M, G or T behind it, each 1024 times the one before"
+)]
+pub struct MalformedSize(String);
+
+impl FromStr for Size {
+    type Err = MalformedSize;
+
+    /// Reads `1073741824`, `1048576K`, `1024M`, `1G` and `1GiB` as the same.
+    fn from_str(text: &str) -> Result<Self, MalformedSize> {
+        let wrong = || MalformedSize(text.chars().take(40).collect());
+        let at = text
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(text.len());
+        let (digits, unit) = text.split_at(at);
+        let factor: u64 = match unit.to_ascii_lowercase().as_str() {
+            "" | "b" => 1,
+            "k" | "kib" => 1 << 10,
+            "m" | "mib" => 1 << 20,
+            "g" | "gib" => 1 << 30,
+            "t" | "tib" => 1 << 40,
+            _ => return Err(wrong()),
+        };
+        digits
+            .parse::<u64>()
+            .ok()
+            .and_then(|n| n.checked_mul(factor))
+            .map(Self)
+            .ok_or_else(wrong)
     }
 }
 
@@ -56,6 +91,28 @@ mod tests {
             (u64::MAX, "16384.0 PiB"),
         ] {
             assert_eq!(Size(n).to_string(), want, "{n}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_read() {
+        for (text, want) in [
+            ("0", Some(0)),
+            ("512", Some(512)),
+            ("512M", Some(512 << 20)),
+            ("10g", Some(10 << 30)),
+            ("10GiB", Some(10 << 30)),
+            ("1T", Some(1 << 40)),
+            ("", None),
+            ("G", None),
+            ("-1", None),
+            ("+1", None),
+            ("1.5G", None),
+            ("1GB", None),
+            ("1 G", None),
+            ("99999999999T", None),
+        ] {
+            assert_eq!(text.parse().ok(), want.map(Size), "{text:?}");
         }
     }
 
