@@ -20,6 +20,7 @@ pub use persistence::MIGRATIONS;
 pub use procedures::Runtime;
 pub use refusal::Refusal;
 pub use service::{
-    AskedBy, BACKUP_NAME_MAX_CHARS, BATCH_MAX, Caller, DELETE_MAX, Denied, DiskRef, NAME_MAX_CHARS,
-    NewBlueprint, NewInstances, NewServer, Proposal, Quota, Quotas, Servers, TAGS_MAX, Tended,
+    AskedBy, BACKUP_NAME_MAX_CHARS, BATCH_MAX, BLANK_MAX_BYTES, BLANK_MIN_BYTES, Caller,
+    DATA_DISKS_MAX, DELETE_MAX, DISKS_MAX, Denied, DiskRef, NAME_MAX_CHARS, NewBlueprint, NewDisk,
+    NewInstances, NewServer, Proposal, Quota, Quotas, Servers, Source, TAGS_MAX, Tended,
 };

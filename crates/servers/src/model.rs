@@ -374,6 +374,11 @@ words! {
         ApplySnapshot = "apply_snapshot",
         /// A restore point is deleted.
         DeleteSnapshot = "delete_snapshot",
+        /// A data disk is made, or taken under management.
+        AddDisk = "add_disk",
+        /// A data disk is taken out of management; a file that Backout made
+        /// goes.
+        RemoveDisk = "remove_disk",
         /// A data disk is given to a server.
         Attach = "attach",
         /// A data disk is taken from its server.

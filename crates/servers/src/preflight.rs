@@ -79,6 +79,32 @@ impl Target {
     }
 }
 
+/// How many data disks a server may have: as many slots a machine has for them.
+pub const DISKS_PER_SERVER_MAX: u64 = 16;
+
+/// How many backups a data disk may have, safety points not counted. Each is a
+/// file in one folder that every step goes through, and under qcow2 an overlay;
+/// two a day for a year come to less.
+pub const BACKUPS_PER_DISK_MAX: u64 = 1000;
+
+/// What an operation costs that copies nothing.
+const METADATA_ONLY: Estimate = Estimate {
+    copy_bytes: Some(0),
+    space_bytes: Some(0),
+    constant_time: true,
+};
+
+/// A server that is to have a disk.
+#[derive(Clone, Copy, Debug)]
+pub struct Onto<'a> {
+    /// The server.
+    pub server: &'a Server,
+    /// The job that has a claim on it.
+    pub holding: Option<&'a Holding>,
+    /// How many data disks it has before.
+    pub disks: u64,
+}
+
 /// What the disk itself tells, looked at in one moment.
 #[derive(Debug)]
 pub struct DiskFacts {
@@ -256,6 +282,46 @@ impl Checked {
         if let Some(server) = &target.host {
             self.server(action, server, target.host_holding.as_ref());
         }
+    }
+
+    /// That it is a data disk, in state `wanted`, and no job works on it.
+    fn data_disk(
+        &mut self,
+        action: &'static str,
+        target: &Target,
+        why: &'static str,
+        wanted: DiskState,
+    ) {
+        let Some(disk) = &target.disk else {
+            self.data_disk_first(action, target, why);
+            return;
+        };
+        let id = &disk.volume.id;
+        if let Some(holding) = &target.disk_holding {
+            self.blockers.push(Refusal::disk_busy(id, holding));
+            return;
+        }
+        let hint = match disk.state {
+            DiskState::Attached => "detach it first",
+            DiskState::Unattached => "attach it first",
+            DiskState::Creating | DiskState::Attaching | DiskState::Detaching => "wait for its job",
+        };
+        self.block_if(disk.state != wanted, || Refusal::DiskState {
+            action,
+            disk: id.clone(),
+            state: disk.state,
+            hint,
+        });
+    }
+
+    /// That it is none says more than anything else.
+    fn data_disk_first(&mut self, action: &'static str, target: &Target, why: &'static str) {
+        let refusal = Refusal::DiskUsage {
+            action,
+            disk: target.volume.id.clone(),
+            why,
+        };
+        self.blockers.insert(0, refusal);
     }
 
     /// What every operation asks of a server: that it stands still.
@@ -464,6 +530,114 @@ pub fn create_snapshot(target: &Target, facts: DiskFacts) -> Checked {
         });
     }
     checked.space(&target.volume, copy_bytes, free_bytes);
+    checked
+}
+
+/// Judges the taking of a backup: a restore point of a data disk, and of no
+/// other.
+#[must_use]
+pub fn create_backup(target: &Target, facts: DiskFacts) -> Checked {
+    let mut checked = create_snapshot(target, facts);
+    if target.disk.is_none() {
+        let why = "it is a system disk: take a snapshot of its server";
+        checked.data_disk_first("back up", target, why);
+    }
+    checked
+}
+
+/// Judges giving a data disk to a server; without one, whether any could have
+/// it. The facts are those of the disk with the machine of that server.
+#[must_use]
+pub fn attach(target: &Target, onto: Option<&Onto<'_>>, facts: DiskFacts) -> Checked {
+    let mut checked = Checked::default();
+    let why = "it is a system disk, which stays with its server; add a data disk";
+    checked.data_disk("attach", target, why, DiskState::Unattached);
+    let DiskFacts {
+        head,
+        holders,
+        machine,
+        ..
+    } = facts;
+    match head {
+        None => checked.elsewhere(&target.node),
+        Some(Ok(_)) => {}
+        Some(Err(e)) => checked.blockers.push(Refusal::Disk(e)),
+    }
+    let Some(onto) = onto else {
+        return checked;
+    };
+    let server = onto.server;
+    checked.server("attach a disk to", server, onto.holding);
+    checked.block_if(server.node != target.node, || {
+        Refusal::Invalid(format!(
+            "attach disk {} of host {} to server {} of host {}: a disk stays on its host, so choose a server there",
+            target.volume.id, target.node, server.id, server.node
+        ))
+    });
+    checked.block_if(onto.disks >= DISKS_PER_SERVER_MAX, too_many_disks);
+    checked.machine(machine);
+    // What a server of the user's own commands has open is its affair; it must
+    // not run, or nobody knows what it has open.
+    let is_apart = server.machine.is_none() && server.power != Power::Running;
+    checked.block_if(!holders.is_empty() && !is_apart, || {
+        Refusal::in_use(&target.volume, &holders)
+    });
+    checked.estimate = METADATA_ONLY;
+    checked
+}
+
+/// That a server has as many data disks as it may have.
+#[must_use]
+pub fn too_many_disks() -> Refusal {
+    Refusal::Quota {
+        what: "data disks on one server",
+        max: DISKS_PER_SERVER_MAX,
+        hint: "detach one first",
+    }
+}
+
+/// Judges taking a data disk from its server.
+#[must_use]
+pub fn detach(target: &Target, facts: DiskFacts) -> Checked {
+    let mut checked = Checked::default();
+    let why = "it is a system disk, which stays with its server";
+    checked.data_disk("detach", target, why, DiskState::Attached);
+    if let Some(server) = target.host.as_ref().filter(|_| target.disk.is_some()) {
+        checked.server("detach a disk from", server, target.host_holding.as_ref());
+        // A machine lets go when it is asked to; commands stop a server whole.
+        let open =
+            server.machine.is_none() && server.power == Power::Running && !facts.holders.is_empty();
+        checked.block_if(open, || Refusal::in_use(&target.volume, &facts.holders));
+    }
+    // A file that is gone does not stand in the way.
+    if facts.head.is_none() {
+        checked.elsewhere(&target.node);
+    }
+    checked.machine(facts.machine);
+    checked.estimate = METADATA_ONLY;
+    checked
+}
+
+/// Judges taking a data disk out of management.
+#[must_use]
+pub fn remove_disk(target: &Target, facts: &DiskFacts) -> Checked {
+    let mut checked = Checked::default();
+    let why = "it is a system disk: release or terminate its server";
+    checked.data_disk("remove", target, why, DiskState::Unattached);
+    if facts.head.is_none() {
+        checked.elsewhere(&target.node);
+    }
+    let made = target.disk.as_ref().is_some_and(|d| d.made);
+    checked.block_if(made && !facts.holders.is_empty(), || {
+        Refusal::in_use(&target.volume, &facts.holders)
+    });
+    if made {
+        checked.warn(
+            Code::NotReversible,
+            "the file was made here: it is removed for good, with its restore points",
+        );
+    }
+    checked.estimate = METADATA_ONLY;
     checked
 }
 

@@ -3,8 +3,12 @@
 use backout_core::code::Code;
 use backout_core::ids::{BlueprintId, DiskId, InstanceId, JobId, PointId};
 use backout_core::size::told_apart;
+use backout_disks::Holder;
 
-use crate::model::{BlueprintState, DiskState, Holding, OperationKind, Power, SnapshotState};
+use crate::model::{
+    BlueprintState, DiskState, Holding, OperationKind, Power, SnapshotState, Volume,
+};
+use crate::preflight::holder_names;
 
 /// Why not. The message is a lower-case fragment that fits "failed to ..." and
 /// ends with what to do next.
@@ -189,7 +193,7 @@ pub enum Refusal {
         layers: u32,
     },
     /// The name is taken.
-    #[error("add server {0:?}: an existing server has this name or this disk")]
+    #[error("add {0:?}: there is one with this name or this file already; give another")]
     Taken(String),
     /// A parameter is out of its range.
     #[error("{0}")]
@@ -253,6 +257,15 @@ impl Refusal {
             job: holding.job.clone(),
             kind: holding.kind,
             held: holding.held,
+        }
+    }
+
+    /// That `holders` have a disk open.
+    #[must_use]
+    pub fn in_use(volume: &Volume, holders: &[Holder]) -> Self {
+        Self::InUse {
+            path: volume.head.display().to_string(),
+            holders: holder_names(holders),
         }
     }
 

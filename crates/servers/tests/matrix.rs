@@ -1,5 +1,6 @@
-//! Every procedure of this product, failed, repeated, cancelled and killed at
-//! every step.
+//! The procedures of a disk that is managed in place, failed, repeated,
+//! cancelled and killed at every step. Those of a server's life, of data disks
+//! and of upkeep have a matrix each.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::BTreeSet;
@@ -17,6 +18,7 @@ use backout_servers::model::{
     OperationState, Power, PowerCommands, Server, SnapshotKind, SnapshotState, Subject,
 };
 use backout_servers::persistence::{self, Page, SnapshotFilter};
+use backout_servers::procedures::{Adopt, ApplySnapshot, CreateSnapshot, DeleteSnapshot, Release};
 use backout_servers::{AskedBy, Caller, DiskRef, NewServer, Runtime, Servers};
 use backout_shim::Shim;
 use backout_store::Store;
@@ -61,7 +63,13 @@ impl World for Host {
     }
 
     fn registry(&self) -> Registry {
-        self.servers.register(Registry::new())
+        let runtime = Runtime::new(&self.folder, Shim::own(&["shim"]));
+        Registry::new()
+            .with(Adopt)
+            .with(CreateSnapshot(runtime.clone()))
+            .with(ApplySnapshot(runtime))
+            .with(DeleteSnapshot)
+            .with(Release)
     }
 }
 

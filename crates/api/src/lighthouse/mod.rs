@@ -694,6 +694,8 @@ const fn server_operation(kind: OperationKind) -> &'static str {
         OperationKind::Rename => "ModifyInstancesAttribute",
         OperationKind::CreateBlueprint => "CreateBlueprint",
         OperationKind::DeleteBlueprint => "DeleteBlueprints",
+        OperationKind::AddDisk => "CreateDisks",
+        OperationKind::RemoveDisk => "TerminateDisks",
         OperationKind::Attach => "AttachDisks",
         OperationKind::Detach => "DetachDisks",
         // Never shown: background work is nobody's latest operation.

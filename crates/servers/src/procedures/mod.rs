@@ -1,10 +1,14 @@
 //! The kinds of job that servers have, a file each.
 
+mod add_disk;
 mod adopt;
 mod apply_snapshot;
+mod attach;
 mod create_snapshot;
 mod delete_snapshot;
+mod detach;
 mod release;
+mod remove_disk;
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -20,11 +24,15 @@ use backout_machines::Machines;
 use backout_shim::Shim;
 use backout_store::Tx;
 
+pub use add_disk::{AddDisk, AddDiskInput};
 pub use adopt::{Adopt, AdoptInput};
 pub use apply_snapshot::{ApplyInput, ApplySnapshot};
+pub use attach::{Attach, AttachInput};
 pub use create_snapshot::{CreateInput, CreateSnapshot};
 pub use delete_snapshot::{DeleteInput, DeleteSnapshot};
+pub use detach::Detach;
 pub use release::{Release, ReleaseInput};
+pub use remove_disk::{RemoveDisk, RemoveDiskInput};
 
 use crate::model::{OperationKind, OperationState, Server, Subject, Volume};
 use crate::persistence;

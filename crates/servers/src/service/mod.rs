@@ -6,11 +6,13 @@
 //! | `mod` | who there is; what all share: claims, jobs, preflights |
 //! | `lifecycle` | servers are made of images, started, stopped, and given back |
 //! | `blueprints` | those images |
+//! | `disks` | data disks come, go to a server, leave it, and go |
 //! | `managed` | an existing disk comes under management, and leaves it |
 //! | `points` | restore points of any disk, and the way back to them |
 //! | `retention` | what is taken, what goes and what is put in order by itself |
 
 mod blueprints;
+mod disks;
 mod lifecycle;
 mod managed;
 mod points;
@@ -29,6 +31,9 @@ use backout_store::{Store, Tx};
 use serde::Serialize;
 
 pub use self::blueprints::NewBlueprint;
+pub use self::disks::{
+    BLANK_MAX_BYTES, BLANK_MIN_BYTES, DATA_DISKS_MAX, DISKS_MAX, NewDisk, Source,
+};
 pub use self::lifecycle::{BATCH_MAX, NewInstances, Quota, Quotas};
 pub use self::managed::NewServer;
 pub use self::points::{AskedBy, DELETE_MAX};
@@ -40,7 +45,8 @@ use crate::model::{
 use crate::persistence::{self, DiskFilter, Page, ServerFilter};
 use crate::preflight::{self, Cleared, DiskFacts, Target};
 use crate::procedures::{
-    Adopt, ApplySnapshot, CreateSnapshot, DeleteSnapshot, Release, Runtime, kind_of,
+    AddDisk, Adopt, ApplySnapshot, Attach, CreateSnapshot, DeleteSnapshot, Detach, Release,
+    RemoveDisk, Runtime, kind_of,
 };
 use crate::refusal::Refusal;
 
@@ -146,6 +152,10 @@ impl Servers {
             .with(ApplySnapshot(runtime.clone()))
             .with(DeleteSnapshot)
             .with(Release)
+            .with(AddDisk)
+            .with(RemoveDisk)
+            .with(Attach(runtime.clone()))
+            .with(Detach(runtime.clone()))
     }
 
     /// Changes whenever anything that a list tells may have changed; `None`

@@ -554,7 +554,7 @@ fn still_usable(tx: &mut dyn Tx, id: &PointId) -> Result<(), Refusal> {
 
 /// Refuses a disk that became another, or went to another server, since it was
 /// looked at.
-fn still_there(tx: &mut dyn Tx, target: &Target) -> Result<(), Refusal> {
+pub(super) fn still_there(tx: &mut dyn Tx, target: &Target) -> Result<(), Refusal> {
     let id = &target.volume.id;
     let now =
         persistence::disk_by_id(tx, id)?.ok_or_else(|| Refusal::DiskNotFound(id.to_string()))?;
