@@ -27,10 +27,18 @@
 //! 5. The guest reaches neither this host nor its networks: only the forwarded
 //!    ports, from loopback, lead in.
 
+mod command_line;
 mod error;
 mod machines;
 mod model;
+mod nodes;
+mod plug;
+mod qemu;
+mod qmp;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use error::{Error, Result};
 pub use machines::Machines;
 pub use model::{Boot, Capabilities, Forward, Machine, Spec, State, Stop, Volume};
+pub use qemu::capabilities;

@@ -19,9 +19,11 @@ impl Identity {
     /// The process that has `pid` now; `None` when nobody has, or only a zombie.
     pub(crate) fn of(pid: u32) -> Option<Self> {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        let (state, started_ticks) = parse(&stat)?;
-        // What is dead and only waits for its parent runs no more.
-        (!matches!(state, 'Z' | 'X' | 'x')).then_some(Self { pid, started_ticks })
+        let (state, threads, started_ticks) = parse(&stat)?;
+        // What is dead and only waits for its parent runs no more; unless its
+        // first thread is, and others have yet to let go of its files.
+        let dead = matches!(state, 'Z' | 'X' | 'x') && threads <= 1;
+        (!dead).then_some(Self { pid, started_ticks })
     }
 
     /// This very process.
@@ -44,19 +46,23 @@ impl Identity {
     }
 }
 
-/// State and start time out of `/proc/PID/stat`. The name in it may hold
-/// anything, parentheses and spaces as well.
-fn parse(stat: &str) -> Option<(char, u64)> {
+/// State, threads and start time out of `/proc/PID/stat`. The name in it may
+/// hold anything, parentheses and spaces as well.
+fn parse(stat: &str) -> Option<(char, u64, u64)> {
     let (_, rest) = stat.rsplit_once(") ")?;
     let mut fields = rest.split(' ');
     let state = fields.next()?.chars().next()?;
-    // The state is field 3, the start time field 22.
-    let started = fields.nth(18)?.parse().ok()?;
-    Some((state, started))
+    // The state is field 3, the threads are field 20, the start time field 22.
+    let threads = fields.nth(16)?.parse().ok()?;
+    let started = fields.nth(1)?.parse().ok()?;
+    Some((state, threads, started))
 }
 
 /// The id of this boot of the host.
-pub(crate) fn boot_id() -> std::io::Result<String> {
+///
+/// # Errors
+/// When `/proc` is not mounted.
+pub fn boot_id() -> std::io::Result<String> {
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
     Ok(text.trim().to_owned())
 }
@@ -69,7 +75,7 @@ mod tests {
     fn a_name_with_parentheses_does_not_confuse() {
         let rest = (4..22).map(|n| n.to_string()).collect::<Vec<_>>().join(" ");
         let stat = format!("7 (a) Z (b) R {rest} 12345 99");
-        assert_eq!(parse(&stat), Some(('R', 12345)));
+        assert_eq!(parse(&stat), Some(('R', 20, 12345)));
         assert_eq!(parse("7 (a"), None);
     }
 

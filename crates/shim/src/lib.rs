@@ -45,6 +45,7 @@ mod supervise;
 pub use control::{Run, Shim, State, log_path, look, signal, start, stop, wait_ended};
 pub use error::{Error, Result};
 pub use folder::{Exit, Restart, Spec, When};
+pub use identity::boot_id;
 pub use supervise::main;
 
 /// What a process can be told.
