@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use super::lab::{Lab, SETTINGS, SIZE, Setting, digest, live_in_memory, name};
 use crate::*;
 
-/// Moves per setting; fewer where only the reading of the contents is slower.
+/// Moves per setting: many where no tool has to run, few where only the reading
+/// of the contents is slower than elsewhere.
 fn moves(setting: Setting) -> u32 {
     match (setting.driver, setting.format) {
-        (DriverKind::Qcow2, _) | (_, Format::Raw) => 250,
+        (DriverKind::Qcow2, _) => 250,
+        (_, Format::Raw) => 600,
         (_, Format::Qcow2) => 60,
     }
 }
@@ -70,10 +72,15 @@ impl Game {
     fn capture(&mut self) {
         let fresh = self.fresh();
         let point = name(&fresh).point(self.lab.disk.format);
+        let is_paused = self.dice.roll(2) == 0;
         self.act(&|lab| {
             let guard = lab.lock()?;
-            let driver = lab.driver();
-            driver.capture(&guard, &lab.disk, &name(&fresh), &NoProgress)?;
+            let (driver, n) = (lab.driver(), name(&fresh));
+            if is_paused {
+                driver.capture_paused(&guard, &lab.disk, &n, &NoProgress)?;
+            } else {
+                driver.capture(&guard, &lab.disk, &n, &NoProgress)?;
+            }
             Ok(())
         });
         if self.dice.roll(4) == 0 {
@@ -95,8 +102,66 @@ impl Game {
         let Some((point, contents)) = self.any_point() else {
             return;
         };
+        self.change(contents, &|lab, fresh| lab.stage(&point, fresh));
+    }
+
+    /// Back to an image that is none of the disk's.
+    fn reinstall(&mut self) {
+        let seed = 1 + self.dice.roll(254) as u8;
+        let format = [Format::Raw, Format::Qcow2][self.dice.roll(2)];
+        let image = self.lab.image(format, seed);
+        self.change(Lab::image_contents(seed), &|lab, fresh| {
+            let guard = lab.lock()?;
+            let staged = lab.driver().stage_image(
+                &guard,
+                &lab.disk,
+                &image,
+                format,
+                SIZE,
+                &name(fresh),
+                &NoProgress,
+            )?;
+            lab.staged = Some(staged);
+            Ok(())
+        });
+    }
+
+    /// The same contents in one file.
+    fn compact(&mut self) {
+        self.change(self.head.clone(), &|lab, fresh| {
+            let guard = lab.lock()?;
+            let driver = lab.driver();
+            let staged = driver.stage_flat(&guard, &lab.disk, &name(fresh), &NoProgress)?;
+            lab.staged = Some(staged);
+            Ok(())
+        });
+    }
+
+    /// An image out of the disk. It goes again, now and then taken back.
+    fn export(&mut self) {
         let fresh = self.fresh();
-        self.act(&|lab| lab.stage(&point, &fresh));
+        let format = [Format::Raw, Format::Qcow2][self.dice.roll(2)];
+        let target = self.lab.outside().join(&fresh);
+        self.act(&|lab| {
+            let guard = lab.lock()?;
+            let (driver, n) = (lab.driver(), name(&fresh));
+            driver.export(&guard, &lab.disk, &target, format, &n, &NoProgress)?;
+            Ok(())
+        });
+        assert!(Lab::read(&target, format) == self.head, "{target:?}");
+        self.act(&|lab| {
+            let guard = lab.lock()?;
+            let driver = lab.driver();
+            driver.unexport(&guard, &lab.disk, &target, &name(&fresh))
+        });
+        assert_eq!(std::fs::read_dir(self.lab.outside()).unwrap().count(), 0);
+    }
+
+    /// Stages a head with `contents` and puts it in place; now and then it is
+    /// all taken back.
+    fn change(&mut self, contents: Vec<u8>, stage: &dyn Fn(&mut Lab, &str) -> Result<()>) {
+        let fresh = self.fresh();
+        self.act(&|lab| stage(lab, &fresh));
         self.act(&|lab| lab.keep(&fresh).map(drop));
         if self.dice.roll(5) > 0 {
             self.act(&Lab::swap);
@@ -175,10 +240,13 @@ fn play(setting: Setting, seed: u64) {
         count: 0,
     };
     for step in 0..moves(setting) {
-        match game.dice.roll(10) {
+        match game.dice.roll(13) {
             0..=3 => game.write(),
             4 | 5 => game.capture(),
             6 | 7 => game.rollback(),
+            8 => game.reinstall(),
+            9 => game.compact(),
+            10 => game.export(),
             _ => game.delete(),
         }
         let found = game.lab.head();
