@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use backout_core::code::Code;
 use backout_core::ids::InstanceId;
-use backout_disks::{DiskLock, Guard};
+use backout_disks::Guard;
 use backout_jobs::{StepContext, StepError};
 use backout_machines::{Machine, Machines, Stop};
 
 use crate::model::{ManagedDisk, Server, Volume};
 use crate::persistence;
 use crate::preflight::{holder_names, writers};
-use crate::procedures::{Runtime, disk_error, machine_error, under_lock};
+use crate::procedures::{Runtime, disk_error, lock, machine_error, under_lock};
 
 /// How long a command may take. A guest that is asked to stop needs a minute;
 /// five leave room for a slow one.
@@ -54,9 +54,9 @@ pub(crate) async fn stop(
         .await;
     }
     if let Some(command) = &server.commands.stop {
-        run("stop", command, server, &runtime.logs).await?;
+        run("stop", command, server, &runtime.logs, ctx).await?;
     }
-    wait_until_let_go(ctx, server).await
+    wait_until_let_go(ctx, server, &server.disk).await
 }
 
 /// Starts a server. Says whether it has a way to be started; does nothing to
@@ -80,7 +80,7 @@ pub(crate) async fn start(
     let Some(command) = &server.commands.start else {
         return Ok(false);
     };
-    run("start", command, server, &runtime.logs).await?;
+    run("start", command, server, &runtime.logs, ctx).await?;
     Ok(true)
 }
 
@@ -92,13 +92,8 @@ pub(crate) async fn machine(
     let Some(spec) = server.machine.clone() else {
         return Ok(None);
     };
-    let id = server.id.clone();
-    let data: Vec<ManagedDisk> = ctx
-        .store
-        .read(move |tx| persistence::data_disks_of(tx, &id))
-        .await?;
     let volumes = std::iter::once(&server.disk)
-        .chain(data.iter().map(|d| &d.volume))
+        .chain(data_disks(ctx, server).await?.iter().map(|d| &d.volume))
         .map(of_machine)
         .collect();
     Ok(Some(Machine {
@@ -106,6 +101,14 @@ pub(crate) async fn machine(
         spec,
         volumes,
     }))
+}
+
+async fn data_disks(ctx: &StepContext, server: &Server) -> Result<Vec<ManagedDisk>, StepError> {
+    let id = server.id.clone();
+    Ok(ctx
+        .store
+        .read(move |tx| persistence::data_disks_of(tx, &id))
+        .await?)
 }
 
 /// A disk as its machine sees it.
@@ -144,30 +147,30 @@ impl Held<'_> {
 }
 
 impl<'a> Running<'a> {
-    /// Makes `server` stand still. `guard` is the lock of `disk`, one of its
-    /// disks.
+    /// Makes `server` stand still; `None` when it does not run. `guard` is the
+    /// lock of `disk`, one of its disks.
     pub(crate) fn pause(
         machines: &'a Machines,
         ctx: &StepContext,
         server: &Server,
         guard: &'a Guard,
         disk: &Volume,
-    ) -> Result<Self, StepError> {
+    ) -> Result<Option<Self>, StepError> {
         let guard = if disk.id == server.disk.id {
             Held::Already(guard)
         } else {
-            Held::Own(DiskLock::acquire(&server.disk.spec(), ctx.fence).map_err(disk_error)?)
+            Held::Own(lock(ctx, &server.disk.spec())?)
         };
         // A machine that was paused by a step that crashed goes on as well.
-        machines
+        let is_on = machines
             .pause(guard.guard(), server.id.as_str())
             .map_err(machine_error)?;
-        Ok(Self {
+        Ok(is_on.then(|| Self {
             machines,
             id: server.id.clone(),
             guard,
             resume: true,
-        })
+        }))
     }
 
     /// Makes it write into the new head that a capture left.
@@ -211,8 +214,13 @@ impl Drop for Running<'_> {
     }
 }
 
-async fn wait_until_let_go(ctx: &StepContext, server: &Server) -> Result<(), StepError> {
-    let head = server.disk.head.clone();
+/// Waits until nothing has `disk`, one of a stopped server's, open any more.
+pub(crate) async fn wait_until_let_go(
+    ctx: &StepContext,
+    server: &Server,
+    disk: &Volume,
+) -> Result<(), StepError> {
+    let head = disk.head.clone();
     let name = server.name.clone();
     ctx.blocking(move || {
         for _ in 0..LET_GO_TRIES {
@@ -230,7 +238,9 @@ async fn wait_until_let_go(ctx: &StepContext, server: &Server) -> Result<(), Ste
     .await
 }
 
-/// Runs `command` by `sh -c` and waits for it.
+/// Runs `command` by `sh -c` and waits for it. Its environment names the disks:
+/// `BACKOUT_DISK` the system disk's file, `BACKOUT_DATA_DISKS` those of the data
+/// disks, one a line.
 ///
 /// Its output goes to a log file in `logs`, not to a pipe: what it starts in
 /// the background may keep the output open for as long as it lives. It runs in
@@ -239,7 +249,18 @@ async fn wait_until_let_go(ctx: &StepContext, server: &Server) -> Result<(), Ste
 /// # Errors
 /// [`StepError::Failed`] with [`Code::PowerCommand`] when it cannot be started,
 /// exits with a failure, or takes longer than five minutes.
-async fn run(verb: &str, command: &str, server: &Server, logs: &Path) -> Result<(), StepError> {
+async fn run(
+    verb: &str,
+    command: &str,
+    server: &Server,
+    logs: &Path,
+    ctx: &StepContext,
+) -> Result<(), StepError> {
+    let mut data = std::ffi::OsString::new();
+    for disk in data_disks(ctx, server).await? {
+        data.push(disk.volume.head);
+        data.push("\n");
+    }
     let log = log_path(logs, server);
     let failed = |why: String| {
         StepError::failed(
@@ -269,6 +290,7 @@ async fn run(verb: &str, command: &str, server: &Server, logs: &Path) -> Result<
         .env("BACKOUT_SERVER", &server.name)
         .env("BACKOUT_SERVER_ID", server.id.as_str())
         .env("BACKOUT_DISK", &server.disk.head)
+        .env("BACKOUT_DATA_DISKS", data)
         .env_remove("BACKOUT_MASTER_KEY")
         .env_remove("BACKOUT_SECRET_KEY")
         .stdin(Stdio::null())

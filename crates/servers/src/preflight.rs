@@ -29,10 +29,12 @@ pub struct Target {
     pub host: Option<Server>,
     /// The job that has a claim on that server.
     pub host_holding: Option<Holding>,
-    /// The disk itself, if it is a data disk.
+    /// The disk itself, when it was named as a disk and not by its server.
     pub disk: Option<ManagedDisk>,
-    /// The job that has a claim on the data disk.
+    /// The job that has a claim on that disk.
     pub disk_holding: Option<Holding>,
+    /// How many backups there are, if it is a data disk.
+    pub backups: u64,
 }
 
 impl Target {
@@ -46,6 +48,7 @@ impl Target {
             host_holding: holding,
             disk: None,
             disk_holding: None,
+            backups: 0,
         }
     }
 
@@ -53,8 +56,9 @@ impl Target {
     #[must_use]
     pub fn subject(&self) -> Subject {
         match (&self.disk, &self.host) {
+            (Some(disk), _) => disk.subject(),
             (None, Some(server)) => Subject::Server(server.id.clone()),
-            _ => Subject::Disk(self.volume.id.clone()),
+            (None, None) => Subject::Disk(self.volume.id.clone()),
         }
     }
 
@@ -72,9 +76,8 @@ impl Target {
     #[must_use]
     pub fn claims(&self) -> Vec<String> {
         let mut claims = vec![self.subject().resource()];
-        if let (Some(_), Some(server)) = (&self.disk, &self.host) {
-            claims.push(server.resource());
-        }
+        claims.extend(self.host.as_ref().map(Server::resource));
+        claims.dedup();
         claims
     }
 }
@@ -292,11 +295,15 @@ impl Checked {
         why: &'static str,
         wanted: DiskState,
     ) {
-        let Some(disk) = &target.disk else {
-            self.data_disk_first(action, target, why);
+        let id = &target.volume.id;
+        let Some(disk) = target.disk.as_ref().filter(|d| d.usage == Usage::Data) else {
+            self.blockers.push(Refusal::DiskUsage {
+                action,
+                disk: id.clone(),
+                why,
+            });
             return;
         };
-        let id = &disk.volume.id;
         if let Some(holding) = &target.disk_holding {
             self.blockers.push(Refusal::disk_busy(id, holding));
             return;
@@ -312,16 +319,6 @@ impl Checked {
             state: disk.state,
             hint,
         });
-    }
-
-    /// That it is none says more than anything else.
-    fn data_disk_first(&mut self, action: &'static str, target: &Target, why: &'static str) {
-        let refusal = Refusal::DiskUsage {
-            action,
-            disk: target.volume.id.clone(),
-            why,
-        };
-        self.blockers.insert(0, refusal);
     }
 
     /// What every operation asks of a server: that it stands still.
@@ -469,19 +466,18 @@ pub fn rollback(target: &Target, snapshot: &Snapshot, facts: DiskFacts) -> Check
     if let Some(Err(e)) = point {
         checked.blockers.push(Refusal::Disk(e));
     }
-    match &target.host {
-        Some(server) if stop && server.can_stop() => checked.warn(
+    // A machine lets go when it is stopped; what else has the disk open does not.
+    let frees =
+        |server: &&Server| server.can_stop() && (server.machine.is_none() || holders.is_empty());
+    match target.host.as_ref().filter(frees) {
+        Some(server) if stop => checked.warn(
             Code::ForcedStop,
             format!(
                 "stops server {} by force, and starts it again afterwards; what it holds in memory is lost",
                 server.name
             ),
         ),
-        _ if stop => checked.blockers.push(Refusal::InUse {
-            path: target.volume.head.display().to_string(),
-            holders: holder_names(&holders),
-        }),
-        _ => {}
+        _ => checked.block_if(stop, || Refusal::in_use(&target.volume, &holders)),
     }
     checked.space(&target.volume, copy_bytes, free_bytes);
     checked
@@ -492,6 +488,7 @@ pub fn rollback(target: &Target, snapshot: &Snapshot, facts: DiskFacts) -> Check
 pub fn create_snapshot(target: &Target, facts: DiskFacts) -> Checked {
     let mut checked = Checked::default();
     checked.target("take a restore point of", target);
+    checked.block_if(target.backups >= BACKUPS_PER_DISK_MAX, too_many_backups);
     let DiskFacts {
         head,
         holders,
@@ -524,24 +521,11 @@ pub fn create_snapshot(target: &Target, facts: DiskFacts) -> Checked {
             "the disk is in use: the snapshot will be as after a power cut, of one instant",
         );
     } else if !holders.is_empty() {
-        checked.blockers.push(Refusal::InUse {
-            path: target.volume.head.display().to_string(),
-            holders: holder_names(&holders),
-        });
+        checked
+            .blockers
+            .push(Refusal::in_use(&target.volume, &holders));
     }
     checked.space(&target.volume, copy_bytes, free_bytes);
-    checked
-}
-
-/// Judges the taking of a backup: a restore point of a data disk, and of no
-/// other.
-#[must_use]
-pub fn create_backup(target: &Target, facts: DiskFacts) -> Checked {
-    let mut checked = create_snapshot(target, facts);
-    if target.disk.is_none() {
-        let why = "it is a system disk: take a snapshot of its server";
-        checked.data_disk_first("back up", target, why);
-    }
     checked
 }
 
@@ -596,13 +580,23 @@ pub fn too_many_disks() -> Refusal {
     }
 }
 
+/// That a data disk has as many backups as it may have.
+#[must_use]
+pub fn too_many_backups() -> Refusal {
+    Refusal::Quota {
+        what: "backups of one disk",
+        max: BACKUPS_PER_DISK_MAX,
+        hint: "delete one first",
+    }
+}
+
 /// Judges taking a data disk from its server.
 #[must_use]
 pub fn detach(target: &Target, facts: DiskFacts) -> Checked {
     let mut checked = Checked::default();
     let why = "it is a system disk, which stays with its server";
     checked.data_disk("detach", target, why, DiskState::Attached);
-    if let Some(server) = target.host.as_ref().filter(|_| target.disk.is_some()) {
+    if let Some(server) = &target.host {
         checked.server("detach a disk from", server, target.host_holding.as_ref());
         // A machine lets go when it is asked to; commands stop a server whole.
         let open =

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use super::{Runtime, name, on_disk, operation_state, server, settle};
 use crate::model::{Power, Snapshot, SnapshotKind, SnapshotState, Subject, Volume};
 use crate::power;
-use crate::service::NAME_MAX_CHARS;
+use crate::service::{BACKUP_NAME_MAX_CHARS, NAME_MAX_CHARS};
 use crate::{persistence, retention};
 
 /// The procedure.
@@ -148,7 +148,11 @@ fn safety_point(
         Some(undone) => format!("before undoing {undone}"),
         None => format!("before going back to {}", target.name),
     };
-    let name = name.chars().take(NAME_MAX_CHARS).collect();
+    let most = match &input.subject {
+        Subject::Server(_) => NAME_MAX_CHARS,
+        Subject::Disk(_) => BACKUP_NAME_MAX_CHARS,
+    };
+    let name = name.chars().take(most).collect();
     Ok(Snapshot {
         id: input.safety.clone(),
         owner: target.owner,
@@ -207,6 +211,7 @@ async fn stop(procedure: &ApplySnapshot, ctx: &StepContext) -> Result<Done, Step
     let server = server(ctx, host).await?;
     // By force, as the documentation of the rollback says.
     power::stop(&procedure.0, ctx, &server, Stop::Hard).await?;
+    power::wait_until_let_go(ctx, &server, &input.disk).await?;
     Ok(Done::nothing().with(move |tx| persistence::set_power(tx, &server.id, Power::Stopped)))
 }
 

@@ -4,8 +4,8 @@
 //! |---|---|---|
 //! | plug | plug the disks into the server's machine, if that runs | unplug them |
 //!
-//! A machine that is off finds its disks in the rows when it starts, and so do
-//! the user's own commands.
+//! A machine that is off has the disks of the rows when it starts, and the
+//! user's own commands are told them.
 
 use backout_core::code::Code;
 use backout_core::ids::InstanceId;
@@ -74,7 +74,8 @@ impl Procedure for Attach {
     }
 }
 
-/// Plugs the disks of the job into the machine of its server, if that runs.
+/// Plugs the disks of the job into the machine of its server. One that is off
+/// only remembers them.
 pub(super) async fn plug(runtime: &Runtime, ctx: &StepContext) -> Result<Done, StepError> {
     let input: AttachInput = ctx.input()?;
     let server = server(ctx, &input.server).await?;
@@ -85,12 +86,13 @@ pub(super) async fn plug(runtime: &Runtime, ctx: &StepContext) -> Result<Done, S
     let machines = runtime.machines.clone();
     under_lock(ctx, &server.disk.clone(), move |guard, _, _| {
         let id = server.id.as_str();
-        let State::On { pid, .. } = machines.state(id).map_err(machine_error)? else {
-            return Ok(());
+        let own = match machines.state(id).map_err(machine_error)? {
+            State::On { pid, .. } => Some(pid),
+            State::Off => None,
         };
         for disk in &input.disks {
             let mut holders = writers(&disk.head).map_err(disk_error)?;
-            holders.retain(|h| h.pid != Some(pid));
+            holders.retain(|h| own.is_none() || h.pid != own);
             if !holders.is_empty() {
                 return Err(in_use("attach", disk, &holder_names(&holders)));
             }
@@ -104,7 +106,7 @@ pub(super) async fn plug(runtime: &Runtime, ctx: &StepContext) -> Result<Done, S
     Ok(Done::nothing())
 }
 
-/// Unplugs the disks of the job from the machine of its server, if that runs.
+/// Unplugs the disks of the job from the machine of its server, as [`plug`].
 pub(super) async fn unplug(runtime: &Runtime, ctx: &StepContext) -> Result<Done, StepError> {
     let input: AttachInput = ctx.input()?;
     let server = server(ctx, &input.server).await?;
@@ -113,14 +115,10 @@ pub(super) async fn unplug(runtime: &Runtime, ctx: &StepContext) -> Result<Done,
     }
     let machines = runtime.machines.clone();
     under_lock(ctx, &server.disk.clone(), move |guard, _, _| {
-        let id = server.id.as_str();
-        if machines.state(id).map_err(machine_error)? == State::Off {
-            return Ok(());
-        }
         // Last in, first out.
         for disk in input.disks.iter().rev() {
             machines
-                .detach(guard, id, disk.id.as_str())
+                .detach(guard, server.id.as_str(), disk.id.as_str())
                 .map_err(machine_error)?;
         }
         Ok(())

@@ -92,7 +92,11 @@ async fn capture(procedure: &CreateSnapshot, ctx: &StepContext) -> Result<Done, 
                 .capture(guard, spec, &point, progress)
                 .map_err(disk_error);
         };
-        let running = Running::pause(&machines, &inside, &server, guard, &disk)?;
+        let Some(running) = Running::pause(&machines, &inside, &server, guard, &disk)? else {
+            return driver
+                .capture(guard, spec, &point, progress)
+                .map_err(disk_error);
+        };
         let captured = driver
             .capture_paused(guard, spec, &point, progress)
             .map_err(disk_error)?;
@@ -125,7 +129,7 @@ async fn uncapture(procedure: &CreateSnapshot, ctx: &StepContext) -> Result<Done
         };
         let running = Running::pause(&machines, &inside, &server, guard, &disk)?;
         driver.uncapture(guard, spec, &point).map_err(disk_error)?;
-        running.resume()
+        running.map_or(Ok(()), Running::resume)
     })
     .await?;
     Ok(Done::nothing())

@@ -374,7 +374,7 @@ impl Servers {
         for id in ids {
             let target = self.target(owner, DiskRef::Disk(id.clone())).await?;
             let facts = self.look(&target, None).await?;
-            let backup = preflight::create_backup(&target, facts);
+            let backup = preflight::create_snapshot(&target, facts);
             let denied = [
                 (
                     OperationKind::Attach,

@@ -40,7 +40,6 @@ pub use self::points::{AskedBy, DELETE_MAX};
 pub use self::retention::Tended;
 use crate::model::{
     Holding, LatestOperation, ManagedDisk, OperationKind, OperationState, Server, Subject, Tag,
-    Usage,
 };
 use crate::persistence::{self, DiskFilter, Page, ServerFilter};
 use crate::preflight::{self, Cleared, DiskFacts, Target};
@@ -411,36 +410,37 @@ fn holding_of(tx: &mut dyn Tx, resource: &str) -> Result<Option<Holding>, Refusa
 }
 
 fn target_of(tx: &mut dyn Tx, owner: &AccountId, wanted: &DiskRef) -> Result<Target, Refusal> {
-    let server = match wanted {
-        DiskRef::Of(server) => server_of(tx, owner, server)?,
-        DiskRef::Disk(id_or_name) => {
-            let disk = disk_of(tx, owner, id_or_name)?;
-            let host = match &disk.server {
-                None => None,
-                Some(id) => persistence::server_by_id(tx, id)?,
-            };
-            let host_holding = match &host {
-                None => None,
-                Some(server) => holding_of(tx, &server.resource())?,
-            };
-            match (disk.usage, host) {
-                (Usage::System, Some(server)) => server,
-                (_, host) => {
-                    let disk_holding = holding_of(tx, &disk.subject().resource())?;
-                    return Ok(Target {
-                        volume: disk.volume.clone(),
-                        node: disk.node.clone(),
-                        host,
-                        host_holding,
-                        disk: Some(disk),
-                        disk_holding,
-                    });
-                }
-            }
+    let id_or_name = match wanted {
+        DiskRef::Of(server) => {
+            let server = server_of(tx, owner, server)?;
+            let holding = holding_of(tx, &server.resource())?;
+            return Ok(Target::system(server, holding));
         }
+        DiskRef::Disk(id_or_name) => id_or_name,
     };
-    let holding = holding_of(tx, &server.resource())?;
-    Ok(Target::system(server, holding))
+    let disk = disk_of(tx, owner, id_or_name)?;
+    let host = match &disk.server {
+        None => None,
+        Some(id) => persistence::server_by_id(tx, id)?,
+    };
+    let host_holding = match &host {
+        None => None,
+        Some(server) => holding_of(tx, &server.resource())?,
+    };
+    let subject = disk.subject();
+    let backups = match &subject {
+        Subject::Server(_) => 0,
+        Subject::Disk(_) => persistence::count_points(tx, &subject)?,
+    };
+    Ok(Target {
+        volume: disk.volume.clone(),
+        node: disk.node.clone(),
+        host,
+        host_holding,
+        disk_holding: holding_of(tx, &subject.resource())?,
+        disk: Some(disk),
+        backups,
+    })
 }
 
 async fn blocking<T: Send + 'static>(

@@ -11,7 +11,7 @@ use super::{
 use crate::model::{DiskState, OperationKind, Snapshot, SnapshotKind, SnapshotState, Subject, Tag};
 use crate::persistence::{self, Page, SnapshotFilter};
 use crate::plan::plan;
-use crate::preflight::{self, Checked, Target};
+use crate::preflight::{self, BACKUPS_PER_DISK_MAX, Checked, Target};
 use crate::procedures::{
     ApplyInput, ApplySnapshot, CreateInput, CreateSnapshot, DeleteInput, DeleteSnapshot,
 };
@@ -196,6 +196,11 @@ impl Servers {
         let submitted = self
             .submit(new_job, move |tx| {
                 still_there(tx, &target)?;
+                if let Subject::Disk(_) = &subject
+                    && persistence::count_points(tx, &subject)? >= BACKUPS_PER_DISK_MAX
+                {
+                    return Err(preflight::too_many_backups());
+                }
                 persistence::insert_snapshot(tx, &snapshot)?;
                 if asked_by == AskedBy::Schedule {
                     // Nobody asked anything of the server.
