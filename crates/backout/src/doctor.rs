@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
+use backout_core::size::Size;
 use backout_disks::{Format, choose, probe};
 use serde_json::{Value, json};
 
 use crate::failure::{Exit, Failure, Outcome};
-use crate::render::bytes;
 
 /// Tries what can be done in `folder`.
 pub(crate) fn look(folder: &Path) -> Outcome<Value> {
@@ -23,8 +23,8 @@ pub(crate) fn look(folder: &Path) -> Outcome<Value> {
     };
     let space = format!(
         "{} of {} are free",
-        bytes(found.free_bytes),
-        bytes(found.total_bytes)
+        Size(found.free_bytes),
+        Size(found.total_bytes)
     );
     let checks = [
         check(
