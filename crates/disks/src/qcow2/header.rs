@@ -446,6 +446,8 @@ mod tests {
         std::fs::write(&path, bytes).unwrap();
         let header = read(&path)?;
         is_pristine(&path, &header)?;
+        drop(header.check_usable(&path));
+        drop(data_bytes(&path, &header));
         Ok(header)
     }
 
@@ -487,6 +489,44 @@ mod tests {
             for value in [0, 1, 9, 0x7f, 0x80, 0xff] {
                 drop(image(|b| b[at] = value));
             }
+        }
+    }
+
+    #[test]
+    fn no_damage_to_a_table_makes_us_panic_or_read_much() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("image.qcow2");
+        for options in ["cluster_size=512", "cluster_size=4096,refcount_bits=1"] {
+            let create = std::process::Command::new("qemu-img")
+                .args(["create", "-q", "-f", "qcow2", "-o", options])
+                .arg(&path)
+                .arg("1M")
+                .status();
+            assert!(create.unwrap().success());
+            let write = std::process::Command::new("qemu-io")
+                .args(["-c", "write -q 0 8k", "-c", "write -q 512k 8k"])
+                .arg(&path)
+                .status();
+            assert!(write.unwrap().success());
+            let whole = std::fs::read(&path).unwrap();
+            let header = read(&path).unwrap();
+            header.check_usable(&path).unwrap();
+            assert_eq!(data_bytes(&path, &header).unwrap(), 16 << 10);
+            let file = File::options().write(true).open(&path).unwrap();
+            // Every eighth byte, so each entry of a table once, and its other
+            // bytes in turn.
+            for at in (0..whole.len()).step_by(8) {
+                let at = (at + at / 8 % 8).min(whole.len() - 1);
+                for value in [1, 0x40, 0xff] {
+                    file.write_all_at(&[value], at as u64).unwrap();
+                    if let Ok(header) = read(&path) {
+                        drop(header.check_usable(&path));
+                        drop(data_bytes(&path, &header));
+                    }
+                }
+                file.write_all_at(&whole[at..=at], at as u64).unwrap();
+            }
+            assert_eq!(std::fs::read(&path).unwrap(), whole);
         }
     }
 
