@@ -206,7 +206,7 @@ mod tests {
         let path = folder.path().join("backout.toml");
         std::fs::write(
             &path,
-            "data = '/srv/backout'\nlisten = '127.0.0.1:1'\nworkers = 3\nrate-limit = 9\npublic-host = ['a']\nlog = 'warn'\n",
+            "data = '/srv/backout'\nlisten = '127.0.0.1:1'\nworkers = 3\nrate-limit = 9\npublic-host = ['a']\nfaults = true\nlog = 'warn'\n",
         )
         .unwrap();
         let args = Serve {
@@ -219,7 +219,7 @@ mod tests {
         assert_eq!(settings.listen.port(), 2);
         assert_eq!(settings.workers.map(NonZeroUsize::get), Some(3));
         assert_eq!(settings.public_hosts, ["a"]);
-        assert!(!settings.faults, "off unless it is asked for");
+        assert!(settings.faults);
         assert_eq!(log.as_deref(), Some("warn"));
         let (named, _) = Settings::resolve(Some(Path::new("/flag")), None, &args).unwrap();
         assert_eq!(named.data, Path::new("/flag"));
@@ -237,7 +237,8 @@ mod tests {
             insecure_listen: true,
             ..open
         };
-        assert!(Settings::resolve(data, None, &meant).is_ok());
+        let (meant, _) = Settings::resolve(data, None, &meant).unwrap();
+        assert!(!meant.faults, "off unless it is asked for");
         let half = Serve {
             tls_listen: Some("127.0.0.1:1".parse().unwrap()),
             ..Serve::default()
