@@ -72,6 +72,19 @@ impl Servers {
         Err(soon())
     }
 
+    /// Judges the making of servers: what a surface asks that tells refusals
+    /// apart by their kind.
+    ///
+    /// # Errors
+    /// What [`Servers::create`] would refuse.
+    pub async fn check_create(
+        &self,
+        _owner: &AccountId,
+        _new: &NewInstances,
+    ) -> Result<(), Refusal> {
+        Err(soon())
+    }
+
     /// Makes servers of an image: one job each, all of them or none. They run
     /// when their jobs are applied.
     ///

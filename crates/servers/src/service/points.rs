@@ -1,6 +1,6 @@
 //! Restore points of any disk, and the way back to them.
 
-use backout_core::ids::{AccountId, BackupId, Entropy, JobId, PointId, SnapshotId};
+use backout_core::ids::{AccountId, BackupId, DiskId, Entropy, JobId, PointId, SnapshotId};
 use backout_jobs::{JobView, JobsError, NewJob, Procedure as _};
 use backout_store::Tx;
 
@@ -89,11 +89,49 @@ impl Servers {
         id: &str,
         name: &str,
     ) -> Result<(), Refusal> {
-        let snapshot = self.snapshot(owner, None, id).await?;
-        check_point_name(&snapshot.subject, name)?;
-        let name = name.to_owned();
+        self.rename_snapshots(owner, &[id.to_owned()], name).await
+    }
+
+    /// Gives several restore points one name, all of them or none.
+    ///
+    /// # Errors
+    /// As [`Servers::rename_snapshot`].
+    pub async fn rename_snapshots(
+        &self,
+        owner: &AccountId,
+        ids: &[String],
+        name: &str,
+    ) -> Result<(), Refusal> {
+        let (owner, ids, name) = (owner.clone(), ids.to_vec(), name.to_owned());
         self.store
-            .write(move |tx| Ok(persistence::rename_snapshot(tx, &snapshot.id, &name)?))
+            .write(move |tx| {
+                for id in ids {
+                    let snapshot = persistence::find_snapshot(tx, &owner, None, &id)?
+                        .ok_or(Refusal::SnapshotNotFound(id))?;
+                    check_point_name(&snapshot.subject, &name)?;
+                    persistence::rename_snapshot(tx, &snapshot.id, &name)?;
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    /// How many backups each of these data disks has, safety points not
+    /// counted.
+    ///
+    /// # Errors
+    /// [`Refusal::Store`].
+    pub async fn backup_counts(&self, disks: &[DiskId]) -> Result<Vec<(DiskId, u64)>, Refusal> {
+        let disks = disks.to_vec();
+        self.store
+            .read(move |tx| {
+                let mut out = Vec::with_capacity(disks.len());
+                for disk in disks {
+                    let count = persistence::count_points(tx, &Subject::Disk(disk.clone()))?;
+                    out.push((disk, count));
+                }
+                Ok(out)
+            })
             .await
     }
 
