@@ -481,6 +481,21 @@ pub fn holder_of(tx: &mut dyn Tx, resource: &str) -> Result<Option<JobId>, Store
     .transpose()
 }
 
+/// A job that holds a resource whose name begins with `prefix`, if one does.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn holder_below(tx: &mut dyn Tx, prefix: &str) -> Result<Option<JobId>, StoreError> {
+    // Claims are those of jobs under way: few enough to be looked through.
+    query_one(
+        tx,
+        "SELECT job FROM claims WHERE substr(resource, 1, length($1)) = $1 ORDER BY resource LIMIT 1",
+        params![prefix],
+    )?
+    .map(|row| row.parse(0, |t| t.parse().ok()))
+    .transpose()
+}
+
 /// One job, inside a product's transaction.
 ///
 /// # Errors

@@ -39,7 +39,8 @@ mod submit;
 mod worker;
 
 pub use handle::{
-    CancelAnswer, Jobs, JobsError, MAX_EVENT_PAGE, MAX_PAGE, RETAIN_BATCH, get_in, holder_of,
+    CancelAnswer, Jobs, JobsError, MAX_EVENT_PAGE, MAX_PAGE, RETAIN_BATCH, get_in, holder_below,
+    holder_of,
 };
 pub use model::{
     Cursor, Direction, EventKind, EventView, Filter, JobError, JobView, MalformedCursor, Page,

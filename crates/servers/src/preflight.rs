@@ -4,6 +4,8 @@
 //! actions and the console all ask the same one. The functions are pure: what
 //! they judge was looked at before, by [`look`].
 
+mod lifecycle;
+
 use std::path::Path;
 
 use backout_core::code::Code;
@@ -16,6 +18,8 @@ use crate::model::{
     DiskState, Holding, ManagedDisk, Power, Server, Snapshot, SnapshotState, Subject, Usage, Volume,
 };
 use crate::refusal::Refusal;
+
+pub use lifecycle::*;
 
 /// A disk that is to be worked on, the server that uses it, and the jobs that
 /// have claims on the two.
@@ -33,8 +37,8 @@ pub struct Target {
     pub disk: Option<ManagedDisk>,
     /// The job that has a claim on that disk.
     pub disk_holding: Option<Holding>,
-    /// How many backups there are, if it is a data disk.
-    pub backups: u64,
+    /// How many restore points there are, safety points not counted.
+    pub points: u64,
 }
 
 impl Target {
@@ -48,7 +52,7 @@ impl Target {
             host_holding: holding,
             disk: None,
             disk_holding: None,
-            backups: 0,
+            points: 0,
         }
     }
 
@@ -488,7 +492,9 @@ pub fn rollback(target: &Target, snapshot: &Snapshot, facts: DiskFacts) -> Check
 pub fn create_snapshot(target: &Target, facts: DiskFacts) -> Checked {
     let mut checked = Checked::default();
     checked.target("take a restore point of", target);
-    checked.block_if(target.backups >= BACKUPS_PER_DISK_MAX, too_many_backups);
+    checked
+        .blockers
+        .extend(too_many_points(&target.subject(), target.points));
     let DiskFacts {
         head,
         holders,

@@ -74,6 +74,21 @@ pub fn find_blueprint(
         .transpose()
 }
 
+/// An image by id, whoever owns it. Nobody else uses it, or deletes it, until
+/// this transaction has ended.
+pub fn lock_blueprint(tx: &mut dyn Tx, id: &BlueprintId) -> Result<Option<Blueprint>, Error> {
+    // A write, so that of two transactions on PostgreSQL one begins anew.
+    tx.execute(
+        "UPDATE blueprints SET state = state WHERE id = $1",
+        params![id.as_str()],
+    )?;
+    let sql = format!("SELECT {BLUEPRINT_COLUMNS} FROM blueprints b WHERE b.id = $1");
+    query_one(tx, &sql, params![id.as_str()])?
+        .as_ref()
+        .map(read_blueprint)
+        .transpose()
+}
+
 /// Adds an image.
 pub fn insert_blueprint(tx: &mut dyn Tx, blueprint: &Blueprint) -> Result<(), Error> {
     tx.execute(

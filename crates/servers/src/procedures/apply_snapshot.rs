@@ -5,7 +5,7 @@
 //! | stage | build the new head beside the present one | remove it |
 //! | stop | stop the server, if it runs | start it again |
 //! | keep | give the present head a second name: the safety point | take that name away |
-//! | swap | rename the new head over the present one | rename the kept one over it |
+//! | swap | rename the new head over the present one; after the undo of a reset the disk has its old id again | rename the kept one over it |
 //! | start | start the server, if it was running | stop it again |
 //!
 //! The server is the one that uses the disk, if any does.
@@ -23,7 +23,8 @@ use backout_machines::Stop;
 use backout_store::{Error as StoreError, Tx};
 use serde::{Deserialize, Serialize};
 
-use super::{Runtime, name, on_disk, operation_state, server, settle};
+use super::reset::become_disk;
+use super::{Becomes, Runtime, name, on_disk, operation_state, server, settle};
 use crate::model::{Power, Snapshot, SnapshotKind, SnapshotState, Subject, Volume};
 use crate::power;
 use crate::service::{BACKUP_NAME_MAX_CHARS, NAME_MAX_CHARS};
@@ -54,6 +55,9 @@ pub struct ApplyInput {
     pub asked: Timestamp,
     /// The job that it takes back, if it is an undo.
     pub undo_of: Option<JobId>,
+    /// What a system disk becomes, when that job had made another of it.
+    #[serde(default)]
+    pub becomes: Option<Becomes>,
 }
 
 const STEPS: &[Step<ApplySnapshot>] = &[
@@ -260,11 +264,19 @@ async fn swap(ctx: &StepContext) -> Result<Done, StepError> {
             "swap heads: the records of stage and keep are missing",
         )
     })?;
+    let size_bytes = staged.size_bytes;
     let swapped = on_disk(ctx, &input.disk, move |driver, guard, disk, _| {
         driver.swap(guard, disk, &staged, &kept)
     })
     .await?;
-    Done::remember(&swapped)
+    let done = Done::remember(&swapped)?;
+    Ok(match (input.becomes, input.subject) {
+        // Before the start, whose machine calls its disk by that id.
+        (Some(becomes), Subject::Server(server)) => {
+            done.with(move |tx| become_disk(tx, &server, &becomes.to, size_bytes))
+        }
+        _ => done,
+    })
 }
 
 async fn unswap(ctx: &StepContext) -> Result<Done, StepError> {
@@ -275,5 +287,11 @@ async fn unswap(ctx: &StepContext) -> Result<Done, StepError> {
         })
         .await?;
     }
-    Ok(Done::nothing())
+    let size_bytes = input.disk.size_bytes;
+    Ok(match (input.becomes, input.subject) {
+        (Some(becomes), Subject::Server(server)) => {
+            Done::nothing().with(move |tx| become_disk(tx, &server, &becomes.from, size_bytes))
+        }
+        _ => Done::nothing(),
+    })
 }

@@ -4,11 +4,21 @@ mod add_disk;
 mod adopt;
 mod apply_snapshot;
 mod attach;
+mod create;
+mod create_blueprint;
 mod create_snapshot;
+mod delete_blueprint;
 mod delete_snapshot;
 mod detach;
+mod isolate;
+mod power_change;
+mod reboot;
 mod release;
 mod remove_disk;
+mod reset;
+mod start;
+mod stop;
+mod terminate;
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -28,11 +38,21 @@ pub use add_disk::{AddDisk, AddDiskInput};
 pub use adopt::{Adopt, AdoptInput};
 pub use apply_snapshot::{ApplyInput, ApplySnapshot};
 pub use attach::{Attach, AttachInput};
+pub use create::{CreateServer, CreateServerInput, ImageFile};
+pub use create_blueprint::{CreateBlueprint, CreateBlueprintInput};
 pub use create_snapshot::{CreateInput, CreateSnapshot};
+pub use delete_blueprint::{DeleteBlueprint, DeleteBlueprintInput};
 pub use delete_snapshot::{DeleteInput, DeleteSnapshot};
 pub use detach::Detach;
+pub use isolate::{IsolateInput, IsolateServer};
+pub use power_change::{Member, PowerInput};
+pub use reboot::RebootServer;
 pub use release::{Release, ReleaseInput};
 pub use remove_disk::{RemoveDisk, RemoveDiskInput};
+pub use reset::{Becomes, Identity, ResetInput, ResetServer};
+pub use start::StartServer;
+pub use stop::StopServer;
+pub use terminate::{TerminateInput, TerminateServer};
 
 use crate::model::{OperationKind, OperationState, Server, Subject, Volume};
 use crate::persistence;
@@ -97,6 +117,23 @@ async fn on_disk<T: Send + 'static>(
     let driver = backout_disks::driver(disk.driver);
     under_lock(ctx, disk, move |guard, spec, progress| {
         work(driver, guard, spec, progress).map_err(disk_error)
+    })
+    .await
+}
+
+/// Performs `work` on files on a thread for blocking work, where no lock of a
+/// disk is asked for, or `work` takes it itself.
+async fn with_progress<T: Send + 'static>(
+    ctx: &StepContext,
+    work: impl FnOnce(&dyn Progress) -> backout_disks::Result<T> + Send + 'static,
+) -> Result<T, StepError> {
+    let for_worker = ctx.clone();
+    ctx.blocking(move || {
+        let progress = StepProgress {
+            ctx: &for_worker,
+            last_percent: Mutex::new(None),
+        };
+        work(&progress).map_err(disk_error)
     })
     .await
 }

@@ -3,11 +3,20 @@
 use std::path::PathBuf;
 
 use backout_core::ids::{AccountId, BlueprintId, JobId};
+use backout_disks::{Disk, DriverKind};
 use backout_machines::Boot;
+use backout_store::Tx;
 
-use super::{Caller, Servers};
-use crate::model::{Blueprint, Tag};
+use super::lifecycle::{blueprints_of, existing, resolved, users_of};
+use super::points::still_there;
+use super::{Caller, DiskRef, Proposal, Servers, blocking, check_name, check_tags};
+use crate::model::{Blueprint, BlueprintState, Holding, OperationKind, Tag, blueprint_resource};
 use crate::persistence::{self, BlueprintFilter, Page};
+use crate::plan::plan;
+use crate::preflight::{self, BLUEPRINTS_MAX, Checked, Target};
+use crate::procedures::{
+    CreateBlueprint, CreateBlueprintInput, DeleteBlueprint, DeleteBlueprintInput,
+};
 use crate::refusal::Refusal;
 
 /// An existing image file to refer to.
@@ -64,14 +73,86 @@ impl Servers {
     /// more.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`], [`Refusal::Disk`] for a file that is no image,
-    /// [`Refusal::NoDiskFile`], [`Refusal::Quota`], [`Refusal::Store`].
+    /// [`Refusal::Invalid`], [`Refusal::Disk`] for a file that is no image or is
+    /// built on another, [`Refusal::NoDiskFile`], [`Refusal::Quota`],
+    /// [`Refusal::Store`].
     pub async fn add_blueprint(
         &self,
-        _caller: &Caller,
-        _new: NewBlueprint,
+        caller: &Caller,
+        new: NewBlueprint,
     ) -> Result<Blueprint, Refusal> {
-        Err(soon())
+        check_name("image", &new.name)?;
+        check_description(&new.description)?;
+        check_tags(&new.tags)?;
+        check_boot(&new.boot)?;
+        let path = new.file.clone();
+        let (file, format, size_bytes) = blocking(move || {
+            let file = backout_disks::canonical_head(&path)?;
+            let format = backout_disks::detect_format(&file)?;
+            let disk = Disk {
+                head: file.clone(),
+                format,
+                // Knows every format, and needs nothing of its file system.
+                driver: DriverKind::Copy,
+            };
+            let driver = backout_disks::driver(disk.driver);
+            // It tells what is built on another image as well.
+            driver.space_needed_flat(&disk)?;
+            let size_bytes = driver.inspect(&disk)?.size_bytes;
+            Ok((file, format, size_bytes))
+        })
+        .await
+        .map_err(|e| match e {
+            Refusal::Disk(backout_disks::Error::Missing { path }) => {
+                Refusal::NoDiskFile(path.display().to_string())
+            }
+            other => other,
+        })?;
+        let blueprint = Blueprint {
+            id: BlueprintId::random(self.entropy.as_ref()),
+            owner: caller.owner.clone(),
+            name: new.name,
+            description: new.description,
+            node: self.node.clone(),
+            state: BlueprintState::Normal,
+            file,
+            format,
+            size_bytes,
+            boot: new.boot,
+            made: false,
+            created: self.clock.now(),
+            tags: new.tags,
+        };
+        let added = blueprint.clone();
+        self.store
+            .write(move |tx| {
+                room_for_blueprint(tx, &added.owner)?;
+                Ok::<_, Refusal>(persistence::insert_blueprint(tx, &added)?)
+            })
+            .await?;
+        Ok(blueprint)
+    }
+
+    /// Judges and plans the making of an image of a server's system disk.
+    ///
+    /// # Errors
+    /// [`Refusal::ServerNotFound`], [`Refusal::Store`].
+    pub async fn propose_create_blueprint(
+        &self,
+        owner: &AccountId,
+        server: &str,
+        force_stop: bool,
+    ) -> Result<Proposal, Refusal> {
+        let target = self.target(owner, DiskRef::Of(server.to_owned())).await?;
+        let checked = self.judge_image(owner, &target, force_stop).await?;
+        Ok(Proposal {
+            preflight: checked.view(),
+            plan: plan(
+                &CreateBlueprint(self.runtime.clone()),
+                format!("make an image of {}", target.name()),
+                target.claims(),
+            ),
+        })
     }
 
     /// Makes an image of a server's system disk. The server must be stopped;
@@ -81,14 +162,127 @@ impl Servers {
     /// The first blocker of the preflight.
     pub async fn create_blueprint(
         &self,
-        _caller: &Caller,
-        _name: &str,
-        _description: &str,
-        _server: &str,
-        _force_stop: bool,
-        _tags: Vec<Tag>,
+        caller: &Caller,
+        name: &str,
+        description: &str,
+        server: &str,
+        force_stop: bool,
+        tags: Vec<Tag>,
     ) -> Result<(BlueprintId, JobId), Refusal> {
-        Err(soon())
+        check_name("image", name)?;
+        check_description(description)?;
+        check_tags(&tags)?;
+        if let Some(job) = self.earlier(caller).await? {
+            let first: CreateBlueprintInput = self.input_of(&job).await?;
+            return Ok((first.blueprint, job));
+        }
+        let target = self
+            .target(&caller.owner, DiskRef::Of(server.to_owned()))
+            .await?;
+        let Some(host) = target.host.clone() else {
+            return Err(Refusal::ServerNotFound(server.to_owned()));
+        };
+        let facts = self.look(&target, None).await?;
+        let stop = preflight::must_stop(&target, &facts);
+        let cleared = self
+            .judge_image(&caller.owner, &target, force_stop)
+            .await?
+            .clear()?;
+        let now = self.clock.now();
+        let id = BlueprintId::random(self.entropy.as_ref());
+        let format = target.volume.format;
+        let blueprint = Blueprint {
+            id: id.clone(),
+            owner: caller.owner.clone(),
+            name: name.to_owned(),
+            description: description.to_owned(),
+            node: target.node.clone(),
+            state: BlueprintState::Creating,
+            file: self.images().join(format!("{id}.{format}")),
+            format,
+            size_bytes: target.volume.size_bytes,
+            boot: host.machine.map_or(Boot::Disk, |spec| spec.boot),
+            made: true,
+            created: now,
+            tags,
+        };
+        let input = CreateBlueprintInput {
+            server: host.id.clone(),
+            disk: target.volume.clone(),
+            blueprint: id.clone(),
+            file: blueprint.file.clone(),
+            format,
+            stop,
+        };
+        let mut claims = target.claims();
+        claims.push(blueprint_resource(&id));
+        let new_job = self.cleared_job(
+            cleared,
+            caller,
+            JobId::random(self.entropy.as_ref()),
+            plan(
+                &CreateBlueprint(self.runtime.clone()),
+                format!("make image {name} of {}", target.name()),
+                claims,
+            ),
+            &target.node,
+            &input,
+        )?;
+        let operation = self.operation(OperationKind::CreateBlueprint, caller, now);
+        let submitted = self
+            .submit(new_job, move |tx| {
+                room_for_blueprint(tx, &blueprint.owner)?;
+                still_there(tx, &target)?;
+                persistence::insert_blueprint(tx, &blueprint)?;
+                Ok(persistence::set_subject_operation(
+                    tx,
+                    &target.subject(),
+                    &operation,
+                )?)
+            })
+            .await?;
+        if submitted.repeated {
+            // The same call came twice at once, and the other was first.
+            let first: CreateBlueprintInput = self.input_of(&submitted.id).await?;
+            return Ok((first.blueprint, submitted.id));
+        }
+        Ok((id, submitted.id))
+    }
+
+    /// The folder for images that Backout makes.
+    fn images(&self) -> PathBuf {
+        resolved(&self.runtime.pool).join("images")
+    }
+
+    /// The judgement on making an image of a system disk.
+    pub(super) async fn judge_image(
+        &self,
+        owner: &AccountId,
+        target: &Target,
+        force_stop: bool,
+    ) -> Result<Checked, Refusal> {
+        let facts = self.look(target, None).await?;
+        let whose = owner.clone();
+        let used = self
+            .store
+            .read::<_, Refusal>(move |tx| Ok(blueprints_of(tx, &whose)?))
+            .await?;
+        let folder = self.images();
+        let room = if target.node == self.node {
+            let (volume, to) = (target.volume.clone(), folder.clone());
+            let looked = blocking(move || {
+                let driver = backout_disks::driver(volume.driver);
+                let file = to.join("image");
+                let needed = driver.space_needed_export(&volume.spec(), &file, volume.format);
+                Ok(needed.and_then(|n| Ok((n, backout_disks::free_bytes(existing(&to))?))))
+            });
+            Some(looked.await?)
+        } else {
+            None
+        };
+        Ok(preflight::create_blueprint(
+            target, force_stop, used, facts, room, &folder,
+        ))
     }
 
     /// Forgets an image. A file that Backout made is removed, a user's stays.
@@ -96,11 +290,96 @@ impl Servers {
     /// # Errors
     /// [`Refusal::BlueprintNotFound`], [`Refusal::BlueprintState`],
     /// [`Refusal::BlueprintUsed`], [`Refusal::Store`].
-    pub async fn delete_blueprint(&self, _caller: &Caller, _id: &str) -> Result<JobId, Refusal> {
-        Err(soon())
+    pub async fn delete_blueprint(&self, caller: &Caller, id: &str) -> Result<JobId, Refusal> {
+        if let Some(job) = self.earlier(caller).await? {
+            return Ok(job);
+        }
+        let found = self.blueprint(&caller.owner, id).await?;
+        let judged = found.clone();
+        let cleared = self
+            .store
+            .read(move |tx| {
+                let user = user_of(tx, &judged.id)?;
+                preflight::delete_blueprint(&judged, user.as_ref()).clear()
+            })
+            .await?;
+        let input = DeleteBlueprintInput {
+            blueprint: found.id.clone(),
+            file: found.made.then(|| found.file.clone()),
+            was: found.state,
+            size_bytes: found.size_bytes,
+        };
+        let new_job = self.cleared_job(
+            cleared,
+            caller,
+            JobId::random(self.entropy.as_ref()),
+            plan(
+                &DeleteBlueprint,
+                format!("delete image {}", found.name),
+                vec![blueprint_resource(&found.id)],
+            ),
+            &found.node,
+            &input,
+        )?;
+        let submitted = self
+            .submit(new_job, move |tx| {
+                // Judged again: from here on nobody begins to use it.
+                let now = persistence::lock_blueprint(tx, &found.id)?
+                    .ok_or_else(|| Refusal::BlueprintNotFound(found.id.to_string()))?;
+                let user = user_of(tx, &now.id)?;
+                preflight::delete_blueprint(&now, user.as_ref()).clear()?;
+                Ok(persistence::set_blueprint_state(
+                    tx,
+                    &now.id,
+                    BlueprintState::Deleting,
+                    now.size_bytes,
+                )?)
+            })
+            .await?;
+        Ok(submitted.id)
     }
 }
 
-fn soon() -> Refusal {
-    Refusal::Invalid("use images: they are being built".to_owned())
+/// The longest description of an image, in characters: a paragraph.
+const DESCRIPTION_MAX_CHARS: usize = 1_000;
+
+fn check_description(text: &str) -> Result<(), Refusal> {
+    if text.chars().count() > DESCRIPTION_MAX_CHARS {
+        return Err(Refusal::Invalid(format!(
+            "describe an image in so many words: give at most {DESCRIPTION_MAX_CHARS} characters"
+        )));
+    }
+    Ok(())
+}
+
+/// A machine would refuse these only when it starts.
+fn check_boot(boot: &Boot) -> Result<(), Refusal> {
+    let Boot::Kernel { kernel, initrd, .. } = boot else {
+        return Ok(());
+    };
+    for path in std::iter::once(kernel).chain(initrd) {
+        if !path.is_absolute() || !path.is_file() {
+            return Err(Refusal::Invalid(format!(
+                "boot an image by {}: give the absolute path of a file",
+                path.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses one image more than there may be.
+fn room_for_blueprint(tx: &mut dyn Tx, owner: &AccountId) -> Result<(), Refusal> {
+    let used = blueprints_of(tx, owner)?;
+    preflight::quota("images", used, 1, BLUEPRINTS_MAX).map_or(Ok(()), Err)
+}
+
+/// A job that makes a disk of the image.
+fn user_of(tx: &mut dyn Tx, id: &BlueprintId) -> Result<Option<Holding>, Refusal> {
+    let job = backout_jobs::holder_below(tx, &users_of(id))?;
+    Ok(job.map(|job| Holding {
+        job,
+        kind: None,
+        held: false,
+    }))
 }

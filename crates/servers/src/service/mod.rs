@@ -44,8 +44,9 @@ use crate::model::{
 use crate::persistence::{self, DiskFilter, Page, ServerFilter};
 use crate::preflight::{self, Cleared, DiskFacts, Target};
 use crate::procedures::{
-    AddDisk, Adopt, ApplySnapshot, Attach, CreateSnapshot, DeleteSnapshot, Detach, Release,
-    RemoveDisk, Runtime, kind_of,
+    AddDisk, Adopt, ApplySnapshot, Attach, CreateBlueprint, CreateServer, CreateSnapshot,
+    DeleteBlueprint, DeleteSnapshot, Detach, IsolateServer, RebootServer, Release, RemoveDisk,
+    ResetServer, Runtime, StartServer, StopServer, TerminateServer, kind_of,
 };
 use crate::refusal::Refusal;
 
@@ -151,6 +152,15 @@ impl Servers {
             .with(ApplySnapshot(runtime.clone()))
             .with(DeleteSnapshot)
             .with(Release)
+            .with(CreateServer(runtime.clone()))
+            .with(StartServer(runtime.clone()))
+            .with(StopServer(runtime.clone()))
+            .with(RebootServer(runtime.clone()))
+            .with(IsolateServer(runtime.clone()))
+            .with(TerminateServer(runtime.clone()))
+            .with(ResetServer(runtime.clone()))
+            .with(CreateBlueprint(runtime.clone()))
+            .with(DeleteBlueprint)
             .with(AddDisk)
             .with(RemoveDisk)
             .with(Attach(runtime.clone()))
@@ -365,7 +375,15 @@ fn submit_refused(e: SubmitError) -> Refusal {
             match (kind, id.parse::<InstanceId>(), id.parse::<DiskId>()) {
                 ("server", Ok(id), _) => Refusal::server_busy(&id, &holding),
                 ("disk", _, Ok(id)) => Refusal::disk_busy(&id, &holding),
-                _ => Refusal::Invalid(format!("claim {resource}: job {} holds it", holding.job)),
+                _ => match id.parse() {
+                    Ok(blueprint) if kind == "blueprint" => Refusal::BlueprintUsed {
+                        blueprint,
+                        job: holding.job,
+                    },
+                    _ => {
+                        Refusal::Invalid(format!("claim {resource}: job {} holds it", holding.job))
+                    }
+                },
             }
         }
         SubmitError::IdempotencyMismatch { .. } => Refusal::IdempotencyMismatch,
@@ -414,7 +432,9 @@ fn target_of(tx: &mut dyn Tx, owner: &AccountId, wanted: &DiskRef) -> Result<Tar
         DiskRef::Of(server) => {
             let server = server_of(tx, owner, server)?;
             let holding = holding_of(tx, &server.resource())?;
-            return Ok(Target::system(server, holding));
+            let mut target = Target::system(server, holding);
+            target.points = persistence::count_points(tx, &target.subject())?;
+            return Ok(target);
         }
         DiskRef::Disk(id_or_name) => id_or_name,
     };
@@ -428,10 +448,7 @@ fn target_of(tx: &mut dyn Tx, owner: &AccountId, wanted: &DiskRef) -> Result<Tar
         Some(server) => holding_of(tx, &server.resource())?,
     };
     let subject = disk.subject();
-    let backups = match &subject {
-        Subject::Server(_) => 0,
-        Subject::Disk(_) => persistence::count_points(tx, &subject)?,
-    };
+    let points = persistence::count_points(tx, &subject)?;
     Ok(Target {
         volume: disk.volume.clone(),
         node: disk.node.clone(),
@@ -439,7 +456,7 @@ fn target_of(tx: &mut dyn Tx, owner: &AccountId, wanted: &DiskRef) -> Result<Tar
         host_holding,
         disk_holding: holding_of(tx, &subject.resource())?,
         disk: Some(disk),
-        backups,
+        points,
     })
 }
 

@@ -4,6 +4,7 @@ use backout_core::ids::{AccountId, BackupId, DiskId, Entropy, JobId, PointId, Sn
 use backout_jobs::{JobView, JobsError, NewJob, Procedure as _};
 use backout_store::Tx;
 
+use super::lifecycle::identity;
 use super::{
     BACKUP_NAME_MAX_CHARS, Caller, Denied, DiskRef, NAME_MAX_CHARS, Proposal, Servers,
     check_name_of, check_tags, default_name, job_view, submit_job,
@@ -11,9 +12,10 @@ use super::{
 use crate::model::{DiskState, OperationKind, Snapshot, SnapshotKind, SnapshotState, Subject, Tag};
 use crate::persistence::{self, Page, SnapshotFilter};
 use crate::plan::plan;
-use crate::preflight::{self, BACKUPS_PER_DISK_MAX, Checked, Target};
+use crate::preflight::{self, Checked, Target};
 use crate::procedures::{
-    ApplyInput, ApplySnapshot, CreateInput, CreateSnapshot, DeleteInput, DeleteSnapshot,
+    ApplyInput, ApplySnapshot, Becomes, CreateInput, CreateSnapshot, DeleteInput, DeleteSnapshot,
+    ResetInput, ResetServer,
 };
 use crate::refusal::Refusal;
 
@@ -234,10 +236,9 @@ impl Servers {
         let submitted = self
             .submit(new_job, move |tx| {
                 still_there(tx, &target)?;
-                if let Subject::Disk(_) = &subject
-                    && persistence::count_points(tx, &subject)? >= BACKUPS_PER_DISK_MAX
-                {
-                    return Err(preflight::too_many_backups());
+                let used = persistence::count_points(tx, &subject)?;
+                if let Some(refusal) = preflight::too_many_points(&subject, used) {
+                    return Err(refusal);
                 }
                 persistence::insert_snapshot(tx, &snapshot)?;
                 if asked_by == AskedBy::Schedule {
@@ -300,10 +301,10 @@ impl Servers {
         let snapshot = self
             .snapshot(&caller.owner, Some(&target.subject()), snapshot)
             .await?;
-        self.roll_back(caller, target, snapshot, None).await
+        self.roll_back(caller, target, snapshot, None, None).await
     }
 
-    /// Takes an Applied rollback back, to the safety point it left.
+    /// Takes an Applied rollback, or reset, back, to the safety point it left.
     ///
     /// # Errors
     /// [`Refusal::NotReversible`], or a blocker of the preflight.
@@ -342,8 +343,32 @@ impl Servers {
         let target = self
             .target(&caller.owner, DiskRef::from(&safety.subject))
             .await?;
-        self.roll_back(caller, target, safety, Some(job.clone()))
+        let becomes = self.back_to(&view, &target)?;
+        self.roll_back(caller, target, safety, Some(job.clone()), becomes)
             .await
+    }
+
+    /// What the disk becomes again when a job is taken back that made another
+    /// of it.
+    fn back_to(&self, job: &JobView, target: &Target) -> Result<Option<Becomes>, Refusal> {
+        let input = job.input.clone();
+        let unreadable =
+            |e| Refusal::Store(backout_store::Error::corrupt(format!("job input: {e}")));
+        let made = if job.procedure == ResetServer(self.runtime.clone()).name() {
+            let first: ResetInput = serde_json::from_value(input).map_err(unreadable)?;
+            Some(first.becomes)
+        } else if job.procedure == ApplySnapshot(self.runtime.clone()).name() {
+            let first: ApplyInput = serde_json::from_value(input).map_err(unreadable)?;
+            first.becomes
+        } else {
+            None
+        };
+        Ok(made
+            .zip(target.host.as_ref())
+            .map(|(made, server)| Becomes {
+                from: identity(server),
+                to: made.from,
+            }))
     }
 
     async fn roll_back(
@@ -352,10 +377,16 @@ impl Servers {
         target: Target,
         snapshot: Snapshot,
         undo_of: Option<JobId>,
+        becomes: Option<Becomes>,
     ) -> Result<JobId, Refusal> {
         let facts = self.look(&target, snapshot.point.as_ref()).await?;
         let stop = preflight::must_stop(&target, &facts);
-        let cleared = preflight::rollback(&target, &snapshot, facts).clear()?;
+        // The restore point is of the disk that it will be.
+        let mut judged = target.clone();
+        if let Some(becomes) = &becomes {
+            judged.volume.id = becomes.to.disk.clone();
+        }
+        let cleared = preflight::rollback(&judged, &snapshot, facts).clear()?;
         let point = snapshot
             .point
             .clone()
@@ -377,6 +408,7 @@ impl Servers {
             stop,
             asked: now,
             undo_of: undo_of.clone(),
+            becomes,
         };
         let plan = plan(
             &ApplySnapshot(self.runtime.clone()),
