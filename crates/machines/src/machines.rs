@@ -506,7 +506,9 @@ impl Machines {
         let said = read_since(&log, log_before).unwrap_or_default();
         let mut lines: Vec<&str> = said
             .lines()
-            .filter_map(|line| line.strip_prefix("qemu-system-x86_64: "))
+            // It calls itself by its short name, too.
+            .filter_map(|line| line.strip_prefix("qemu"))
+            .filter_map(|line| Some(line.split_once(": ")?.1))
             .filter(|line| !line.starts_with("warning:"))
             .collect();
         lines.drain(..lines.len().saturating_sub(SAID_MAX_LINES));
