@@ -23,7 +23,7 @@ const DATA: u64 = GIB;
 const PIECE: u64 = 1 << 20;
 /// Rounds that only touch metadata, and rounds that copy all data as well.
 const ROUNDS: usize = 15;
-const COPY_ROUNDS: usize = 3;
+const COPY_ROUNDS: usize = 5;
 /// The file system for reflinks, sparse: room for every size.
 const VOLUME: u64 = 300 * GIB;
 /// How near to 1 the ratio of the sizes must be.
