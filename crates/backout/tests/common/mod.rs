@@ -375,7 +375,58 @@ pub fn script(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// An XFS with reflinks in a file, unmounted when dropped. Needs root.
+/// The vendor's Python SDK, kept running: one call a line.
+pub struct Sdk {
+    child: Child,
+    asks: std::process::ChildStdin,
+    answers: BufReader<std::process::ChildStdout>,
+}
+
+impl Sdk {
+    pub fn start(secret_id: &str, secret_key: &str) -> Self {
+        let mut command = Command::new(cache().join("venv/bin/python"));
+        command.arg(script("tencent_calls.py"));
+        for name in ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"] {
+            command.env_remove(name);
+        }
+        let mut child = command
+            .env("BO_ID", secret_id)
+            .env("BO_KEY", secret_key)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("./run test installs the clients");
+        Self {
+            asks: child.stdin.take().unwrap(),
+            answers: BufReader::new(child.stdout.take().unwrap()),
+            child,
+        }
+    }
+
+    /// The answer, or the code of the refusal.
+    pub fn call(&mut self, url: &str, action: &str, parameters: &Value) -> Result<Value, String> {
+        let addr = url.strip_prefix("http://").unwrap();
+        let ask = serde_json::json!([addr, action, parameters]);
+        writeln!(self.asks, "{ask}").unwrap();
+        let mut line = String::new();
+        self.answers.read_line(&mut line).unwrap();
+        let said: Value =
+            serde_json::from_str(&line).unwrap_or_else(|e| panic!("{action}: {line:?}: {e}"));
+        match said["code"].as_str() {
+            Some(code) => Err(code.to_owned()),
+            None => Ok(said["answer"].clone()),
+        }
+    }
+}
+
+impl Drop for Sdk {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A file system in a file, unmounted when dropped. Needs root.
 pub struct Volume {
     folder: tempfile::TempDir,
 }
@@ -385,25 +436,28 @@ const VOLUME_BYTES: u64 = 512 << 20;
 
 impl Volume {
     pub fn xfs() -> Self {
+        Self::made("mkfs.xfs", &["-q", "-m", "reflink=1"], VOLUME_BYTES)
+    }
+
+    /// An ext4 of this many bytes.
+    pub fn ext4(bytes: u64) -> Self {
+        Self::made("mkfs.ext4", &["-q", "-m", "0"], bytes)
+    }
+
+    fn made(mkfs: &str, args: &[&str], bytes: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let image = folder.path().join("volume");
         let at = folder.path().join("at");
         std::fs::create_dir(&at).unwrap();
         let file = std::fs::File::create(&image).unwrap();
-        file.set_len(VOLUME_BYTES).unwrap();
+        file.set_len(bytes).unwrap();
         let run = |program: &str, args: &[&std::ffi::OsStr]| {
             let out = Command::new(program).args(args).output().unwrap();
             assert!(out.status.success(), "{program}: {out:?}");
         };
-        run(
-            "mkfs.xfs",
-            &[
-                "-q".as_ref(),
-                "-m".as_ref(),
-                "reflink=1".as_ref(),
-                image.as_ref(),
-            ],
-        );
+        let mut all: Vec<&std::ffi::OsStr> = args.iter().map(|a| (*a).as_ref()).collect();
+        all.push(image.as_ref());
+        run(mkfs, &all);
         run(
             "mount",
             &["-o".as_ref(), "loop".as_ref(), image.as_ref(), at.as_ref()],
@@ -413,6 +467,16 @@ impl Volume {
 
     pub fn path(&self) -> PathBuf {
         self.folder.path().join("at")
+    }
+
+    /// Mounts it anew with this option, e.g. `ro`.
+    pub fn remount(&self, option: &str) {
+        let out = Command::new("mount")
+            .args(["-o", &format!("remount,{option}")])
+            .arg(self.path())
+            .output()
+            .unwrap();
+        assert!(out.status.success(), "remount {option}: {out:?}");
     }
 }
 
