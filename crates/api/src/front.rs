@@ -195,7 +195,7 @@ impl Front {
             limiter: parts.limiter,
             nonces: parts.nonces,
             store: parts.store,
-            lighthouse: Lighthouse::new(parts.servers),
+            lighthouse: Lighthouse::new(parts.servers, &parts.settings.regions),
             faults: parts.faults,
             clock: parts.clock,
             entropy: parts.entropy,
