@@ -116,8 +116,9 @@ pub(crate) fn arguments(machine: &Machine, can: &Capabilities) -> Result<Vec<Str
         add(option, value);
     }
     for (at, volume) in machine.volumes.iter().enumerate() {
-        let node = nodes::node(volume, Below::AsWritten)?;
-        add("-blockdev", node.to_string());
+        add("-blockdev", nodes::file(volume)?.to_string());
+        let image = nodes::image(volume, Below::AsWritten)?;
+        add("-blockdev", image.to_string());
         let mut disk = disk(&volume.name, &nodes::top_node(&volume.path)?);
         match at.checked_sub(1) {
             // The system disk cannot be unplugged.

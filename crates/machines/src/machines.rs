@@ -34,6 +34,10 @@ const LOOK_PATIENCE: Duration = Duration::from_secs(5);
 /// the usual distributions.
 const GUEST_PATIENCE: Duration = Duration::from_secs(120);
 
+/// How long a process may be there after its sockets are closed: the kernel
+/// takes back its memory.
+const DYING_PATIENCE: Duration = Duration::from_secs(2);
+
 /// How long QEMU may take to write back what it has, and to end.
 const QUIT_PATIENCE: Duration = Duration::from_secs(20);
 
@@ -112,9 +116,12 @@ impl Machines {
                 pid,
                 paused: !status.running,
             }),
-            // It may have ended since.
-            Err(e) if self.pid(id)? == Some(pid) => Err(e),
-            Err(_) => Ok(State::Off),
+            Err(e) => {
+                if self.has_ended(id, pid)? {
+                    return Ok(State::Off);
+                }
+                Err(e)
+            }
         }
     }
 
@@ -433,8 +440,18 @@ impl Machines {
             .and_then(|mut monitor| what(&mut monitor));
         match result {
             Ok(done) => Ok(Some(done)),
-            Err(Error::Unanswered { .. }) if self.pid(id)? != Some(pid) => Ok(None),
+            Err(Error::Unanswered { .. }) if self.has_ended(id, pid)? => Ok(None),
             Err(e) => Err(e),
+        }
+    }
+
+    /// Whether process `pid`, whose monitor fell silent, is about to end: its
+    /// sockets are closed before it is gone.
+    fn has_ended(&self, id: &str, pid: u32) -> Result<bool> {
+        match backout_shim::wait_ended(&self.folder(id), DYING_PATIENCE) {
+            Ok(_) => Ok(true),
+            Err(backout_shim::Error::GoesOn { pid: now, .. }) => Ok(now != pid),
+            Err(e) => Err(of_shim(id, e)),
         }
     }
 

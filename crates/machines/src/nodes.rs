@@ -18,9 +18,20 @@ pub(crate) fn top_node(path: &Path) -> Result<String> {
     Ok(format!("t{}-{}", base36(facts.dev()), base36(facts.ino())))
 }
 
-/// Whether a block node is the top of an image that was given by us.
+/// The node of the file itself, below [`top_node`].
+pub(crate) fn file_node(top: &str) -> String {
+    format!("f{}", top.trim_start_matches('t'))
+}
+
+/// The node of an image that was put below another while the machine ran.
+pub(crate) fn layer_node(layer: &Path) -> Result<String> {
+    Ok(format!("b{}", top_node(layer)?.trim_start_matches('t')))
+}
+
+/// Whether a block node is one that was given by us, and not one that QEMU made
+/// for a layer.
 pub(crate) fn is_ours(node: &str) -> bool {
-    node.starts_with('t') && node.contains('-')
+    node.starts_with(['t', 'f', 'b']) && node.contains('-')
 }
 
 /// Name of the device of a volume.
@@ -28,18 +39,34 @@ pub(crate) fn device(name: &str) -> String {
     format!("disk-{name}")
 }
 
-/// Which layers are under an image.
+/// What is under an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Below {
-    /// Those in its header.
+pub(crate) enum Below<'a> {
+    /// The layers in its header.
     AsWritten,
-    /// None yet: it is put onto a running machine's image.
+    /// Nothing yet: it is to be put onto what a machine writes to.
     Nothing,
+    /// This node.
+    Node(&'a str),
 }
 
-/// Options of the block node of an image. The format is never guessed: the
-/// bytes of a raw disk are the guest's, and may look like anything.
-pub(crate) fn node(volume: &Volume, below: Below) -> Result<Any> {
+/// Options of the block node of the file of an image, which is a node of its
+/// own, and not one that may change between reading and writing by itself: for
+/// that QEMU opens the file anew, *by its name*, and by then that may be the
+/// name of another file.
+pub(crate) fn file(volume: &Volume) -> Result<Any> {
+    Ok(json!({
+        "driver": "file",
+        "node-name": file_node(&top_node(&volume.path)?),
+        "filename": volume.path,
+        "locking": "on",
+        "discard": "unmap",
+    }))
+}
+
+/// Options of the block node of an image, on [`file`]. The format is never
+/// guessed: the bytes of a raw disk are the guest's, and may look like anything.
+pub(crate) fn image(volume: &Volume, below: Below) -> Result<Any> {
     let top = top_node(&volume.path)?;
     let mut node = json!({
         "driver": volume.format.as_str(),
@@ -47,23 +74,26 @@ pub(crate) fn node(volume: &Volume, below: Below) -> Result<Any> {
         "discard": "unmap",
         // Zeroes that a guest writes take no space, as in its snapshots.
         "detect-zeroes": "unmap",
-        "file": {
-            "driver": "file",
-            "node-name": format!("f{}", top.trim_start_matches('t')),
-            "filename": volume.path,
-            "locking": "on",
-            "discard": "unmap",
-            // Once it is a layer it is held open for reading only.
-            "auto-read-only": true,
-        },
+        "file": file_node(&top),
     });
-    if below == Below::Nothing
-        && volume.format == Format::Qcow2
-        && let Some(node) = node.as_object_mut()
-    {
-        node.insert("backing".to_owned(), Any::Null);
+    if volume.format == Format::Qcow2 {
+        match below {
+            Below::AsWritten => {}
+            Below::Nothing => node["backing"] = Any::Null,
+            Below::Node(name) => node["backing"] = name.into(),
+        }
     }
     Ok(node)
+}
+
+/// Options of the block node of an image that is only ever read.
+pub(crate) fn layer(layer: &Path) -> Result<Any> {
+    Ok(json!({
+        "driver": Format::Qcow2.as_str(),
+        "node-name": layer_node(layer)?,
+        "read-only": true,
+        "file": { "driver": "file", "filename": layer, "locking": "on", "read-only": true },
+    }))
 }
 
 fn base36(mut number: u64) -> String {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use backout_disks::Progress;
+use backout_disks::{Format, Progress};
 use qapi::{Any, qmp};
 use serde_json::json;
 
@@ -11,7 +11,9 @@ use crate::command_line::{self, port};
 use crate::error::{Error, Result};
 use crate::model::{DATA_VOLUMES_MAX, Volume};
 use crate::nodes::{self, Below, device, top_node};
-use crate::qmp::{BlockdevAdd, DeviceAdd, Monitor, QueryBlock, QueryNamedBlockNodes, QueryPci};
+use crate::qmp::{
+    BlockdevAdd, BlockdevReopen, DeviceAdd, Monitor, QueryBlock, QueryNamedBlockNodes, QueryPci,
+};
 
 /// How often something is asked that cannot be waited for.
 const TICK: Duration = Duration::from_millis(20);
@@ -75,12 +77,14 @@ fn nodes(monitor: &mut Monitor) -> Result<Vec<String>> {
 /// Closes the images that nothing uses: QEMU holds what it was once given until
 /// it is told otherwise, and refuses for what is in use.
 fn sweep(monitor: &mut Monitor) -> Result<()> {
-    for node_name in nodes(monitor)? {
-        if nodes::is_ours(&node_name) {
-            match monitor.run("tidy up", &qmp::blockdev_del { node_name }) {
-                Ok(_) | Err(Error::Refused { .. }) => {}
-                Err(e) => return Err(e),
-            }
+    let mut ours = nodes(monitor)?;
+    ours.retain(|node| nodes::is_ours(node));
+    // A file is in use as long as its image is.
+    ours.sort_by_key(|node| node.starts_with('f'));
+    for node_name in ours {
+        match monitor.run("tidy up", &qmp::blockdev_del { node_name }) {
+            Ok(_) | Err(Error::Refused { .. }) => {}
+            Err(e) => return Err(e),
         }
     }
     Ok(())
@@ -94,12 +98,20 @@ fn open(
     below: Below,
 ) -> Result<String> {
     let node = top_node(&volume.path)?;
-    if !nodes(monitor)?.contains(&node) {
-        monitor.run(what, &BlockdevAdd(nodes::node(volume, below)?))?;
+    let there = nodes(monitor)?;
+    if !there.contains(&nodes::file_node(&node)) {
+        monitor.run(what, &BlockdevAdd(nodes::file(volume)?))?;
+    }
+    if !there.contains(&node) {
+        monitor.run(what, &BlockdevAdd(nodes::image(volume, below)?))?;
     }
     Ok(node)
 }
 
+/// QEMU goes by what is open, not by names, except where it opens a file anew
+/// by the name that it once had. So what was written to is not left to become
+/// a layer by itself: the layer is opened by its present name, for reading, and
+/// takes the place of that.
 pub(crate) fn switch_head(
     monitor: &mut Monitor,
     id: &str,
@@ -107,33 +119,46 @@ pub(crate) fn switch_head(
     layer: &Path,
 ) -> Result<()> {
     const WHAT: &str = "switch a disk of";
-    let now = must_top(monitor, id, WHAT, volume)?;
-    if now.node == top_node(&volume.path)? {
-        return Ok(());
-    }
     let refuse = |why: String| Error::State {
         id: id.to_owned(),
         what: WHAT,
         why,
     };
-    if now.node != top_node(layer)? {
+    if volume.format != Format::Qcow2 {
+        return Err(refuse(format!(
+            "{} is {}, and only qcow2 has layers; take a copy of it instead",
+            volume.name, volume.format
+        )));
+    }
+    let now = must_top(monitor, id, WHAT, volume)?;
+    let (head, old) = (top_node(&volume.path)?, top_node(layer)?);
+    let written_to_layer = now.node == old;
+    if !written_to_layer && now.node != head {
         return Err(refuse(format!(
             "it writes neither to {:?} nor to {layer:?}; stop it, and start it again",
             volume.path
         )));
     }
+    if !written_to_layer && !nodes(monitor)?.contains(&old) {
+        return Ok(());
+    }
     if monitor.run(WHAT, &qmp::query_status {})?.running {
         return Err(refuse("it is not paused; pause it first".to_owned()));
     }
-    let overlay = open(monitor, WHAT, volume, Below::Nothing)?;
-    monitor.run(
-        WHAT,
-        &qmp::blockdev_snapshot(qmp::BlockdevSnapshot {
-            node: now.node,
-            overlay,
-        }),
-    )?;
-    Ok(())
+    if written_to_layer {
+        let overlay = open(monitor, WHAT, volume, Below::Nothing)?;
+        let node = now.node;
+        let snapshot = qmp::BlockdevSnapshot { node, overlay };
+        monitor.run(WHAT, &qmp::blockdev_snapshot(snapshot))?;
+    }
+    let below = nodes::layer_node(layer)?;
+    if !nodes(monitor)?.contains(&below) {
+        monitor.run(WHAT, &BlockdevAdd(nodes::layer(layer)?))?;
+    }
+    let image = nodes::image(volume, Below::Node(&below))?;
+    let options = json!({ "options": [image] });
+    monitor.run(WHAT, &BlockdevReopen(options))?;
+    sweep(monitor)
 }
 
 pub(crate) fn stream(

@@ -42,6 +42,7 @@ macro_rules! commands {
 
 commands! {
     BlockdevAdd = "blockdev-add",
+    BlockdevReopen = "blockdev-reopen",
     DeviceAdd = "device_add",
     QueryBlock = "query-block",
     QueryNamedBlockNodes = "query-named-block-nodes",
