@@ -348,7 +348,13 @@ impl Machines {
             });
         }
         let patience = self.guest_patience;
-        self.act(id, |monitor| plug::detach(monitor, id, name, patience))?;
+        let volume = machine
+            .as_ref()
+            .and_then(|m| m.volumes.iter().find(|v| v.name == name));
+        let image = volume.map(|volume| volume.path.as_path());
+        self.act(id, |monitor| {
+            plug::detach(monitor, id, name, image, patience)
+        })?;
         let without = machine.map(|mut machine| {
             machine.volumes.retain(|v| v.name != name);
             machine

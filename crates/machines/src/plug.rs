@@ -18,6 +18,9 @@ use crate::qmp::{
 /// How often something is asked that cannot be waited for.
 const TICK: Duration = Duration::from_millis(20);
 
+/// How long an image may be in use after what used it is gone.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(10);
+
 /// What is known of the image that a device has.
 struct Top {
     /// Its block node.
@@ -90,6 +93,30 @@ fn sweep(monitor: &mut Monitor) -> Result<()> {
     Ok(())
 }
 
+/// Closes what nothing uses, and sees to it that `node` is closed: what used it
+/// lets go of it a moment after it is gone itself.
+fn close(monitor: &mut Monitor, id: &str, what: &'static str, node: &str) -> Result<()> {
+    let until = Instant::now() + CLOSE_PATIENCE;
+    loop {
+        sweep(monitor)?;
+        let there = nodes(monitor)?;
+        if !there
+            .iter()
+            .any(|n| n == node || *n == nodes::file_node(node))
+        {
+            return Ok(());
+        }
+        if Instant::now() >= until {
+            return Err(Error::State {
+                id: id.to_owned(),
+                what,
+                why: format!("QEMU still uses the image {node}; try again"),
+            });
+        }
+        std::thread::sleep(TICK);
+    }
+}
+
 /// Opens the image of `volume`, unless that was done.
 fn open(
     monitor: &mut Monitor,
@@ -158,7 +185,7 @@ pub(crate) fn switch_head(
     let image = nodes::image(volume, Below::Node(&below))?;
     let options = json!({ "options": [image] });
     monitor.run(WHAT, &BlockdevReopen(options))?;
-    sweep(monitor)
+    close(monitor, id, WHAT, &old)
 }
 
 pub(crate) fn stream(
@@ -316,11 +343,18 @@ pub(crate) fn detach(
     monitor: &mut Monitor,
     id: &str,
     name: &str,
+    image: Option<&Path>,
     patience: Duration,
 ) -> Result<()> {
     const WHAT: &str = "unplug a disk of";
     let until = Instant::now() + patience;
     let mut asked = false;
+    // Without the device, as a crash may leave it, by the file on record.
+    let node = match (top(monitor, name)?, image) {
+        (Some(top), _) => Some(top.node),
+        (None, Some(image)) => top_node(image).ok(),
+        (None, None) => None,
+    };
     while plugged(monitor, name)? {
         if !asked {
             asked = true;
@@ -343,6 +377,8 @@ pub(crate) fn detach(
         }
         std::thread::sleep(TICK);
     }
-    // The device is gone; now its file is let go. What a crash left is too.
-    sweep(monitor)
+    match node {
+        Some(node) => close(monitor, id, WHAT, &node),
+        None => sweep(monitor),
+    }
 }
