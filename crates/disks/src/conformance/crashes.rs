@@ -145,7 +145,7 @@ fn make(lab: &mut Lab, source: Option<Format>) -> Result<()> {
         .as_ref()
         .map(|(path, format)| (path.as_path(), *format));
     let (head, driver, fence) = (lab.disk.head.clone(), lab.disk.driver, lab.fence());
-    let made = super::super::make(
+    let made = crate::make(
         &head,
         driver,
         source,
@@ -160,7 +160,7 @@ fn make(lab: &mut Lab, source: Option<Format>) -> Result<()> {
 
 fn unmake(lab: &mut Lab) -> Result<()> {
     let fence = lab.fence();
-    super::super::unmake(&lab.disk.head, lab.disk.driver, &name("make"), fence)?;
+    crate::unmake(&lab.disk.head, lab.disk.driver, &name("make"), fence)?;
     assert!(!lab.disk.head.parent().unwrap().exists());
     Ok(())
 }
