@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
+use backout_core::size::Size;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 const AFTER_HELP: &str = "\
@@ -46,7 +47,13 @@ pub(crate) enum Command {
     /// Servers whose disks can be taken back
     #[command(subcommand)]
     Servers(Servers),
-    /// Restore points of servers
+    /// Data disks, which servers can be given and deprived of
+    #[command(subcommand)]
+    Disks(Disks),
+    /// Images that servers are made of
+    #[command(subcommand)]
+    Images(Images),
+    /// Restore points of servers and data disks
     #[command(subcommand)]
     Snapshots(Snapshots),
     /// List everything that is managed
@@ -150,13 +157,106 @@ pub(crate) enum Servers {
     #[command(visible_alias = "ls")]
     List,
     /// Take an existing disk image under management, in place
-    Add(AddServer),
+    Add(Box<AddServer>),
+    /// Make one, or several, of an image
+    Create(CreateServers),
     /// Show one
     Show {
         /// Its name or id
         #[arg(value_name = "NAME")]
         server: String,
     },
+    /// Start those that are stopped, all of them or none
+    Start {
+        /// Their names or ids
+        #[arg(value_name = "NAME", required = true)]
+        servers: Vec<String>,
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Stop those that run, all of them or none: by the power button, and when
+    /// the guest does not obey, by force
+    Stop {
+        /// Their names or ids
+        #[arg(value_name = "NAME", required = true)]
+        servers: Vec<String>,
+        #[command(flatten)]
+        how: How,
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Stop those that run and start them again, all of them or none
+    Reboot {
+        /// Their names or ids
+        #[arg(value_name = "NAME", required = true)]
+        servers: Vec<String>,
+        #[command(flatten)]
+        how: How,
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Give them back: they are stopped for good, and wait to be terminated
+    Isolate {
+        /// Their names or ids
+        #[arg(value_name = "NAME", required = true)]
+        servers: Vec<String>,
+        /// Detach their data disks now, rather than when they are terminated
+        #[arg(long)]
+        with_disks: bool,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Remove those that were given back. A disk that was made of an image goes
+    /// with its restore points; a file of yours, and data disks, stay
+    Terminate {
+        /// Their names or ids
+        #[arg(value_name = "NAME", required = true)]
+        servers: Vec<String>,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Make the system disk of one anew of an image; `backout undo` brings the
+    /// old one back
+    Reset {
+        /// Its name or id
+        #[arg(value_name = "NAME")]
+        server: String,
+        /// Id or name of the image [default: the one that it was made of]
+        #[arg(long)]
+        image: Option<String>,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Give one another name
+    Rename {
+        /// Its name or id
+        #[arg(value_name = "NAME")]
+        server: String,
+        /// What to call it
+        #[arg(value_name = "NEW")]
+        name: String,
+    },
+    /// Shorten the chain of layers under the disk of one, while it runs or not
+    Compact {
+        /// Its name or id
+        #[arg(value_name = "NAME")]
+        server: String,
+        #[command(flatten)]
+        compact: Compact,
+    },
+    /// Have snapshots of one taken by themselves, or no longer
+    Schedule(Schedule),
+    /// List the sizes that servers are made in
+    Sizes,
     /// Take one out of management; its disk and its restore points stay
     #[command(visible_alias = "rm")]
     Remove {
@@ -190,8 +290,249 @@ pub(crate) struct AddServer {
     /// It runs now
     #[arg(long, requires = "stop_cmd")]
     pub running: bool,
+    /// Run it as a virtual machine
+    #[arg(long, conflicts_with_all = ["start_cmd", "stop_cmd", "running"])]
+    pub machine: bool,
+    /// Virtual CPUs of the machine [default: 1]
+    #[arg(long, value_name = "N", requires = "machine")]
+    pub cpus: Option<NonZeroU32>,
+    /// Memory of the machine, e.g. `512M` or `2G` [default: 512M]
+    #[arg(long, value_name = "SIZE", requires = "machine")]
+    pub memory: Option<Size>,
+    #[command(flatten)]
+    pub boot: Boot,
+    /// A port of 127.0.0.1 that leads into the machine, e.g. `2222:22`; may be
+    /// repeated
+    #[arg(long, value_name = "HOST:GUEST", value_parser = forward, requires = "machine")]
+    pub forward: Vec<(u16, u16)>,
     #[command(flatten)]
     pub wait: Wait,
+}
+
+/// What a machine boots, when it is not what its disk has.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Boot {
+    /// Kernel to boot, instead of what the disk has
+    #[arg(long, value_name = "FILE")]
+    pub kernel: Option<PathBuf>,
+    /// Initial RAM disk for that kernel
+    #[arg(long, value_name = "FILE", requires = "kernel")]
+    pub initrd: Option<PathBuf>,
+    /// Command line for that kernel
+    #[arg(
+        long,
+        value_name = "TEXT",
+        requires = "kernel",
+        allow_hyphen_values = true
+    )]
+    pub append: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CreateServers {
+    /// What to call it; `-1`, `-2` and so on follow it when there are several
+    pub name: String,
+    /// Id or name of the image
+    #[arg(long)]
+    pub image: String,
+    /// One of `backout servers sizes`
+    #[arg(long)]
+    pub size: String,
+    /// How many
+    #[arg(long, value_name = "N", default_value_t = NonZeroU32::MIN)]
+    pub count: NonZeroU32,
+    /// A port of 127.0.0.1 that leads into the machine, e.g. `2222:22`; may be
+    /// repeated
+    #[arg(long, value_name = "HOST:GUEST", value_parser = forward)]
+    pub forward: Vec<(u16, u16)>,
+    /// Show what would be done, and do nothing
+    #[arg(long, conflicts_with = "no_wait")]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub wait: Wait,
+}
+
+/// How a machine is stopped.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct How {
+    /// By force at once: for the guest, a power cut
+    #[arg(long, conflicts_with = "soft")]
+    pub hard: bool,
+    /// By the power button alone: fails when the guest does not obey
+    #[arg(long)]
+    pub soft: bool,
+}
+
+impl How {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match (self.hard, self.soft) {
+            (true, _) => "hard",
+            (false, true) => "soft",
+            (false, false) => "soft_first",
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("when").required(true).args(["every_s", "off"]))]
+pub(crate) struct Schedule {
+    /// Its name or id
+    #[arg(value_name = "NAME")]
+    pub server: String,
+    /// From one snapshot to the next, e.g. `24h` or `7d`
+    #[arg(long = "every", value_name = "TIME", value_parser = seconds, requires = "keep")]
+    pub every_s: Option<u32>,
+    /// How many of them are kept; the oldest goes first
+    #[arg(long, value_name = "N", conflicts_with = "off")]
+    pub keep: Option<u32>,
+    /// No more; those that were taken stay
+    #[arg(long)]
+    pub off: bool,
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Compact {
+    /// Show what would be done, and do nothing
+    #[arg(long, conflicts_with = "no_wait")]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub wait: Wait,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Disks {
+    /// List them
+    #[command(visible_alias = "ls")]
+    List {
+        /// Only those of this server
+        #[arg(long)]
+        server: Option<String>,
+        /// The servers' system disks, too
+        #[arg(long)]
+        all: bool,
+    },
+    /// Show one
+    Show {
+        /// Its name or id
+        disk: String,
+    },
+    /// Make a blank one, or take an existing image under management, in place
+    Add(AddDisk),
+    /// Give one to a server, while that runs or not
+    Attach {
+        /// Its name or id
+        disk: String,
+        /// Name or id of the server
+        server: String,
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Take one from its server, while that runs or not
+    Detach {
+        /// Its name or id
+        disk: String,
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Shorten the chain of layers under one
+    Compact {
+        /// Its name or id
+        disk: String,
+        #[command(flatten)]
+        compact: Compact,
+    },
+    /// Take one out of management. One that was made blank goes with its restore
+    /// points; a file of yours stays
+    #[command(visible_alias = "rm")]
+    Remove {
+        /// Its name or id
+        disk: String,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+        #[command(flatten)]
+        wait: Wait,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("source").required(true).args(["file", "size"]))]
+pub(crate) struct AddDisk {
+    /// What to call it
+    pub name: String,
+    /// An existing image: raw or qcow2. Its path and format stay as they are
+    #[arg(long)]
+    pub file: Option<PathBuf>,
+    /// A blank disk of this size, e.g. `10G`
+    #[arg(long)]
+    pub size: Option<Size>,
+    /// How restore points are taken [default: the fastest that fits]
+    #[arg(long, value_enum)]
+    pub driver: Option<Driver>,
+    #[command(flatten)]
+    pub wait: Wait,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Images {
+    /// List them
+    #[command(visible_alias = "ls")]
+    List,
+    /// Show one
+    Show {
+        /// Its id or name
+        image: String,
+    },
+    /// Refer to an existing image file, in place: nobody may write to it any
+    /// more
+    Add {
+        /// What to call it
+        name: String,
+        /// The image file: raw or qcow2
+        #[arg(long)]
+        file: PathBuf,
+        /// Free text
+        #[arg(long)]
+        description: Option<String>,
+        #[command(flatten)]
+        boot: Boot,
+    },
+    /// Make one of a server's system disk
+    Create {
+        /// What to call it
+        name: String,
+        /// Name or id of the server
+        #[arg(long)]
+        server: String,
+        /// Free text
+        #[arg(long)]
+        description: Option<String>,
+        /// Stop a server that runs, and start it again after
+        #[arg(long)]
+        force_stop: bool,
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Forget one. One that was made of a server is removed, a file of yours
+    /// stays
+    Delete {
+        /// Its id
+        #[arg(value_name = "ID")]
+        image: String,
+        #[command(flatten)]
+        wait: Wait,
+    },
+}
+
+/// `HOST:GUEST`, two ports.
+fn forward(text: &str) -> Result<(u16, u16), String> {
+    let port = |text: &str| match text.bytes().all(|b| b.is_ascii_digit()) {
+        true => text.parse::<u16>().ok().filter(|port| *port > 0),
+        false => None,
+    };
+    text.split_once(':')
+        .and_then(|(host, guest)| port(host).zip(port(guest)))
+        .ok_or_else(|| "give two ports, e.g. 2222:22".to_owned())
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -223,23 +564,31 @@ pub(crate) struct Wait {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Snapshots {
-    /// List those of a server, or of all
+    /// List those of a server or of a data disk, or of all
     #[command(visible_alias = "ls")]
     List {
-        /// Name or id of a server
-        server: Option<String>,
+        /// Of what: `server/NAME`, `disk/NAME`, or just the name of a server
+        resource: Option<String>,
     },
     /// Take one
     Create {
-        /// Name or id of the server
-        server: String,
-        /// What to call it [default: the server's name and the time]
+        /// Of what: `server/NAME`, `disk/NAME`, or just the name of a server
+        resource: String,
+        /// What to call it [default: the name of what it is of, and the time]
         #[arg(long)]
         name: Option<String>,
         #[command(flatten)]
         wait: Wait,
     },
-    /// Delete one; the server's present contents stay
+    /// Give one another name
+    Rename {
+        /// Its id
+        #[arg(value_name = "ID")]
+        snapshot: String,
+        /// What to call it
+        name: String,
+    },
+    /// Delete one; the present contents of the disk stay
     Delete {
         /// Its id
         #[arg(value_name = "ID")]
@@ -251,7 +600,7 @@ pub(crate) enum Snapshots {
 
 #[derive(Debug, Args)]
 pub(crate) struct Target {
-    /// What: `server/NAME`, or just its name or id
+    /// What: `server/NAME`, `disk/NAME`, or just the name or id of a server
     pub resource: String,
     /// Back to which restore point: id or name of a snapshot
     #[arg(long, value_name = "POINT")]
@@ -346,8 +695,13 @@ pub(crate) enum Accounts {
         /// Its name or id
         account: String,
     },
-    /// Refuse all its keys until they are enabled again
+    /// Refuse all its keys, and its sub-accounts', until it is enabled again
     Disable {
+        /// Its name or id
+        account: String,
+    },
+    /// Accept it again
+    Enable {
         /// Its name or id
         account: String,
     },
@@ -518,6 +872,16 @@ pub(crate) struct Doctor {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ports_come_in_pairs() {
+        assert_eq!(forward("2222:22"), Ok((2222, 22)));
+        for bad in [
+            "", "22", ":22", "22:", "0:1", "1:0", "+1:1", "65536:1", "1:2:3",
+        ] {
+            assert!(forward(bad).is_err(), "{bad:?}");
+        }
+    }
 
     #[test]
     fn times_have_units() {

@@ -236,6 +236,10 @@ impl Client {
         self.call("PATCH", path, Some(body.to_string()), &[])
     }
 
+    pub(crate) fn put(&self, path: &str, body: &Value) -> Outcome<Value> {
+        self.call("PUT", path, Some(body.to_string()), &[])
+    }
+
     pub(crate) fn delete(&self, path: &str) -> Outcome<Value> {
         self.call("DELETE", path, None, &[])
     }

@@ -1,5 +1,7 @@
 //! The commands that call a server.
 
+mod machines;
+
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -84,8 +86,10 @@ pub(crate) fn run(shell: &Shell, command: &Command) -> Outcome<Said> {
             let items = shell.client()?.list("/v1/resources", &[], LIST_MAX)?;
             Ok(Said::new(json!(items), render::resources(style, &items)))
         }
-        Command::Servers(c) => servers(shell, c),
-        Command::Snapshots(c) => snapshots(shell, c),
+        Command::Servers(c) => machines::servers(shell, c),
+        Command::Disks(c) => machines::disks(shell, c),
+        Command::Images(c) => machines::images(shell, c),
+        Command::Snapshots(c) => machines::snapshots(shell, c),
         Command::Check(target) => {
             let answer = shell.client()?.post(
                 "/v1/check",
@@ -149,112 +153,6 @@ fn doctor_of(shell: &Shell, path: Option<&Path>) -> Outcome<Said> {
     let report = doctor::look(&folder)?;
     let human = render::doctor(style, &report);
     Ok(Said::new(report, human))
-}
-
-fn servers(shell: &Shell, command: &args::Servers) -> Outcome<Said> {
-    let style = shell.style;
-    match command {
-        args::Servers::List => {
-            let items = shell.client()?.list("/v1/servers", &[], LIST_MAX)?;
-            Ok(Said::new(json!(items), render::servers(style, &items)))
-        }
-        args::Servers::Show { server } => {
-            let answer = shell.client()?.get(&server_path(server))?;
-            let human = render::server(style, &answer);
-            Ok(Said::new(answer, human))
-        }
-        args::Servers::Add(add) => {
-            let disk = absolute(&add.disk)?;
-            let mut body = json!({ "name": add.name, "disk": disk });
-            if let Some(driver) = add.driver {
-                body["driver"] = json!(driver.as_str());
-            }
-            for (name, value) in [("start_cmd", &add.start_cmd), ("stop_cmd", &add.stop_cmd)] {
-                if let Some(value) = value {
-                    body[name] = json!(value);
-                }
-            }
-            if add.running {
-                body["running"] = json!(true);
-            }
-            let client = shell.client()?;
-            let answer = client.start("/v1/servers", &body, None)?;
-            let Some(job) = waited(shell, &client, &answer, add.wait)? else {
-                return Ok(no_wait(answer));
-            };
-            let server = client.get(&server_path(&add.name))?;
-            let human = render::server(style, &server);
-            let mut value = server;
-            // Beside the server's own members, which scripts read.
-            value["added_by"] = job["id"].clone();
-            Ok(Said::new(value, human))
-        }
-        args::Servers::Remove { server, yes, wait } => {
-            let client = shell.client()?;
-            if !yes {
-                let found = client.get(&server_path(server))?;
-                let what = render::server(style, &found);
-                let again = format!("backout servers remove {} --yes", word(server));
-                confirm(shell, &what, "take it out of management?", &again)?;
-            }
-            let answer = client.delete(&server_path(server))?;
-            let Some(job) = waited(shell, &client, &answer, *wait)? else {
-                return Ok(no_wait(answer));
-            };
-            Ok(Said::new(
-                json!({ "job": job }),
-                format!(
-                    "{server} is out of management; its disk and restore points are where they were\n"
-                ),
-            ))
-        }
-    }
-}
-
-fn snapshots(shell: &Shell, command: &args::Snapshots) -> Outcome<Said> {
-    let style = shell.style;
-    let client = shell.client()?;
-    match command {
-        args::Snapshots::List {
-            server: Some(server),
-        } => {
-            let items =
-                client.list(&format!("{}/snapshots", server_path(server)), &[], LIST_MAX)?;
-            Ok(Said::new(json!(items), render::snapshots(style, &items)))
-        }
-        args::Snapshots::List { server: None } => {
-            let mut items = Vec::new();
-            for server in client.list("/v1/servers", &[], LIST_MAX)? {
-                let path = format!("{}/snapshots", server_path(&text(&server, "id")));
-                items.extend(client.list(&path, &[], LIST_MAX)?);
-            }
-            Ok(Said::new(json!(items), render::snapshots(style, &items)))
-        }
-        args::Snapshots::Create { server, name, wait } => {
-            let mut body = json!({});
-            if let Some(name) = name {
-                body["name"] = json!(name);
-            }
-            let answer =
-                client.start(&format!("{}/snapshots", server_path(server)), &body, None)?;
-            let Some(job) = waited(shell, &client, &answer, *wait)? else {
-                return Ok(no_wait(answer));
-            };
-            let id = answer["snapshot_id"].clone();
-            let human = format!("{}\n", id.as_str().unwrap_or_default());
-            Ok(Said::new(json!({ "snapshot_id": id, "job": job }), human))
-        }
-        args::Snapshots::Delete { snapshot, wait } => {
-            let answer = client.delete(&format!("/v1/snapshots/{}", encoded(snapshot)))?;
-            let Some(job) = waited(shell, &client, &answer, *wait)? else {
-                return Ok(no_wait(answer));
-            };
-            Ok(Said::new(
-                json!({ "snapshot_id": snapshot, "job": job }),
-                format!("deleted {snapshot}\n"),
-            ))
-        }
-    }
 }
 
 fn rollback(shell: &Shell, r: &args::Rollback) -> Outcome<Said> {
@@ -397,20 +295,12 @@ fn accounts(shell: &Shell, command: &args::Accounts) -> Outcome<Said> {
             let human = render::account(style, &answer);
             Ok(Said::new(answer, human))
         }
-        args::Accounts::Disable { account } => {
-            let found = client.get(&path(account))?;
-            let keys = member(&found, "keys")
-                .as_array()
-                .cloned()
-                .unwrap_or_default();
-            for key in keys.iter().filter(|k| text(k, "status") != "disabled") {
-                let key = encoded(&text(key, "secret_id"));
-                client.patch(
-                    &format!("{}/keys/{key}", path(account)),
-                    &json!({ "status": "disabled" }),
-                )?;
-            }
-            let answer = client.get(&path(account))?;
+        args::Accounts::Disable { account } | args::Accounts::Enable { account } => {
+            let status = match command {
+                args::Accounts::Enable { .. } => "active",
+                _ => "disabled",
+            };
+            let answer = client.patch(&path(account), &json!({ "status": status }))?;
             let human = render::account(style, &answer);
             Ok(Said::new(answer, human))
         }

@@ -43,11 +43,11 @@ impl Style {
     /// A state or an outcome, in the colour of its meaning.
     fn state(self, word: &str) -> String {
         match word {
-            "applied" | "running" | "normal" | "active" => self.good(word),
-            "held" | "failed" => self.bad(word),
-            "reverted" | "creating" | "rolling_back" | "deleting" | "queued" | "disabled" => {
-                self.odd(word)
-            }
+            "applied" | "running" | "normal" | "active" | "attached" => self.good(word),
+            "held" | "failed" | "launch_failed" => self.bad(word),
+            "reverted" | "creating" | "rolling_back" | "deleting" | "queued" | "disabled"
+            | "starting" | "stopping" | "rebooting" | "isolated" | "terminating" | "attaching"
+            | "detaching" => self.odd(word),
             _ => word.to_owned(),
         }
     }
@@ -183,6 +183,18 @@ pub(crate) fn servers(style: Style, items: &[Value]) -> String {
 }
 
 pub(crate) fn server(style: Style, s: &Value) -> String {
+    let disks: Vec<String> = array(s, "disks")
+        .iter()
+        .map(|d| {
+            format!(
+                "{} ({}, {})",
+                text(d, "name"),
+                size(d, "size_bytes"),
+                text(d, "state")
+            )
+        })
+        .collect();
+    let kernel = member(s, "machine.boot");
     block(
         style,
         &[
@@ -195,13 +207,178 @@ pub(crate) fn server(style: Style, s: &Value) -> String {
             ("format", text(s, "disk.format")),
             ("driver", text(s, "disk.driver")),
             ("size", size(s, "disk.size_bytes")),
+            ("data disks", disks.join(", ")),
+            ("machine", machine(member(s, "machine"))),
+            (
+                "kernel",
+                words(&[
+                    text(kernel, "kernel"),
+                    text(kernel, "initrd"),
+                    text(kernel, "append"),
+                ]),
+            ),
+            ("made in size", text(s, "size")),
+            ("made of image", text(s, "image")),
             ("start command", first(s, &["start_cmd", "commands.start"])),
             ("stop command", first(s, &["stop_cmd", "commands.stop"])),
+            ("snapshots", schedule(member(s, "schedule"))),
             (
                 "latest",
                 words(&[text(s, "latest.kind"), text(s, "latest.state")]),
             ),
+            ("given back", text(s, "isolated")),
             ("managed since", text(s, "created")),
+        ],
+    )
+}
+
+/// A machine in a line; empty for none.
+fn machine(m: &Value) -> String {
+    if m.is_null() {
+        return String::new();
+    }
+    let cpus = match member(m, "cpus").as_u64() {
+        Some(1) => "1 CPU".to_owned(),
+        _ => format!("{} CPUs", text(m, "cpus")),
+    };
+    let mut out = format!("{cpus}, {}", size(m, "memory_bytes"));
+    for f in array(m, "forwards") {
+        let _ = write!(out, ", port {} to {}", text(f, "host"), text(f, "guest"));
+    }
+    out
+}
+
+/// A schedule in a line; empty for none.
+fn schedule(s: &Value) -> String {
+    match member(s, "every_seconds").as_u64() {
+        None => String::new(),
+        Some(every_s) => format!(
+            "every {}, {} kept, the next at {}",
+            interval(every_s),
+            text(s, "keep"),
+            text(s, "next")
+        ),
+    }
+}
+
+/// Seconds in the largest unit that they are whole in.
+fn interval(seconds: u64) -> String {
+    for (unit, unit_s) in [("d", 86_400), ("h", 3600), ("m", 60)] {
+        if seconds > 0 && seconds.is_multiple_of(unit_s) {
+            return format!("{}{unit}", seconds / unit_s);
+        }
+    }
+    format!("{seconds}s")
+}
+
+pub(crate) fn sizes(style: Style, items: &[Value]) -> String {
+    let rows: Vec<Vec<String>> = items
+        .iter()
+        .map(|s| {
+            vec![
+                text(s, "id"),
+                text(s, "cpus"),
+                size(s, "memory_bytes"),
+                size(s, "disk_bytes"),
+            ]
+        })
+        .collect();
+    table(style, &["ID", "CPUS", "MEMORY", "DISK"], &rows)
+}
+
+pub(crate) fn disks(style: Style, items: &[Value]) -> String {
+    let rows: Vec<Vec<String>> = items
+        .iter()
+        .map(|d| {
+            vec![
+                text(d, "name"),
+                text(d, "id"),
+                text(d, "usage"),
+                style.state(&text(d, "state")),
+                first(d, &["server"]),
+                text(d, "driver"),
+                text(d, "format"),
+                size(d, "size_bytes"),
+                text(d, "path"),
+            ]
+        })
+        .collect();
+    table(
+        style,
+        &[
+            "NAME", "ID", "USAGE", "STATE", "SERVER", "DRIVER", "FORMAT", "SIZE", "FILE",
+        ],
+        &rows,
+    )
+}
+
+pub(crate) fn disk(style: Style, d: &Value) -> String {
+    block(
+        style,
+        &[
+            ("name", style.bold(&text(d, "name"))),
+            ("id", text(d, "id")),
+            ("usage", text(d, "usage")),
+            ("state", style.state(&text(d, "state"))),
+            ("server", text(d, "server")),
+            ("node", text(d, "node")),
+            ("file", text(d, "path")),
+            ("format", text(d, "format")),
+            ("driver", text(d, "driver")),
+            ("size", size(d, "size_bytes")),
+            (
+                "latest",
+                words(&[text(d, "latest.kind"), text(d, "latest.state")]),
+            ),
+            ("managed since", text(d, "created")),
+        ],
+    )
+}
+
+pub(crate) fn images(style: Style, items: &[Value]) -> String {
+    let rows: Vec<Vec<String>> = items
+        .iter()
+        .map(|i| {
+            vec![
+                text(i, "id"),
+                text(i, "name"),
+                style.state(&text(i, "state")),
+                text(i, "format"),
+                size(i, "size_bytes"),
+                text(i, "created"),
+                text(i, "path"),
+            ]
+        })
+        .collect();
+    table(
+        style,
+        &["ID", "NAME", "STATE", "FORMAT", "SIZE", "CREATED", "FILE"],
+        &rows,
+    )
+}
+
+pub(crate) fn image(style: Style, i: &Value) -> String {
+    let kernel = member(i, "boot");
+    block(
+        style,
+        &[
+            ("name", style.bold(&text(i, "name"))),
+            ("id", text(i, "id")),
+            ("description", text(i, "description")),
+            ("state", style.state(&text(i, "state"))),
+            ("node", text(i, "node")),
+            ("file", text(i, "path")),
+            ("format", text(i, "format")),
+            ("size", size(i, "size_bytes")),
+            (
+                "kernel",
+                words(&[
+                    text(kernel, "kernel"),
+                    text(kernel, "initrd"),
+                    text(kernel, "append"),
+                ]),
+            ),
+            ("created", text(i, "created")),
         ],
     )
 }
@@ -213,17 +390,20 @@ pub(crate) fn snapshots(style: Style, items: &[Value]) -> String {
             vec![
                 text(s, "id"),
                 text(s, "name"),
-                first(s, &["server_name", "server"]),
+                first(s, &["server_name", "server", "disk"]),
                 text(s, "kind"),
                 style.state(&text(s, "state")),
                 size(s, "size_bytes"),
                 text(s, "created"),
+                text(s, "expires"),
             ]
         })
         .collect();
     table(
         style,
-        &["ID", "NAME", "SERVER", "KIND", "STATE", "SIZE", "TAKEN"],
+        &[
+            "ID", "NAME", "OF", "KIND", "STATE", "SIZE", "TAKEN", "EXPIRES",
+        ],
         &rows,
     )
 }
@@ -664,6 +844,13 @@ mod tests {
     const PLAIN: Style = Style { colour: false };
 
     #[test]
+    fn intervals_are_readable() {
+        for (seconds, want) in [(86_400, "1d"), (90_000, "25h"), (5400, "90m"), (61, "61s")] {
+            assert_eq!(interval(seconds), want);
+        }
+    }
+
+    #[test]
     fn colour_does_not_move_columns() {
         let items =
             [json!({"resource": "server/web", "id": "lhins-1", "name": "web", "state": "running"})];
@@ -717,6 +904,32 @@ mod tests {
                      "driver": "copy", "size_bytes": 67_108_864},
             "created": "2026-11-21T07:00:00Z",
         });
+        let mut machine_value = server_value.clone();
+        for (name, value) in [
+            ("state", json!("running")),
+            ("size", json!("bundle_1c1g20")),
+            ("image", json!("lhbp-xkeh87da")),
+            (
+                "schedule",
+                json!({"every_seconds": 86_400, "keep": 7, "next": "2026-11-22T07:00:00Z"}),
+            ),
+            (
+                "disks",
+                json!([{"id": "lhdisk-aaaaaaaa", "name": "data", "state": "attached", "size_bytes": 10_737_418_240_u64}]),
+            ),
+            (
+                "machine",
+                json!({"cpus": 1, "memory_bytes": 536_870_912, "forwards": [{"host": 2222, "guest": 22}],
+                "boot": {"kernel": "/boot/vmlinuz", "initrd": null, "append": "console=ttyS0"}}),
+            ),
+        ] {
+            machine_value[name] = value;
+        }
+        let size_value = json!({"id": "bundle_1c1g20", "cpus": 1, "memory_bytes": 1_073_741_824, "disk_bytes": 21_474_836_480_u64});
+        let disk_value = json!({"id": "lhdisk-aaaaaaaa", "name": "data", "usage": "data", "state": "unattached", "server": null,
+            "node": "here", "path": "/srv/data.img", "format": "raw", "driver": "copy", "size_bytes": 1024, "created": "2026-11-21T07:00:00Z"});
+        let image_value = json!({"id": "lhbp-xkeh87da", "name": "debian", "description": "as shipped", "state": "normal", "node": "here",
+            "path": "/srv/debian.qcow2", "format": "qcow2", "size_bytes": 2_147_483_648_u64, "boot": null, "created": "2026-11-21T07:00:00Z"});
         let answer = json!({
             "passed": false,
             "preflight": {
@@ -756,6 +969,12 @@ mod tests {
                 servers(PLAIN, std::slice::from_ref(&server_value)),
             ),
             ("server", server(PLAIN, &server_value)),
+            ("machine", server(PLAIN, &machine_value)),
+            ("sizes", sizes(PLAIN, &[size_value])),
+            ("disks", disks(PLAIN, std::slice::from_ref(&disk_value))),
+            ("disk", disk(PLAIN, &disk_value)),
+            ("images", images(PLAIN, std::slice::from_ref(&image_value))),
+            ("image", image(PLAIN, &image_value)),
             ("snapshots", snapshots(PLAIN, &[snapshot])),
             ("jobs", jobs(PLAIN, &[a_job()])),
             (

@@ -7,7 +7,9 @@ use axum::body::Body;
 use axum::extract::{FromRequest, Path, Query, Request, State};
 use axum::response::{IntoResponse, Response};
 use backout_api::native::dto::{self, ErrorEnvelope, ErrorView, List};
-use backout_api::native::{Call, EventsAfter, JobFilter, Native, NativeError, PageOf, action};
+use backout_api::native::{
+    Call, DisksWanted, EventsAfter, JobFilter, Native, NativeError, PageOf, action,
+};
 use backout_core::ids::RequestId;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -90,6 +92,8 @@ pub(crate) fn render(request: &RequestId, error: &NativeError) -> Bytes {
     ),
     tags(
         (name = "servers", description = "What is managed, and its restore points"),
+        (name = "disks", description = "Data disks, and their restore points"),
+        (name = "images", description = "What servers are made of"),
         (name = "rollback", description = "Judge, plan and roll back"),
         (name = "jobs", description = "What runs, and what ran"),
         (name = "accounts", description = "Who may call"),
@@ -103,12 +107,32 @@ fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(list_resources))
         .routes(routes!(list_servers, add_server))
-        .routes(routes!(get_server, release_server))
+        .routes(routes!(get_server, rename_server, release_server))
+        .routes(routes!(reset_server))
+        .routes(routes!(set_schedule, end_schedule))
+        .routes(routes!(create_image))
+        .routes(routes!(start_servers))
+        .routes(routes!(stop_servers))
+        .routes(routes!(reboot_servers))
+        .routes(routes!(isolate_servers))
+        .routes(routes!(terminate_servers))
+        .routes(routes!(list_sizes))
         .routes(routes!(list_snapshots, create_snapshot))
-        .routes(routes!(delete_snapshot))
+        .routes(routes!(rename_snapshot, delete_snapshot))
+        .routes(routes!(list_disks, add_disk))
+        .routes(routes!(get_disk, remove_disk))
+        .routes(routes!(list_disk_snapshots, create_disk_snapshot))
+        .routes(routes!(attach_disks))
+        .routes(routes!(detach_disks))
+        .routes(routes!(list_images, add_image))
+        .routes(routes!(get_image, delete_image))
+        .routes(routes!(create_servers))
+        .routes(routes!(plan_servers))
         .routes(routes!(check))
         .routes(routes!(plan))
         .routes(routes!(rollback))
+        .routes(routes!(compact))
+        .routes(routes!(plan_compact))
         .routes(routes!(list_jobs))
         .routes(routes!(get_job))
         .routes(routes!(job_events))
@@ -116,7 +140,7 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(retry_job))
         .routes(routes!(undo_job))
         .routes(routes!(list_accounts, create_account))
-        .routes(routes!(get_account, delete_account))
+        .routes(routes!(get_account, set_account_status, delete_account))
         .routes(routes!(set_policy))
         .routes(routes!(add_key))
         .routes(routes!(set_key_status, delete_key))
@@ -249,8 +273,23 @@ struct JobsQuery {
     cursor: Option<String>,
     /// `queued`, `running` or `done`.
     state: Option<String>,
-    /// `server/NAME`, `server/ID` or just a name.
+    /// `server/NAME`, `disk/NAME`, one of the two with an id, or just the name
+    /// of a server.
     resource: Option<String>,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct DisksQuery {
+    /// At most so many items: 1 to 100, 50 when it is left out.
+    limit: Option<usize>,
+    /// The `next` of the page before.
+    cursor: Option<String>,
+    /// `system` or `data`.
+    usage: Option<String>,
+    /// The name or id of the server that uses them.
+    server: Option<String>,
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -413,6 +452,242 @@ async fn release_server(
     )
 }
 
+/// Gives a server another name.
+#[utoipa::path(
+    patch,
+    path = "/v1/servers/{server}",
+    tag = "servers",
+    params(("server" = String, Path, description = "Its id or its name")),
+    request_body = dto::Rename,
+    responses((status = 200, description = "Done", body = dto::Server), (status = "default", description = "Refused", body = ErrorEnvelope))
+)]
+async fn rename_server(
+    State(app): App,
+    Extension(call): Who,
+    Path(server): Path<String>,
+    Json(ask): Json<dto::Rename>,
+) -> Response {
+    done(
+        action::RENAME_SERVER,
+        StatusCode::OK,
+        app.native.rename_server(&call, &server, &ask).await,
+    )
+}
+
+/// Makes a server's system disk anew of an image. Its old disk is kept as a
+/// safety point, to which the job can be undone.
+#[utoipa::path(
+    post,
+    path = "/v1/servers/{server}/reset",
+    tag = "servers",
+    params(("server" = String, Path, description = "Its id or its name"), ("Idempotency-Key" = Option<String>, Header, description = "The same key with the same request answers with the first one's job")),
+    request_body = dto::ResetServer,
+    responses((status = 202, description = "Done", body = dto::Accepted), (status = "default", description = "Refused", body = ErrorEnvelope))
+)]
+async fn reset_server(
+    State(app): App,
+    Extension(call): Who,
+    Path(server): Path<String>,
+    Json(ask): Json<dto::ResetServer>,
+) -> Response {
+    done(
+        action::RESET_SERVER,
+        StatusCode::ACCEPTED,
+        app.native.reset_server(&call, &server, &ask).await,
+    )
+}
+
+/// Has snapshots of a server taken by themselves.
+#[utoipa::path(
+    put,
+    path = "/v1/servers/{server}/schedule",
+    tag = "servers",
+    params(("server" = String, Path, description = "Its id or its name")),
+    request_body = dto::SetSchedule,
+    responses((status = 200, description = "Done", body = dto::Server), (status = "default", description = "Refused", body = ErrorEnvelope))
+)]
+async fn set_schedule(
+    State(app): App,
+    Extension(call): Who,
+    Path(server): Path<String>,
+    Json(ask): Json<dto::SetSchedule>,
+) -> Response {
+    done(
+        action::SCHEDULE_SNAPSHOTS,
+        StatusCode::OK,
+        app.native.set_schedule(&call, &server, Some(ask)).await,
+    )
+}
+
+/// Ends the schedule of a server's snapshots; those that it took stay.
+#[utoipa::path(
+    delete,
+    path = "/v1/servers/{server}/schedule",
+    tag = "servers",
+    params(("server" = String, Path, description = "Its id or its name")),
+    responses((status = 200, description = "Done", body = dto::Server), (status = "default", description = "Refused", body = ErrorEnvelope))
+)]
+async fn end_schedule(
+    State(app): App,
+    Extension(call): Who,
+    Path(server): Path<String>,
+    Json(Nothing {}): Json<Nothing>,
+) -> Response {
+    done(
+        action::SCHEDULE_SNAPSHOTS,
+        StatusCode::OK,
+        app.native.set_schedule(&call, &server, None).await,
+    )
+}
+
+/// Makes an image of a server's system disk.
+#[utoipa::path(
+    post,
+    path = "/v1/servers/{server}/images",
+    tag = "images",
+    params(("server" = String, Path, description = "Its id or its name"), ("Idempotency-Key" = Option<String>, Header, description = "The same key with the same request answers with the first one's job")),
+    request_body = dto::CreateImage,
+    responses((status = 202, description = "Done", body = dto::CreatedImage), (status = "default", description = "Refused", body = ErrorEnvelope))
+)]
+async fn create_image(
+    State(app): App,
+    Extension(call): Who,
+    Path(server): Path<String>,
+    Json(ask): Json<dto::CreateImage>,
+) -> Response {
+    done(
+        action::CREATE_IMAGE,
+        StatusCode::ACCEPTED,
+        app.native.create_image(&call, &server, ask).await,
+    )
+}
+
+/// Starts servers that are stopped. All of them, or none:
+/// a job each, that are submitted together.
+#[utoipa::path(
+    post,
+    path = "/v1/start",
+    tag = "servers",
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key with the same request answers with the first one's jobs")),
+    request_body = dto::OnServers,
+    responses((status = 202, description = "Done", body = dto::AcceptedJobs), (status = "default", description = "Refused", body = ErrorEnvelope))
+)]
+async fn start_servers(
+    State(app): App,
+    Extension(call): Who,
+    Json(ask): Json<dto::OnServers>,
+) -> Response {
+    done(
+        action::START_SERVERS,
+        StatusCode::ACCEPTED,
+        app.native.start_servers(&call, &ask).await,
+    )
+}
+
+/// Stops servers that run. All of them, or none:
+/// a job each, that are submitted together.
+#[utoipa::path(
+    post,
+    path = "/v1/stop",
+    tag = "servers",
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key with the same request answers with the first one's jobs")),
+    request_body = dto::StopServers,
+    responses((status = 202, description = "Done", body = dto::AcceptedJobs), (status = "default", description = "Refused", body = ErrorEnvelope))
+)]
+async fn stop_servers(
+    State(app): App,
+    Extension(call): Who,
+    Json(ask): Json<dto::StopServers>,
+) -> Response {
+    done(
+        action::STOP_SERVERS,
+        StatusCode::ACCEPTED,
+        app.native.stop_servers(&call, &ask).await,
+    )
+}
+
+/// Stops servers that run, and starts them again. All of them, or none:
+/// a job each, that are submitted together.
+#[utoipa::path(
+    post,
+    path = "/v1/reboot",
+    tag = "servers",
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key with the same request answers with the first one's jobs")),
+    request_body = dto::StopServers,
+    responses((status = 202, description = "Done", body = dto::AcceptedJobs), (status = "default", description = "Refused", body = ErrorEnvelope))
+)]
+async fn reboot_servers(
+    State(app): App,
+    Extension(call): Who,
+    Json(ask): Json<dto::StopServers>,
+) -> Response {
+    done(
+        action::REBOOT_SERVERS,
+        StatusCode::ACCEPTED,
+        app.native.reboot_servers(&call, &ask).await,
+    )
+}
+
+/// Gives servers back: they are stopped, and wait to be terminated. All of them, or none:
+/// a job each, that are submitted together.
+#[utoipa::path(
+    post,
+    path = "/v1/isolate",
+    tag = "servers",
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key with the same request answers with the first one's jobs")),
+    request_body = dto::IsolateServers,
+    responses((status = 202, description = "Done", body = dto::AcceptedJobs), (status = "default", description = "Refused", body = ErrorEnvelope))
+)]
+async fn isolate_servers(
+    State(app): App,
+    Extension(call): Who,
+    Json(ask): Json<dto::IsolateServers>,
+) -> Response {
+    done(
+        action::ISOLATE_SERVERS,
+        StatusCode::ACCEPTED,
+        app.native.isolate_servers(&call, &ask).await,
+    )
+}
+
+/// Removes servers that were given back, or could not be made. A disk that
+/// Backout made goes with its restore points; a user's file stays. All of them, or none:
+/// a job each, that are submitted together.
+#[utoipa::path(
+    post,
+    path = "/v1/terminate",
+    tag = "servers",
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key with the same request answers with the first one's jobs")),
+    request_body = dto::OnServers,
+    responses((status = 202, description = "Done", body = dto::AcceptedJobs), (status = "default", description = "Refused", body = ErrorEnvelope))
+)]
+async fn terminate_servers(
+    State(app): App,
+    Extension(call): Who,
+    Json(ask): Json<dto::OnServers>,
+) -> Response {
+    done(
+        action::TERMINATE_SERVERS,
+        StatusCode::ACCEPTED,
+        app.native.terminate_servers(&call, &ask).await,
+    )
+}
+
+/// The sizes that servers are made in, the smallest first.
+#[utoipa::path(
+    get,
+    path = "/v1/sizes",
+    tag = "servers",
+    responses((status = 200, description = "Done", body = dto::ServerSizes), (status = "default", description = "Refused", body = ErrorEnvelope))
+)]
+async fn list_sizes(State(app): App, Extension(call): Who) -> Response {
+    done(
+        action::DESCRIBE_SIZES,
+        StatusCode::OK,
+        app.native.sizes(&call),
+    )
+}
+
 /// The restore points of a server, safety points included, newest first.
 #[utoipa::path(
     get,
@@ -456,6 +731,28 @@ async fn create_snapshot(
     )
 }
 
+/// Gives a snapshot another name.
+#[utoipa::path(
+    patch,
+    path = "/v1/snapshots/{snapshot}",
+    tag = "servers",
+    params(("snapshot" = String, Path, description = "Its id")),
+    request_body = dto::Rename,
+    responses((status = 200, description = "Done", body = dto::Snapshot), (status = "default", description = "Refused", body = ErrorEnvelope))
+)]
+async fn rename_snapshot(
+    State(app): App,
+    Extension(call): Who,
+    Path(snapshot): Path<String>,
+    Json(ask): Json<dto::Rename>,
+) -> Response {
+    done(
+        action::RENAME_SNAPSHOT,
+        StatusCode::OK,
+        app.native.rename_snapshot(&call, &snapshot, &ask).await,
+    )
+}
+
 /// Deletes a snapshot.
 #[utoipa::path(
     delete,
@@ -474,6 +771,300 @@ async fn delete_snapshot(
         action::DELETE_SNAPSHOT,
         StatusCode::ACCEPTED,
         app.native.delete_snapshot(&call, &snapshot).await,
+    )
+}
+
+/// Lists the disks, newest first.
+#[utoipa::path(
+    get,
+    path = "/v1/disks",
+    tag = "disks",
+    params(DisksQuery),
+    responses((status = 200, description = "Done", body = List<dto::ManagedDisk>), (status = "default", description = "Refused", body = ErrorEnvelope))
+)]
+async fn list_disks(
+    State(app): App,
+    Extension(call): Who,
+    Query(q): Query<DisksQuery>,
+) -> Response {
+    let page = PageOf {
+        limit: q.limit,
+        cursor: q.cursor,
+    };
+    let wanted = DisksWanted {
+        usage: q.usage,
+        server: q.server,
+    };
+    done(
+        action::DESCRIBE_DISKS,
+        StatusCode::OK,
+        app.native.disks(&call, &wanted, &page).await,
+    )
+}
+
+/// Makes a blank data disk, or takes an existing image under management.
+#[utoipa::path(
+    post,
+    path = "/v1/disks",
+    tag = "disks",
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key with the same request answers with the first one's job")),
+    request_body = dto::AddDisk,
+    responses((status = 202, description = "Done", body = dto::AddedDisk), (status = "default", description = "Refused", body = ErrorEnvelope))
+)]
+async fn add_disk(
+    State(app): App,
+    Extension(call): Who,
+    Json(ask): Json<dto::AddDisk>,
+) -> Response {
+    done(
+        action::ADD_DISK,
+        StatusCode::ACCEPTED,
+        app.native.add_disk(&call, ask).await,
+    )
+}
+
+/// One disk.
+#[utoipa::path(
+    get,
+    path = "/v1/disks/{disk}",
+    tag = "disks",
+    params(("disk" = String, Path, description = "Its id or its name")),
+    responses((status = 200, description = "Done", body = dto::ManagedDisk), (status = "default", description = "Refused", body = ErrorEnvelope))
+)]
+async fn get_disk(State(app): App, Extension(call): Who, Path(disk): Path<String>) -> Response {
+    done(
+        action::DESCRIBE_DISKS,
+        StatusCode::OK,
+        app.native.disk(&call, &disk).await,
+    )
+}
+
+/// Takes a data disk out of management. A file that Backout made is removed
+/// with its restore points, a user's stays.
+#[utoipa::path(
+    delete,
+    path = "/v1/disks/{disk}",
+    tag = "disks",
+    params(("disk" = String, Path, description = "Its id or its name"), ("Idempotency-Key" = Option<String>, Header, description = "The same key with the same request answers with the first one's job")),
+    responses((status = 202, description = "Done", body = dto::Accepted), (status = "default", description = "Refused", body = ErrorEnvelope))
+)]
+async fn remove_disk(
+    State(app): App,
+    Extension(call): Who,
+    Path(disk): Path<String>,
+    Json(Nothing {}): Json<Nothing>,
+) -> Response {
+    done(
+        action::REMOVE_DISK,
+        StatusCode::ACCEPTED,
+        app.native.remove_disk(&call, &disk).await,
+    )
+}
+
+/// The restore points of a data disk, safety points included, newest first.
+#[utoipa::path(
+    get,
+    path = "/v1/disks/{disk}/snapshots",
+    tag = "disks",
+    params(("disk" = String, Path, description = "Its id or its name"), PageQuery),
+    responses((status = 200, description = "Done", body = List<dto::Snapshot>), (status = "default", description = "Refused", body = ErrorEnvelope))
+)]
+async fn list_disk_snapshots(
+    State(app): App,
+    Extension(call): Who,
+    Path(disk): Path<String>,
+    Query(page): Query<PageQuery>,
+) -> Response {
+    done(
+        action::DESCRIBE_SNAPSHOTS,
+        StatusCode::OK,
+        app.native.disk_snapshots(&call, &disk, &page.into()).await,
+    )
+}
+
+/// Takes a restore point of a data disk.
+#[utoipa::path(
+    post,
+    path = "/v1/disks/{disk}/snapshots",
+    tag = "disks",
+    params(("disk" = String, Path, description = "Its id or its name"), ("Idempotency-Key" = Option<String>, Header, description = "The same key with the same request answers with the first one's job")),
+    request_body = dto::CreateSnapshot,
+    responses((status = 202, description = "Done", body = dto::CreatedSnapshot), (status = "default", description = "Refused", body = ErrorEnvelope))
+)]
+async fn create_disk_snapshot(
+    State(app): App,
+    Extension(call): Who,
+    Path(disk): Path<String>,
+    Json(ask): Json<dto::CreateSnapshot>,
+) -> Response {
+    done(
+        action::CREATE_SNAPSHOT,
+        StatusCode::ACCEPTED,
+        app.native.create_disk_snapshot(&call, &disk, ask).await,
+    )
+}
+
+/// Gives data disks to a server. All of them, or none: a job each.
+#[utoipa::path(
+    post,
+    path = "/v1/attach",
+    tag = "disks",
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key with the same request answers with the first one's jobs")),
+    request_body = dto::AttachDisks,
+    responses((status = 202, description = "Done", body = dto::AcceptedJobs), (status = "default", description = "Refused", body = ErrorEnvelope))
+)]
+async fn attach_disks(
+    State(app): App,
+    Extension(call): Who,
+    Json(ask): Json<dto::AttachDisks>,
+) -> Response {
+    done(
+        action::ATTACH_DISKS,
+        StatusCode::ACCEPTED,
+        app.native.attach_disks(&call, &ask).await,
+    )
+}
+
+/// Takes data disks from their servers. All of them, or none: a job each.
+#[utoipa::path(
+    post,
+    path = "/v1/detach",
+    tag = "disks",
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key with the same request answers with the first one's jobs")),
+    request_body = dto::DetachDisks,
+    responses((status = 202, description = "Done", body = dto::AcceptedJobs), (status = "default", description = "Refused", body = ErrorEnvelope))
+)]
+async fn detach_disks(
+    State(app): App,
+    Extension(call): Who,
+    Json(ask): Json<dto::DetachDisks>,
+) -> Response {
+    done(
+        action::DETACH_DISKS,
+        StatusCode::ACCEPTED,
+        app.native.detach_disks(&call, &ask).await,
+    )
+}
+
+/// Lists the images, newest first.
+#[utoipa::path(
+    get,
+    path = "/v1/images",
+    tag = "images",
+    params(PageQuery),
+    responses((status = 200, description = "Done", body = List<dto::Image>), (status = "default", description = "Refused", body = ErrorEnvelope))
+)]
+async fn list_images(
+    State(app): App,
+    Extension(call): Who,
+    Query(page): Query<PageQuery>,
+) -> Response {
+    done(
+        action::DESCRIBE_IMAGES,
+        StatusCode::OK,
+        app.native.images(&call, &page.into()).await,
+    )
+}
+
+/// Refers to an existing image file, in place.
+#[utoipa::path(
+    post,
+    path = "/v1/images",
+    tag = "images",
+    request_body = dto::AddImage,
+    responses((status = 201, description = "Done", body = dto::Image), (status = "default", description = "Refused", body = ErrorEnvelope))
+)]
+async fn add_image(
+    State(app): App,
+    Extension(call): Who,
+    Json(ask): Json<dto::AddImage>,
+) -> Response {
+    done(
+        action::ADD_IMAGE,
+        StatusCode::CREATED,
+        app.native.add_image(&call, ask).await,
+    )
+}
+
+/// One image.
+#[utoipa::path(
+    get,
+    path = "/v1/images/{image}",
+    tag = "images",
+    params(("image" = String, Path, description = "Its id or its name")),
+    responses((status = 200, description = "Done", body = dto::Image), (status = "default", description = "Refused", body = ErrorEnvelope))
+)]
+async fn get_image(State(app): App, Extension(call): Who, Path(image): Path<String>) -> Response {
+    done(
+        action::DESCRIBE_IMAGES,
+        StatusCode::OK,
+        app.native.image(&call, &image).await,
+    )
+}
+
+/// Forgets an image. A file that Backout made is removed, a user's stays.
+#[utoipa::path(
+    delete,
+    path = "/v1/images/{image}",
+    tag = "images",
+    params(("image" = String, Path, description = "Its id or its name"), ("Idempotency-Key" = Option<String>, Header, description = "The same key with the same request answers with the first one's job")),
+    responses((status = 202, description = "Done", body = dto::Accepted), (status = "default", description = "Refused", body = ErrorEnvelope))
+)]
+async fn delete_image(
+    State(app): App,
+    Extension(call): Who,
+    Path(image): Path<String>,
+    Json(Nothing {}): Json<Nothing>,
+) -> Response {
+    done(
+        action::DELETE_IMAGE,
+        StatusCode::ACCEPTED,
+        app.native.delete_image(&call, &image).await,
+    )
+}
+
+/// Makes servers of an image. All of them, or none: a job each, that are
+/// submitted together.
+#[utoipa::path(
+    post,
+    path = "/v1/images/{image}/servers",
+    tag = "images",
+    params(("image" = String, Path, description = "Its id or its name"), ("Idempotency-Key" = Option<String>, Header, description = "The same key with the same request answers with the first one's jobs")),
+    request_body = dto::CreateServers,
+    responses((status = 202, description = "Done", body = dto::CreatedServers), (status = "default", description = "Refused", body = ErrorEnvelope))
+)]
+async fn create_servers(
+    State(app): App,
+    Extension(call): Who,
+    Path(image): Path<String>,
+    Json(ask): Json<dto::CreateServers>,
+) -> Response {
+    done(
+        action::CREATE_SERVERS,
+        StatusCode::ACCEPTED,
+        app.native.create_servers(&call, &image, ask).await,
+    )
+}
+
+/// Judges and plans the making of servers; the plan is of the first.
+#[utoipa::path(
+    post,
+    path = "/v1/images/{image}/servers/plan",
+    tag = "images",
+    params(("image" = String, Path, description = "Its id or its name")),
+    request_body = dto::CreateServers,
+    responses((status = 200, description = "Done", body = dto::Planned), (status = "default", description = "Refused", body = ErrorEnvelope))
+)]
+async fn plan_servers(
+    State(app): App,
+    Extension(call): Who,
+    Path(image): Path<String>,
+    Json(ask): Json<dto::CreateServers>,
+) -> Response {
+    done(
+        action::CREATE_SERVERS,
+        StatusCode::OK,
+        app.native.plan_servers(&call, &image, ask).await,
     )
 }
 
@@ -531,6 +1122,48 @@ async fn rollback(
         action::ROLLBACK,
         StatusCode::ACCEPTED,
         app.native.rollback(&call, &ask).await,
+    )
+}
+
+/// Shortens the chain of layers under a disk, whether its machine runs or not.
+/// Restore points stay as they are.
+#[utoipa::path(
+    post,
+    path = "/v1/compact",
+    tag = "rollback",
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key with the same request answers with the first one's job")),
+    request_body = dto::OneResource,
+    responses((status = 202, description = "Done", body = dto::Accepted), (status = "default", description = "Refused", body = ErrorEnvelope))
+)]
+async fn compact(
+    State(app): App,
+    Extension(call): Who,
+    Json(ask): Json<dto::OneResource>,
+) -> Response {
+    done(
+        action::COMPACT,
+        StatusCode::ACCEPTED,
+        app.native.compact(&call, &ask).await,
+    )
+}
+
+/// Judges and plans the shortening of a chain of layers.
+#[utoipa::path(
+    post,
+    path = "/v1/compact/plan",
+    tag = "rollback",
+    request_body = dto::OneResource,
+    responses((status = 200, description = "Done", body = dto::Planned), (status = "default", description = "Refused", body = ErrorEnvelope))
+)]
+async fn plan_compact(
+    State(app): App,
+    Extension(call): Who,
+    Json(ask): Json<dto::OneResource>,
+) -> Response {
+    done(
+        action::COMPACT,
+        StatusCode::OK,
+        app.native.plan_compact(&call, &ask).await,
     )
 }
 
@@ -801,6 +1434,28 @@ async fn delete_account(
     no_content(
         action::MANAGE_ACCOUNTS,
         app.native.delete_account(&call, &account).await,
+    )
+}
+
+/// Disables an account with its sub-accounts, or enables it again.
+#[utoipa::path(
+    patch,
+    path = "/v1/accounts/{account}",
+    tag = "accounts",
+    params(("account" = String, Path, description = "Its id or its name")),
+    request_body = dto::SetAccountStatus,
+    responses((status = 200, description = "Done", body = dto::Account), (status = "default", description = "Refused", body = ErrorEnvelope))
+)]
+async fn set_account_status(
+    State(app): App,
+    Extension(call): Who,
+    Path(account): Path<String>,
+    Json(ask): Json<dto::SetAccountStatus>,
+) -> Response {
+    done(
+        action::MANAGE_ACCOUNTS,
+        StatusCode::OK,
+        app.native.set_account_status(&call, &account, &ask).await,
     )
 }
 

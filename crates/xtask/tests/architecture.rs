@@ -18,11 +18,15 @@ const HOUSE: &[(&str, &[&str], bool)] = &[
     ("accounts", &["core", "store"], false),
     ("jobs", &["core", "store"], false),
     ("faults", &["core", "store", "jobs"], false),
-    ("servers", &["core", "store", "jobs", "disks"], false),
+    (
+        "servers",
+        &["core", "store", "jobs", "disks", "machines", "shim"],
+        false,
+    ),
     (
         "api",
         &[
-            "core", "store", "jobs", "faults", "disks", "servers", "accounts", "wire",
+            "core", "store", "jobs", "faults", "disks", "machines", "servers", "accounts", "wire",
         ],
         false,
     ),

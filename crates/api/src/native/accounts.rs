@@ -4,7 +4,8 @@ use backout_accounts::Error as AccountsError;
 use backout_servers::persistence::{Page, ServerFilter, list_servers};
 
 use super::dto::{
-    Account, CreateAccount, CreatedAccount, IssueToken, List, NewKey, SetKeyStatus, Status,
+    Account, CreateAccount, CreatedAccount, IssueToken, List, NewKey, SetAccountStatus,
+    SetKeyStatus, Status,
 };
 use super::{Call, Native, NativeError, PageOf, Result, action};
 
@@ -130,6 +131,30 @@ impl Native {
                 })
                 .await?;
             Ok(())
+        })
+        .await
+    }
+
+    /// `PATCH /v1/accounts/{account}`: with an account, its sub-accounts are
+    /// disabled.
+    ///
+    /// # Errors
+    /// A refusal: also for `admin`, and for the caller's own account.
+    pub async fn set_account_status(
+        &self,
+        call: &Call,
+        account: &str,
+        ask: &SetAccountStatus,
+    ) -> Result<Account> {
+        self.audited(call, MANAGE, &format!("account/{account}"), async {
+            let found = self.allowed_account(call, account).await?;
+            let disabled = ask.status == Status::Disabled;
+            let changed = self
+                .parts
+                .accounts
+                .set_disabled(&call.principal, found.id.as_str(), disabled)
+                .await?;
+            Ok(changed.into())
         })
         .await
     }

@@ -4,6 +4,7 @@
 //! request are refused.
 
 use backout_core::code::Code;
+use backout_core::ids::JobId;
 use backout_core::plan::{Estimate, Finding, Plan, Preflight};
 use backout_core::time::Timestamp;
 use backout_jobs::{EventView, JobError, JobView, StepView};
@@ -11,6 +12,10 @@ use backout_servers::model;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
+
+mod servers;
+
+pub use servers::*;
 
 /// The one page of a list.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
@@ -50,227 +55,6 @@ impl From<Tag> for model::Tag {
     }
 }
 
-/// Anything that is managed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Resource {
-    /// How calls and commands name it, e.g. `server/web`.
-    #[schema(example = "server/web")]
-    pub resource: String,
-    /// `server`.
-    #[schema(example = "server")]
-    pub kind: String,
-    /// Its id.
-    pub id: String,
-    /// Its name.
-    pub name: String,
-    /// Its state, in the words of its kind.
-    pub state: String,
-}
-
-/// What was last asked of a server or a snapshot.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Operation {
-    /// `adopt`, `create_snapshot`, `apply_snapshot`, `delete_snapshot` or `release`.
-    pub kind: String,
-    /// `operating`, `success` or `failed`.
-    pub state: String,
-    /// The call that asked.
-    pub request_id: String,
-    /// When.
-    pub started: String,
-}
-
-impl From<model::LatestOperation> for Operation {
-    fn from(o: model::LatestOperation) -> Self {
-        Self {
-            kind: o.kind.as_str().into(),
-            state: o.state.as_str().into(),
-            request_id: o.request.0,
-            started: o.started.iso8601(),
-        }
-    }
-}
-
-/// A server's disk.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Disk {
-    /// Its id.
-    pub id: String,
-    /// The file that holds the present contents.
-    pub path: String,
-    /// `raw` or `qcow2`.
-    pub format: String,
-    /// `reflink`, `qcow2` or `copy`.
-    pub driver: String,
-    /// Virtual size in bytes.
-    pub size_bytes: u64,
-}
-
-/// A server: a disk, and optionally commands that start and stop what runs on
-/// it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Server {
-    /// Its id.
-    #[schema(example = "lhins-k31c771o")]
-    pub id: String,
-    /// Its name, unique for its owner.
-    pub name: String,
-    /// How calls and commands name it.
-    #[schema(example = "server/web")]
-    pub resource: String,
-    /// `creating`, `running` or `stopped`.
-    pub state: String,
-    /// The host that holds its disk.
-    pub node: String,
-    /// Its disk.
-    pub disk: Disk,
-    /// The command that starts it.
-    #[schema(required)]
-    pub start_cmd: Option<String>,
-    /// The command that stops it.
-    #[schema(required)]
-    pub stop_cmd: Option<String>,
-    /// What was last asked of it.
-    #[schema(required)]
-    pub latest: Option<Operation>,
-    /// Its labels.
-    pub tags: Vec<Tag>,
-    /// When it came under management.
-    pub created: String,
-}
-
-impl From<model::Server> for Server {
-    fn from(s: model::Server) -> Self {
-        Self {
-            id: s.id.to_string(),
-            resource: format!("server/{}", s.name),
-            name: s.name,
-            state: s.power.as_str().into(),
-            node: s.node,
-            disk: Disk {
-                id: s.disk.id.to_string(),
-                path: s.disk.head.display().to_string(),
-                format: s.disk.format.as_str().into(),
-                driver: s.disk.driver.as_str().into(),
-                size_bytes: s.disk.size_bytes,
-            },
-            start_cmd: s.commands.start,
-            stop_cmd: s.commands.stop,
-            latest: s.latest.map(Into::into),
-            tags: s.tags.into_iter().map(Into::into).collect(),
-            created: s.created.iso8601(),
-        }
-    }
-}
-
-/// A disk to take under management.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct AddServer {
-    /// The server's name: 1 to 60 characters.
-    pub name: String,
-    /// The image file on the host of this Backout, raw or qcow2.
-    pub disk: String,
-    /// `reflink`, `qcow2` or `copy`; the fastest that keeps the format when it
-    /// is left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub driver: Option<String>,
-    /// Run by `sh -c` to start the server.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub start_cmd: Option<String>,
-    /// Run by `sh -c` to stop the server; returns when the disk is let go.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stop_cmd: Option<String>,
-    /// Whether it runs now; needs `stop_cmd`.
-    #[serde(default)]
-    pub running: bool,
-    /// Labels.
-    #[serde(default)]
-    pub tags: Vec<Tag>,
-}
-
-/// A server that is being taken under management.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct AddedServer {
-    /// The server.
-    pub server: Server,
-    /// The job that does it.
-    pub job: String,
-}
-
-/// A restore point of a disk.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Snapshot {
-    /// Its id.
-    #[schema(example = "lhsnap-nv6aqcv6")]
-    pub id: String,
-    /// Its name.
-    pub name: String,
-    /// `user`, or `safety` for what a rollback kept.
-    pub kind: String,
-    /// `creating`, `normal`, `rolling_back` or `deleting`.
-    pub state: String,
-    /// The id of the server whose system disk it is of.
-    #[schema(required)]
-    pub server: Option<String>,
-    /// The id of the disk it was taken of.
-    pub disk: String,
-    /// Virtual size of the disk when it was taken.
-    pub size_bytes: u64,
-    /// How far the job on it is; 100 when there is none.
-    pub percent: u8,
-    /// The job that made it, or works on it.
-    #[schema(required)]
-    pub job: Option<String>,
-    /// What was last asked of it.
-    #[schema(required)]
-    pub latest: Option<Operation>,
-    /// Its labels.
-    pub tags: Vec<Tag>,
-    /// When it was taken.
-    pub created: String,
-}
-
-impl From<(model::Snapshot, u8)> for Snapshot {
-    fn from((s, percent): (model::Snapshot, u8)) -> Self {
-        Self {
-            server: s.server().map(ToString::to_string),
-            id: s.id.to_string(),
-            name: s.name,
-            kind: s.kind.as_str().into(),
-            state: s.state.as_str().into(),
-            disk: s.disk.to_string(),
-            size_bytes: s.size_bytes,
-            percent,
-            job: s.job.map(|j| j.to_string()),
-            latest: s.latest.map(Into::into),
-            tags: s.tags.into_iter().map(Into::into).collect(),
-            created: s.created.iso8601(),
-        }
-    }
-}
-
-/// A snapshot to take.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CreateSnapshot {
-    /// Its name; the server's name and the time when it is left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// Labels.
-    #[serde(default)]
-    pub tags: Vec<Tag>,
-}
-
-/// A snapshot that is being taken.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct CreatedSnapshot {
-    /// Its id.
-    pub snapshot_id: String,
-    /// The job that takes it.
-    pub job: String,
-}
-
 /// A job that was accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Accepted {
@@ -279,11 +63,20 @@ pub struct Accepted {
     pub job: String,
 }
 
+impl From<JobId> for Accepted {
+    fn from(job: JobId) -> Self {
+        Self {
+            job: job.to_string(),
+        }
+    }
+}
+
 /// What to take back, and to where.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RollbackTo {
-    /// `server/NAME`, `server/ID`, or just the name.
+    /// `server/NAME`, `disk/NAME`, one of the two with an id, or just the name
+    /// of a server.
     #[schema(example = "server/web")]
     pub resource: String,
     /// The id or the name of a snapshot.
@@ -764,7 +557,16 @@ pub struct SetKeyStatus {
     pub status: Status,
 }
 
-/// Whether a key is accepted.
+/// What to do with an account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetAccountStatus {
+    /// `active`, or `disabled`: none of its keys is accepted, nor those of its
+    /// sub-accounts.
+    pub status: Status,
+}
+
+/// Whether a key, or an account, is accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {

@@ -14,7 +14,7 @@ use backout_servers::Refusal;
 use backout_wire::{Operation, operations};
 
 use super::dto::{AddFault, ClearedFaults, Fault, List};
-use super::servers::spellings;
+use super::names::spellings;
 use super::{Call, Native, NativeError, PageOf, Result, action, next_offset};
 use crate::front::Front;
 

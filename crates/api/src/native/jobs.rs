@@ -3,17 +3,19 @@
 use backout_core::code::Code;
 use backout_core::ids::JobId;
 use backout_jobs::{CancelAnswer, Filter, JobView, State};
+use backout_servers::Refusal;
+use backout_servers::model::Subject;
 
 use super::dto::{Accepted, Event, Job, List};
-use super::servers::spellings;
-use super::{Call, Native, NativeError, PageOf, Result, action, bad_cursor, server_of};
+use super::names::{Named, Touches, named};
+use super::{Call, Kind, Native, NativeError, PageOf, Result, action, bad_cursor};
 
 /// Which jobs to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JobFilter {
     /// `queued`, `running` or `done`.
     pub state: Option<String>,
-    /// `server/NAME`, `server/ID` or just a name.
+    /// `server/NAME`, `disk/NAME`, one of the two with an id, or just a name.
     pub resource: Option<String>,
 }
 
@@ -53,19 +55,7 @@ impl Native {
         };
         let resource = match wanted.resource.as_deref() {
             None => None,
-            Some(text) => {
-                let name = server_of(text)?;
-                Some(
-                    match self.parts.servers.get(&call.principal.owner, name).await {
-                        Ok(server) => server.resource(),
-                        // It may be gone, its jobs are kept.
-                        Err(backout_servers::Refusal::ServerNotFound(_)) => {
-                            format!("server/{name}")
-                        }
-                        Err(e) => return Err(e.into()),
-                    },
-                )
-            }
+            Some(text) => Some(self.resource_of(call, text).await?),
         };
         let filter = Filter {
             account: Some(call.principal.owner.clone()),
@@ -77,6 +67,23 @@ impl Native {
             items: found.jobs.into_iter().map(Into::into).collect(),
             next: found.next.map(|c| c.to_string()),
         })
+    }
+
+    /// The resource of jobs on what is named. It may be gone, its jobs are kept.
+    async fn resource_of(&self, call: &Call, text: &str) -> Result<String> {
+        let (owner, servers) = (&call.principal.owner, &self.parts.servers);
+        match named(text)? {
+            Named::Server(name) => match servers.get(owner, name).await {
+                Ok(server) => Ok(server.resource()),
+                Err(Refusal::ServerNotFound(_)) => Ok(format!("server/{name}")),
+                Err(e) => Err(e.into()),
+            },
+            Named::Disk(name) => match servers.disk(owner, name).await {
+                Ok(disk) => Ok(disk.subject().resource()),
+                Err(Refusal::DiskNotFound(_)) => Ok(format!("disk/{name}")),
+                Err(e) => Err(e.into()),
+            },
+        }
     }
 
     /// `GET /v1/jobs/{job}`.
@@ -157,14 +164,23 @@ impl Native {
     pub async fn undo_job(&self, call: &Call, job: &str) -> Result<Accepted> {
         self.audited(call, action::ROLLBACK, &format!("job/{job}"), async {
             let view = self.allowed_job(call, action::ROLLBACK, job).await?;
+            if let Some(Subject::Disk(id)) = subject_of(&view) {
+                // A data disk's server is stopped for it.
+                match self
+                    .allowed_disk(call, action::ROLLBACK, id.as_str(), Touches::ServerToo)
+                    .await
+                {
+                    Ok(_) => {}
+                    Err(e) if e.kind == Kind::NotFound => {}
+                    Err(e) => return Err(e),
+                }
+            }
             let undo = self
                 .parts
                 .servers
                 .undo(&Self::caller(call), &view.id)
                 .await?;
-            Ok(Accepted {
-                job: undo.to_string(),
-            })
+            Ok(undo.into())
         })
         .await
     }
@@ -186,18 +202,24 @@ impl Native {
     }
 
     /// Every way in which a policy may name what a job is about.
-    pub(super) async fn job_spellings(&self, call: &Call, job: &JobView) -> Result<Vec<String>> {
-        let mut all = vec![job.resource.clone()];
+    async fn job_spellings(&self, call: &Call, job: &JobView) -> Result<Vec<String>> {
         // Without a policy there is nothing to compare with.
-        if call.principal.policy.is_some()
-            && let Some(id) = job.resource.strip_prefix("server/")
-        {
-            match self.parts.servers.get(&call.principal.owner, id).await {
-                Ok(server) => all = spellings(&server),
-                Err(backout_servers::Refusal::ServerNotFound(_)) => {}
-                Err(e) => return Err(e.into()),
-            }
+        let about = match call.principal.policy {
+            Some(_) => subject_of(job),
+            None => None,
+        };
+        match about {
+            Some(subject) => self.subject_spellings(call, &subject).await,
+            None => Ok(vec![job.resource.clone()]),
         }
-        Ok(all)
+    }
+}
+
+/// The server or the disk that a job is about.
+fn subject_of(job: &JobView) -> Option<Subject> {
+    match job.resource.split_once('/')? {
+        ("server", id) => id.parse().ok().map(Subject::Server),
+        ("disk", id) => id.parse().ok().map(Subject::Disk),
+        _ => None,
     }
 }

@@ -10,11 +10,15 @@
 
 mod accounts;
 pub mod auth;
+mod disks;
 mod doctor;
 pub mod dto;
 mod error;
 mod faults;
+mod images;
 mod jobs;
+mod names;
+mod points;
 mod requests;
 mod servers;
 
@@ -33,6 +37,7 @@ use backout_jobs::{Idempotency, Jobs};
 use backout_servers::{Caller, Servers};
 use backout_store::Store;
 
+pub use disks::DisksWanted;
 pub use error::{Kind, NativeError};
 pub use jobs::{EventsAfter, JobFilter};
 
@@ -67,6 +72,48 @@ pub mod action {
     pub const DESCRIBE_SNAPSHOTS: &str = "backout:DescribeSnapshots";
     /// Takes a snapshot.
     pub const CREATE_SNAPSHOT: &str = "backout:CreateSnapshot";
+    /// Looks at the sizes that servers are made in.
+    pub const DESCRIBE_SIZES: &str = "backout:DescribeSizes";
+    /// Makes servers of an image.
+    pub const CREATE_SERVERS: &str = "backout:CreateServers";
+    /// Starts servers.
+    pub const START_SERVERS: &str = "backout:StartServers";
+    /// Stops servers.
+    pub const STOP_SERVERS: &str = "backout:StopServers";
+    /// Stops servers and starts them again.
+    pub const REBOOT_SERVERS: &str = "backout:RebootServers";
+    /// Gives servers back.
+    pub const ISOLATE_SERVERS: &str = "backout:IsolateServers";
+    /// Removes servers that were given back.
+    pub const TERMINATE_SERVERS: &str = "backout:TerminateServers";
+    /// Makes a server's system disk anew.
+    pub const RESET_SERVER: &str = "backout:ResetServer";
+    /// Renames a server.
+    pub const RENAME_SERVER: &str = "backout:RenameServer";
+    /// Sets or ends the schedule of a server's snapshots.
+    pub const SCHEDULE_SNAPSHOTS: &str = "backout:ScheduleSnapshots";
+    /// Shortens the chain of layers under a disk.
+    pub const COMPACT: &str = "backout:Compact";
+    /// Looks at disks.
+    pub const DESCRIBE_DISKS: &str = "backout:DescribeDisks";
+    /// Makes a data disk, or takes one under management.
+    pub const ADD_DISK: &str = "backout:AddDisk";
+    /// Takes a data disk out of management.
+    pub const REMOVE_DISK: &str = "backout:RemoveDisk";
+    /// Gives data disks to a server.
+    pub const ATTACH_DISKS: &str = "backout:AttachDisks";
+    /// Takes data disks from their servers.
+    pub const DETACH_DISKS: &str = "backout:DetachDisks";
+    /// Looks at images.
+    pub const DESCRIBE_IMAGES: &str = "backout:DescribeImages";
+    /// Refers to an image file.
+    pub const ADD_IMAGE: &str = "backout:AddImage";
+    /// Makes an image of a server's disk.
+    pub const CREATE_IMAGE: &str = "backout:CreateImage";
+    /// Forgets an image.
+    pub const DELETE_IMAGE: &str = "backout:DeleteImage";
+    /// Renames a restore point.
+    pub const RENAME_SNAPSHOT: &str = "backout:RenameSnapshot";
     /// Takes a server out of management.
     pub const RELEASE_SERVER: &str = "backout:ReleaseServer";
     /// Deletes a snapshot.
@@ -224,26 +271,33 @@ impl Outcome for () {}
 impl Outcome for dto::Account {}
 impl Outcome for dto::CreatedAccount {}
 impl Outcome for dto::NewKey {}
+impl Outcome for dto::Server {}
+impl Outcome for dto::Snapshot {}
+impl Outcome for dto::Image {}
+
+/// What makes a job, or several: the first stands for the call.
+macro_rules! made_a_job {
+    ($($answer:ident: $job:expr;)*) => {$(
+        impl Outcome for dto::$answer {
+            fn job(&self) -> Option<JobId> {
+                let job: fn(&Self) -> Option<&String> = $job;
+                job(self)?.parse().ok()
+            }
+        }
+    )*};
+}
+
+made_a_job! {
+    Accepted: |a| Some(&a.job);
+    AcceptedJobs: |a| a.jobs.first();
+    AddedServer: |a| Some(&a.job);
+    AddedDisk: |a| Some(&a.job);
+    CreatedServers: |a| a.servers.first().map(|s| &s.job);
+    CreatedSnapshot: |a| Some(&a.job);
+    CreatedImage: |a| Some(&a.job);
+}
 impl Outcome for dto::Fault {}
 impl Outcome for dto::ClearedFaults {}
-
-impl Outcome for dto::Accepted {
-    fn job(&self) -> Option<JobId> {
-        self.job.parse().ok()
-    }
-}
-
-impl Outcome for dto::AddedServer {
-    fn job(&self) -> Option<JobId> {
-        self.job.parse().ok()
-    }
-}
-
-impl Outcome for dto::CreatedSnapshot {
-    fn job(&self) -> Option<JobId> {
-        self.job.parse().ok()
-    }
-}
 
 impl Native {
     /// Composes it from its parts.
@@ -377,18 +431,6 @@ impl Native {
     }
 }
 
-/// `server/NAME`, or just `NAME`.
-fn server_of(resource: &str) -> Result<&str> {
-    let name = resource.strip_prefix("server/").unwrap_or(resource);
-    if name.is_empty() || name.contains('/') {
-        return Err(NativeError::malformed(format!(
-            "read the resource {:?}: give server/NAME, server/ID or just a name",
-            resource.chars().take(80).collect::<String>()
-        )));
-    }
-    Ok(name)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -426,13 +468,5 @@ mod tests {
         assert_eq!(next_offset(0, 50, 51), Some("o50".into()));
         assert_eq!(next_offset(0, 50, 50), None);
         assert_eq!(next_offset(100, 0, 200), None);
-    }
-
-    #[test]
-    fn resources() {
-        assert_eq!(server_of("server/web"), Ok("web"));
-        assert_eq!(server_of("web"), Ok("web"));
-        assert!(server_of("").is_err());
-        assert!(server_of("app/web").is_err());
     }
 }

@@ -1,62 +1,61 @@
-//! Servers, snapshots, and the rollback of one to the other.
+//! Servers, from the first day to the last.
 
 use std::path::PathBuf;
 
-use backout_core::ids::{AccountId, JobId, PointId};
-use backout_servers::model;
-use backout_servers::persistence::{Page, ServerFilter, SnapshotFilter};
-use backout_servers::{AskedBy, DiskRef, NewServer, Refusal};
+use backout_core::ids::JobId;
+use backout_servers::persistence::{DiskFilter, Page, ServerFilter};
+use backout_servers::{NewInstances, NewServer, model};
 
-use super::Kind;
 use super::dto::{
-    Accepted, AddServer, AddedServer, Checked, CreateSnapshot, CreatedSnapshot, List, Planned,
-    Resource, RollbackTo, Server, Snapshot,
+    Accepted, AcceptedJobs, AddServer, AddedServer, CreateServers, CreatedServer, CreatedServers,
+    IsolateServers, List, OnServers, Planned, Rename, ResetServer, Resource, Server, ServerSizes,
+    SetSchedule, StopServers,
 };
-use super::{Call, Native, NativeError, PageOf, Result, action, next_offset, server_of};
-use crate::front::REGIONS;
+use super::{Call, Kind, Native, NativeError, PageOf, Result, action, next_offset};
 
-/// Every way in which a policy may name a server.
-#[must_use]
-pub(super) fn spellings(server: &model::Server) -> Vec<String> {
-    let mut out = vec![format!("server/{}", server.name), server.resource()];
-    out.extend(vendor_spellings(
-        &server.owner,
-        "instance",
-        server.id.as_str(),
-    ));
-    out
-}
-
-/// The vendor's ways. All regions lead to the same resources, and a call of our
-/// own names none: what is denied in one of them is denied here.
-fn vendor_spellings(owner: &AccountId, kind: &str, id: &str) -> impl Iterator<Item = String> {
-    std::iter::once("")
-        .chain(REGIONS.iter().copied())
-        .map(move |region| format!("qcs::lighthouse:{region}:uin/{owner}:{kind}/{id}"))
-}
+/// How many disks are read at a time to be shown beside their servers.
+const DISKS_PAGE: u64 = 100;
 
 impl Native {
-    /// `GET /v1/resources`.
+    /// `GET /v1/resources`: the servers, and after them the data disks.
     ///
     /// # Errors
     /// A refusal.
     pub async fn resources(&self, call: &Call, page: &PageOf) -> Result<List<Resource>> {
         self.admit(call, action::LIST_RESOURCES)?;
-        let list = self.server_page(call, page).await?;
-        Ok(List {
-            items: list
-                .items
-                .into_iter()
-                .map(|s| Resource {
-                    resource: s.resource,
-                    kind: "server".into(),
-                    id: s.id,
-                    name: s.name,
-                    state: s.state,
-                })
-                .collect(),
-            next: list.next,
-        })
+        let (limit, offset) = (page.limit()?, page.offset()?);
+        let owner = &call.principal.owner;
+        let (servers, found) = self
+            .parts
+            .servers
+            .list(owner, ServerFilter::default(), page_of(offset, limit))
+            .await?;
+        let mut items: Vec<Resource> = found
+            .into_iter()
+            .map(|s| Resource {
+                resource: format!("server/{}", s.name),
+                kind: "server".into(),
+                id: s.id.to_string(),
+                name: s.name,
+                state: s.power.as_str().into(),
+            })
+            .collect();
+        // A page that the servers fill still has to know how many disks follow.
+        let room = page_of(offset.saturating_sub(servers), limit - items.len());
+        let data = DiskFilter {
+            usage: Some(model::Usage::Data),
+            ..DiskFilter::default()
+        };
+        let (disks, found) = self.parts.servers.disks(owner, data, room).await?;
+        items.extend(found.into_iter().map(|d| Resource {
+            resource: format!("disk/{}", d.name),
+            kind: "disk".into(),
+            id: d.volume.id.to_string(),
+            name: d.name,
+            state: d.state.as_str().into(),
+        }));
+        let next = next_offset(offset, items.len(), servers + disks);
+        Ok(List { items, next })
     }
 
     /// `GET /v1/servers`.
@@ -65,26 +64,19 @@ impl Native {
     /// A refusal.
     pub async fn servers(&self, call: &Call, page: &PageOf) -> Result<List<Server>> {
         self.admit(call, action::DESCRIBE_SERVERS)?;
-        self.server_page(call, page).await
-    }
-
-    async fn server_page(&self, call: &Call, page: &PageOf) -> Result<List<Server>> {
         let (limit, offset) = (page.limit()?, page.offset()?);
-        let (total, servers) = self
+        let (total, found) = self
             .parts
             .servers
             .list(
                 &call.principal.owner,
                 ServerFilter::default(),
-                Page {
-                    offset,
-                    limit: u64::try_from(limit).unwrap_or(u64::MAX),
-                },
+                page_of(offset, limit),
             )
             .await?;
-        let next = next_offset(offset, servers.len(), total);
+        let next = next_offset(offset, found.len(), total);
         Ok(List {
-            items: servers.into_iter().map(Into::into).collect(),
+            items: self.shown(call, found).await?,
             next,
         })
     }
@@ -95,31 +87,46 @@ impl Native {
     /// A refusal.
     pub async fn server(&self, call: &Call, server: &str) -> Result<Server> {
         self.limit(call, action::DESCRIBE_SERVERS)?;
-        Ok(self
+        let server = self
             .allowed_server(call, action::DESCRIBE_SERVERS, server)
-            .await?
-            .into())
+            .await?;
+        self.shown_one(call, server).await
     }
 
-    /// A server of the caller's owner, if its policy allows `action` on it. A
-    /// caller who may not is not told whether it exists.
-    async fn allowed_server(
-        &self,
-        call: &Call,
-        action: &str,
-        server: &str,
-    ) -> Result<model::Server> {
-        match self.parts.servers.get(&call.principal.owner, server).await {
-            Ok(server) => {
-                Self::allow(call, action, &[spellings(&server)])?;
-                Ok(server)
+    async fn shown_one(&self, call: &Call, server: model::Server) -> Result<Server> {
+        let mut shown = self.shown(call, vec![server]).await?;
+        shown
+            .pop()
+            .ok_or_else(|| NativeError::internal("show a server: a fault inside"))
+    }
+
+    /// Servers with the data disks that they use.
+    async fn shown(&self, call: &Call, servers: Vec<model::Server>) -> Result<Vec<Server>> {
+        let mut disks = Vec::new();
+        let filter = DiskFilter {
+            servers: servers.iter().map(|s| s.id.to_string()).collect(),
+            usage: Some(model::Usage::Data),
+            ascending: true,
+            nothing: servers.is_empty(),
+            ..DiskFilter::default()
+        };
+        loop {
+            let page = Page {
+                offset: u64::try_from(disks.len()).unwrap_or(u64::MAX),
+                limit: DISKS_PAGE,
+            };
+            let (total, found) = self
+                .parts
+                .servers
+                .disks(&call.principal.owner, filter.clone(), page)
+                .await?;
+            let none = found.is_empty();
+            disks.extend(found);
+            if none || u64::try_from(disks.len()).unwrap_or(u64::MAX) >= total {
+                break;
             }
-            Err(e @ Refusal::ServerNotFound(_)) => {
-                Self::allow(call, action, &[vec![format!("server/{server}")]])?;
-                Err(e.into())
-            }
-            Err(e) => Err(e.into()),
         }
+        Ok(servers.into_iter().map(|s| Server::of(s, &disks)).collect())
     }
 
     /// `POST /v1/servers`.
@@ -130,11 +137,6 @@ impl Native {
         let resource = format!("server/{}", new.name);
         self.audited(call, action::ADD_SERVER, &resource, async {
             Self::allow(call, action::ADD_SERVER, &[vec![resource.clone()]])?;
-            let driver = new
-                .driver
-                .map(|text| text.parse())
-                .transpose()
-                .map_err(|e: backout_disks::Error| NativeError::malformed(e.to_string()))?;
             let (server, job) = self
                 .parts
                 .servers
@@ -143,58 +145,328 @@ impl Native {
                     NewServer {
                         name: new.name,
                         disk: PathBuf::from(new.disk),
-                        driver,
+                        driver: driver_of(new.driver)?,
                         commands: model::PowerCommands {
                             start: new.start_cmd,
                             stop: new.stop_cmd,
                         },
-                        machine: None,
+                        machine: new.machine.map(Into::into),
                         running: new.running,
                         tags: new.tags.into_iter().map(Into::into).collect(),
                     },
                 )
                 .await?;
             Ok(AddedServer {
-                server: server.into(),
+                server: self.shown_one(call, server).await?,
                 job: job.to_string(),
             })
         })
         .await
     }
 
-    /// `GET /v1/servers/{server}/snapshots`.
+    /// `GET /v1/sizes`.
     ///
     /// # Errors
     /// A refusal.
-    pub async fn snapshots(
+    pub fn sizes(&self, call: &Call) -> Result<ServerSizes> {
+        self.admit(call, action::DESCRIBE_SIZES)?;
+        let items = self.parts.servers.bundles();
+        Ok(ServerSizes {
+            items: items.iter().map(Into::into).collect(),
+        })
+    }
+
+    /// `POST /v1/images/{image}/servers/plan`: of the first of them.
+    ///
+    /// # Errors
+    /// A refusal. What the preflight finds is no refusal.
+    pub async fn plan_servers(
+        &self,
+        call: &Call,
+        image: &str,
+        new: CreateServers,
+    ) -> Result<Planned> {
+        self.limit(call, action::CREATE_SERVERS)?;
+        let new = self.new_instances(call, image, new).await?;
+        let proposal = self
+            .parts
+            .servers
+            .propose_create(&call.principal.owner, &new)
+            .await?;
+        Ok(proposal.into())
+    }
+
+    /// `POST /v1/images/{image}/servers`.
+    ///
+    /// # Errors
+    /// The first blocker of the preflight, or another refusal.
+    pub async fn create_servers(
+        &self,
+        call: &Call,
+        image: &str,
+        new: CreateServers,
+    ) -> Result<CreatedServers> {
+        let about = format!(
+            "server/{} of image/{image}",
+            new.name.as_deref().unwrap_or("*")
+        );
+        self.audited(call, action::CREATE_SERVERS, &about, async {
+            let new = self.new_instances(call, image, new).await?;
+            let made = self.parts.servers.create(&Self::caller(call), new).await?;
+            let servers = made.into_iter().map(|(id, job)| CreatedServer {
+                id: id.to_string(),
+                job: job.to_string(),
+            });
+            Ok(CreatedServers {
+                servers: servers.collect(),
+            })
+        })
+        .await
+    }
+
+    /// What is asked of the product, if the caller's policy allows it: on the
+    /// servers that there will be, and on the image.
+    async fn new_instances(
+        &self,
+        call: &Call,
+        image: &str,
+        new: CreateServers,
+    ) -> Result<NewInstances> {
+        let will_be = match &new.name {
+            Some(name) if new.count <= 1 => vec![vec![format!("server/{name}")]],
+            Some(name) => (1..=new.count.min(SERVERS_JUDGED_MAX))
+                .map(|n| vec![format!("server/{name}-{n}")])
+                .collect(),
+            None => Vec::new(),
+        };
+        Self::allow(call, action::CREATE_SERVERS, &will_be)?;
+        let known = self
+            .allowed_image(call, action::CREATE_SERVERS, image)
+            .await;
+        let blueprint = match known {
+            Ok(image) => image.id.to_string(),
+            // An earlier call with the same idempotency key may have used it
+            // before it was deleted: the product knows.
+            Err(e) if e.kind == Kind::NotFound => image.to_owned(),
+            Err(e) => return Err(e),
+        };
+        Ok(NewInstances {
+            name: new.name,
+            count: new.count,
+            bundle: new.size,
+            blueprint,
+            tags: new.tags.into_iter().map(Into::into).collect(),
+            forwards: new.forwards.into_iter().map(Into::into).collect(),
+        })
+    }
+
+    /// `POST /v1/start`.
+    ///
+    /// # Errors
+    /// The first blocker of the preflight, or another refusal.
+    pub async fn start_servers(&self, call: &Call, ask: &OnServers) -> Result<AcceptedJobs> {
+        self.audited(call, action::START_SERVERS, &all(&ask.servers), async {
+            let servers = self
+                .allowed_servers(call, action::START_SERVERS, &ask.servers)
+                .await?;
+            let jobs = self
+                .parts
+                .servers
+                .start(&Self::caller(call), &servers)
+                .await?;
+            accepted_all(jobs)
+        })
+        .await
+    }
+
+    /// `POST /v1/stop`.
+    ///
+    /// # Errors
+    /// The first blocker of the preflight, or another refusal.
+    pub async fn stop_servers(&self, call: &Call, ask: &StopServers) -> Result<AcceptedJobs> {
+        self.audited(call, action::STOP_SERVERS, &all(&ask.servers), async {
+            let servers = self
+                .allowed_servers(call, action::STOP_SERVERS, &ask.servers)
+                .await?;
+            let how = ask.how.into();
+            let jobs = self
+                .parts
+                .servers
+                .stop(&Self::caller(call), &servers, how)
+                .await?;
+            accepted_all(jobs)
+        })
+        .await
+    }
+
+    /// `POST /v1/reboot`.
+    ///
+    /// # Errors
+    /// The first blocker of the preflight, or another refusal.
+    pub async fn reboot_servers(&self, call: &Call, ask: &StopServers) -> Result<AcceptedJobs> {
+        self.audited(call, action::REBOOT_SERVERS, &all(&ask.servers), async {
+            let servers = self
+                .allowed_servers(call, action::REBOOT_SERVERS, &ask.servers)
+                .await?;
+            let how = ask.how.into();
+            let jobs = self
+                .parts
+                .servers
+                .reboot(&Self::caller(call), &servers, how)
+                .await?;
+            accepted_all(jobs)
+        })
+        .await
+    }
+
+    /// `POST /v1/isolate`.
+    ///
+    /// # Errors
+    /// The first blocker of the preflight, or another refusal.
+    pub async fn isolate_servers(&self, call: &Call, ask: &IsolateServers) -> Result<AcceptedJobs> {
+        self.audited(call, action::ISOLATE_SERVERS, &all(&ask.servers), async {
+            let servers = self
+                .allowed_servers(call, action::ISOLATE_SERVERS, &ask.servers)
+                .await?;
+            let jobs = self
+                .parts
+                .servers
+                .isolate(&Self::caller(call), &servers, ask.with_disks)
+                .await?;
+            accepted_all(jobs)
+        })
+        .await
+    }
+
+    /// `POST /v1/terminate`.
+    ///
+    /// # Errors
+    /// The first blocker of the preflight, or another refusal.
+    pub async fn terminate_servers(&self, call: &Call, ask: &OnServers) -> Result<AcceptedJobs> {
+        self.audited(call, action::TERMINATE_SERVERS, &all(&ask.servers), async {
+            let servers = self
+                .allowed_servers(call, action::TERMINATE_SERVERS, &ask.servers)
+                .await?;
+            let jobs = self
+                .parts
+                .servers
+                .terminate(&Self::caller(call), &servers)
+                .await?;
+            accepted_all(jobs)
+        })
+        .await
+    }
+
+    /// The ids of servers, if the caller's policy allows `action` on each.
+    async fn allowed_servers(
+        &self,
+        call: &Call,
+        action: &str,
+        servers: &[String],
+    ) -> Result<Vec<String>> {
+        if servers.len() > backout_servers::BATCH_MAX {
+            return Err(NativeError::malformed(format!(
+                "name {} servers at once: give 1 to {}",
+                servers.len(),
+                backout_servers::BATCH_MAX
+            )));
+        }
+        let mut ids = Vec::with_capacity(servers.len());
+        for name in servers {
+            ids.push(self.server_id(call, action, name).await?);
+        }
+        Ok(ids)
+    }
+
+    /// The id of a server, if the caller's policy allows `action` on it; the
+    /// name itself when there is none: an earlier call with the same
+    /// idempotency key may have removed or renamed it by now. The product knows.
+    async fn server_id(&self, call: &Call, action: &str, server: &str) -> Result<String> {
+        match self.allowed_server(call, action, server).await {
+            Ok(found) => Ok(found.id.to_string()),
+            Err(e) if e.kind == Kind::NotFound => Ok(server.to_owned()),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// `POST /v1/servers/{server}/reset`.
+    ///
+    /// # Errors
+    /// The first blocker of the preflight, or another refusal.
+    pub async fn reset_server(
         &self,
         call: &Call,
         server: &str,
-        page: &PageOf,
-    ) -> Result<List<Snapshot>> {
-        self.limit(call, action::DESCRIBE_SNAPSHOTS)?;
-        let (limit, offset) = (page.limit()?, page.offset()?);
-        let server = self
-            .allowed_server(call, action::DESCRIBE_SNAPSHOTS, server)
-            .await?;
-        let filter = SnapshotFilter {
-            subjects: vec![server.id.to_string()],
-            ..SnapshotFilter::default()
-        };
-        let page = Page {
-            offset,
-            limit: u64::try_from(limit).unwrap_or(u64::MAX),
-        };
-        let (total, snapshots) = self
-            .parts
-            .servers
-            .snapshots(&call.principal.owner, filter, page)
-            .await?;
-        let next = next_offset(offset, snapshots.len(), total);
-        Ok(List {
-            items: snapshots.into_iter().map(Into::into).collect(),
-            next,
+        ask: &ResetServer,
+    ) -> Result<Accepted> {
+        let about = format!("server/{server}");
+        self.audited(call, action::RESET_SERVER, &about, async {
+            let server = self.server_id(call, action::RESET_SERVER, server).await?;
+            if let Some(image) = &ask.image {
+                self.allowed_image(call, action::RESET_SERVER, image)
+                    .await?;
+            }
+            let job = self
+                .parts
+                .servers
+                .reset(&Self::caller(call), &server, ask.image.as_deref())
+                .await?;
+            Ok(job.into())
         })
+        .await
+    }
+
+    /// `PATCH /v1/servers/{server}`.
+    ///
+    /// # Errors
+    /// A refusal.
+    pub async fn rename_server(&self, call: &Call, server: &str, ask: &Rename) -> Result<Server> {
+        let about = format!("server/{server} to {}", ask.name);
+        self.audited(call, action::RENAME_SERVER, &about, async {
+            let known = self
+                .allowed_server(call, action::RENAME_SERVER, server)
+                .await?;
+            // What it is called decides what policies say of it.
+            Self::allow(
+                call,
+                action::RENAME_SERVER,
+                &[vec![format!("server/{}", ask.name)]],
+            )?;
+            let id = known.id.to_string();
+            self.parts
+                .servers
+                .rename(&Self::caller(call), &[id.clone()], &ask.name)
+                .await?;
+            let renamed = self.parts.servers.get(&call.principal.owner, &id).await?;
+            self.shown_one(call, renamed).await
+        })
+        .await
+    }
+
+    /// `PUT /v1/servers/{server}/schedule`, and `DELETE` with none.
+    ///
+    /// # Errors
+    /// A refusal.
+    pub async fn set_schedule(
+        &self,
+        call: &Call,
+        server: &str,
+        ask: Option<SetSchedule>,
+    ) -> Result<Server> {
+        let about = format!("server/{server}");
+        self.audited(call, action::SCHEDULE_SNAPSHOTS, &about, async {
+            let known = self
+                .allowed_server(call, action::SCHEDULE_SNAPSHOTS, server)
+                .await?;
+            let schedule = ask.map(|s| (s.every_seconds.saturating_mul(1000), s.keep));
+            let server = self
+                .parts
+                .servers
+                .set_schedule(&Self::caller(call), known.id.as_str(), schedule)
+                .await?;
+            self.shown_one(call, server).await
+        })
+        .await
     }
 
     /// `DELETE /v1/servers/{server}`.
@@ -204,197 +476,49 @@ impl Native {
     pub async fn release_server(&self, call: &Call, server: &str) -> Result<Accepted> {
         let named = format!("server/{server}");
         self.audited(call, action::RELEASE_SERVER, &named, async {
-            let known = match self
-                .allowed_server(call, action::RELEASE_SERVER, server)
-                .await
-            {
-                Ok(server) => server.id.to_string(),
-                // An earlier call with the same idempotency key may have
-                // released it by now: the product knows.
-                Err(e) if e.kind == Kind::NotFound => server.to_owned(),
-                Err(e) => return Err(e),
-            };
+            let server = self.server_id(call, action::RELEASE_SERVER, server).await?;
             let job = self
                 .parts
                 .servers
-                .release(&Self::caller(call), &known)
+                .release(&Self::caller(call), &server)
                 .await?;
-            Ok(Accepted {
-                job: job.to_string(),
-            })
+            Ok(job.into())
         })
-        .await
-    }
-
-    /// `POST /v1/servers/{server}/snapshots`.
-    ///
-    /// # Errors
-    /// A refusal.
-    pub async fn create_snapshot(
-        &self,
-        call: &Call,
-        server: &str,
-        new: CreateSnapshot,
-    ) -> Result<CreatedSnapshot> {
-        self.audited(
-            call,
-            action::CREATE_SNAPSHOT,
-            &format!("server/{server}"),
-            async {
-                let server = self
-                    .allowed_server(call, action::CREATE_SNAPSHOT, server)
-                    .await?;
-                let tags = new.tags.into_iter().map(Into::into).collect();
-                let (snapshot, job) = self
-                    .parts
-                    .servers
-                    .create_snapshot(
-                        &Self::caller(call),
-                        DiskRef::Of(server.id.to_string()),
-                        new.name,
-                        tags,
-                        AskedBy::Caller,
-                    )
-                    .await?;
-                Ok(CreatedSnapshot {
-                    snapshot_id: snapshot.to_string(),
-                    job: job.to_string(),
-                })
-            },
-        )
-        .await
-    }
-
-    /// `DELETE /v1/snapshots/{snapshot}`.
-    ///
-    /// # Errors
-    /// A refusal.
-    pub async fn delete_snapshot(&self, call: &Call, snapshot: &str) -> Result<Accepted> {
-        let named = format!("snapshot/{snapshot}");
-        self.audited(call, action::DELETE_SNAPSHOT, &named, async {
-            // By id alone: names of different servers may be equal.
-            let known = match snapshot.parse::<PointId>() {
-                Ok(_) => {
-                    self.parts
-                        .servers
-                        .snapshot(&call.principal.owner, None, snapshot)
-                        .await
-                }
-                Err(_) => Err(Refusal::SnapshotNotFound(
-                    snapshot.chars().take(80).collect(),
-                )),
-            };
-            let known = match known {
-                Err(Refusal::SnapshotNotFound(name)) => {
-                    Self::allow(call, action::DELETE_SNAPSHOT, &[vec![named.clone()]])?;
-                    // The job of an earlier call with the same idempotency key may
-                    // have deleted it by now.
-                    let jobs = self
-                        .parts
-                        .servers
-                        .delete_snapshots(&Self::caller(call), &[name])
-                        .await?;
-                    return accepted(jobs.first());
-                }
-                other => other?,
-            };
-            let mut all = vec![named.clone(), known.subject.resource()];
-            if let Some(server) = known.server() {
-                let server = self
-                    .parts
-                    .servers
-                    .get(&call.principal.owner, server.as_str())
-                    .await?;
-                all.extend(spellings(&server));
-            }
-            all.extend(vendor_spellings(
-                &known.owner,
-                "snapshot",
-                known.id.as_str(),
-            ));
-            Self::allow(call, action::DELETE_SNAPSHOT, &[all])?;
-            let jobs = self
-                .parts
-                .servers
-                .delete_snapshots(&Self::caller(call), &[known.id.to_string()])
-                .await?;
-            accepted(jobs.first())
-        })
-        .await
-    }
-
-    /// `POST /v1/check`.
-    ///
-    /// # Errors
-    /// A refusal. What the preflight finds is no refusal.
-    pub async fn check(&self, call: &Call, ask: &RollbackTo) -> Result<Checked> {
-        let Planned {
-            passed,
-            preflight,
-            plan: _,
-        } = self.plan(call, ask).await?;
-        Ok(Checked { passed, preflight })
-    }
-
-    /// `POST /v1/plan`.
-    ///
-    /// # Errors
-    /// A refusal. What the preflight finds is no refusal.
-    pub async fn plan(&self, call: &Call, ask: &RollbackTo) -> Result<Planned> {
-        self.limit(call, action::CHECK)?;
-        let server = self
-            .allowed_server(call, action::CHECK, server_of(&ask.resource)?)
-            .await?;
-        let proposal = self
-            .parts
-            .servers
-            .propose_rollback(
-                &call.principal.owner,
-                DiskRef::Of(server.id.to_string()),
-                &ask.to,
-            )
-            .await?;
-        Ok(Planned {
-            passed: proposal.preflight.passed(),
-            preflight: proposal.preflight.into(),
-            plan: proposal.plan.into(),
-        })
-    }
-
-    /// `POST /v1/rollback`.
-    ///
-    /// # Errors
-    /// The first blocker of the preflight, or another refusal.
-    pub async fn rollback(&self, call: &Call, ask: &RollbackTo) -> Result<Accepted> {
-        self.audited(
-            call,
-            action::ROLLBACK,
-            &format!("{} to {}", ask.resource, ask.to),
-            async {
-                let server = self
-                    .allowed_server(call, action::ROLLBACK, server_of(&ask.resource)?)
-                    .await?;
-                let job = self
-                    .parts
-                    .servers
-                    .apply_snapshot(
-                        &Self::caller(call),
-                        DiskRef::Of(server.id.to_string()),
-                        &ask.to,
-                    )
-                    .await?;
-                Ok(Accepted {
-                    job: job.to_string(),
-                })
-            },
-        )
         .await
     }
 }
 
-fn accepted(job: Option<&JobId>) -> Result<Accepted> {
-    job.map(|job| Accepted {
-        job: job.to_string(),
+/// How many servers that are to be made are judged one by one: more than one
+/// call may make, so what is beyond is refused by the product.
+const SERVERS_JUDGED_MAX: u32 = 101;
+
+/// A page that a list is counted through by.
+pub(super) fn page_of(offset: u64, limit: usize) -> Page {
+    Page {
+        offset,
+        limit: u64::try_from(limit).unwrap_or(u64::MAX),
+    }
+}
+
+/// A driver by its word.
+pub(super) fn driver_of(word: Option<String>) -> Result<Option<backout_disks::DriverKind>> {
+    word.map(|text| text.parse())
+        .transpose()
+        .map_err(|e: backout_disks::Error| NativeError::malformed(e.to_string()))
+}
+
+/// Several servers in an audit line.
+fn all(servers: &[String]) -> String {
+    let named: Vec<String> = servers.iter().map(|s| format!("server/{s}")).collect();
+    named.join(" ")
+}
+
+/// The jobs of one call.
+pub(super) fn accepted_all(jobs: Vec<JobId>) -> Result<AcceptedJobs> {
+    if jobs.is_empty() {
+        return Err(NativeError::internal("start jobs: none was made"));
+    }
+    Ok(AcceptedJobs {
+        jobs: jobs.iter().map(ToString::to_string).collect(),
     })
-    .ok_or_else(|| NativeError::internal("start a job: none was made"))
 }

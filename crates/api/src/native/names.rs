@@ -1,0 +1,282 @@
+//! What a call names, and every way in which a policy may name it.
+//!
+//! A caller whose policy is against it is not told whether something exists:
+//! what is not found is judged by the name that was given.
+
+use backout_core::ids::{AccountId, BackupId};
+use backout_servers::Refusal;
+use backout_servers::model::{Blueprint, ManagedDisk, Server, Snapshot, Subject, Usage};
+
+use super::{Call, Native, NativeError, Result};
+use crate::front::REGIONS;
+
+/// A resource, as calls and commands name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Named<'a> {
+    /// A server, by name or id.
+    Server(&'a str),
+    /// A data disk by name, or any disk by id.
+    Disk(&'a str),
+}
+
+/// `server/NAME`, `disk/NAME`, or just the NAME of a server. A name with a `/`
+/// in it needs the word before it.
+pub(super) fn named(resource: &str) -> Result<Named<'_>> {
+    let (of, name): (fn(_) -> _, _) = match resource.split_once('/') {
+        Some(("server", name)) => (Named::Server, name),
+        Some(("disk", name)) => (Named::Disk, name),
+        Some(_) => (Named::Server, ""),
+        None => (Named::Server, resource),
+    };
+    if name.is_empty() {
+        return Err(NativeError::malformed(format!(
+            "read the resource {:?}: give server/NAME, disk/NAME, one of the two with an id, or just the name of a server",
+            resource.chars().take(80).collect::<String>()
+        )));
+    }
+    Ok(of(name))
+}
+
+/// The vendor's ways. All regions lead to the same resources, and a call of our
+/// own names none: what is denied in one of them is denied here.
+fn vendor_spellings(owner: &AccountId, kind: &str, id: &str) -> impl Iterator<Item = String> {
+    std::iter::once("")
+        .chain(REGIONS.iter().copied())
+        .map(move |region| format!("qcs::lighthouse:{region}:uin/{owner}:{kind}/{id}"))
+}
+
+/// Every way in which a policy may name a server.
+#[must_use]
+pub(super) fn spellings(server: &Server) -> Vec<String> {
+    let mut out = vec![format!("server/{}", server.name), server.resource()];
+    out.extend(vendor_spellings(
+        &server.owner,
+        "instance",
+        server.id.as_str(),
+    ));
+    out
+}
+
+/// Every way in which a policy may name a disk; a system disk is its server's.
+fn disk_spellings(disk: &ManagedDisk, host: Option<&Server>) -> Vec<String> {
+    let id = disk.volume.id.as_str();
+    let mut out = match disk.usage {
+        Usage::Data => vec![format!("disk/{}", disk.name), format!("disk/{id}")],
+        Usage::System => vec![format!("disk/{id}")],
+    };
+    out.extend(vendor_spellings(&disk.owner, "disk", id));
+    if disk.usage == Usage::System {
+        out.extend(host.into_iter().flat_map(spellings));
+    }
+    out
+}
+
+/// Every way in which a policy may name an image.
+fn image_spellings(image: &Blueprint) -> Vec<String> {
+    let id = image.id.as_str();
+    let mut out = vec![
+        format!("image/{}", image.name),
+        format!("image/{id}"),
+        format!("blueprint/{id}"),
+    ];
+    out.extend(vendor_spellings(&image.owner, "blueprint", id));
+    out
+}
+
+/// Whether a call about a disk is one about the server that uses it, too: what
+/// stops or holds up a server must be allowed on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Touches {
+    /// It only looks, or leaves the server alone.
+    Disk,
+    /// The server feels it.
+    ServerToo,
+}
+
+impl Native {
+    /// A server of the caller's owner, if its policy allows `action` on it.
+    pub(super) async fn allowed_server(
+        &self,
+        call: &Call,
+        action: &str,
+        server: &str,
+    ) -> Result<Server> {
+        match self.parts.servers.get(&call.principal.owner, server).await {
+            Ok(server) => {
+                Self::allow(call, action, &[spellings(&server)])?;
+                Ok(server)
+            }
+            Err(e @ Refusal::ServerNotFound(_)) => {
+                Self::allow(call, action, &[vec![format!("server/{server}")]])?;
+                Err(e.into())
+            }
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// A disk of the caller's owner, if its policy allows `action` on it.
+    pub(super) async fn allowed_disk(
+        &self,
+        call: &Call,
+        action: &str,
+        disk: &str,
+        touches: Touches,
+    ) -> Result<ManagedDisk> {
+        match self.parts.servers.disk(&call.principal.owner, disk).await {
+            Ok(disk) => {
+                Self::allow(call, action, &self.all_of_disk(call, &disk, touches).await?)?;
+                Ok(disk)
+            }
+            Err(e @ Refusal::DiskNotFound(_)) => {
+                Self::allow(call, action, &[vec![format!("disk/{disk}")]])?;
+                Err(e.into())
+            }
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// An image of the caller's owner, if its policy allows `action` on it.
+    pub(super) async fn allowed_image(
+        &self,
+        call: &Call,
+        action: &str,
+        image: &str,
+    ) -> Result<Blueprint> {
+        match self
+            .parts
+            .servers
+            .blueprint(&call.principal.owner, image)
+            .await
+        {
+            Ok(image) => {
+                Self::allow(call, action, &[image_spellings(&image)])?;
+                Ok(image)
+            }
+            Err(e @ Refusal::BlueprintNotFound(_)) => {
+                Self::allow(call, action, &[vec![format!("image/{image}")]])?;
+                Err(e.into())
+            }
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// The disk that a resource means, if the caller's policy allows `action`
+    /// on it.
+    pub(super) async fn allowed_target(
+        &self,
+        call: &Call,
+        action: &str,
+        resource: &str,
+        touches: Touches,
+    ) -> Result<Subject> {
+        Ok(match named(resource)? {
+            Named::Server(name) => {
+                Subject::Server(self.allowed_server(call, action, name).await?.id)
+            }
+            Named::Disk(name) => self
+                .allowed_disk(call, action, name, touches)
+                .await?
+                .subject(),
+        })
+    }
+
+    /// What a policy is asked about a restore point: its id, what it is of, and
+    /// when that is felt there, the server that uses the disk.
+    pub(super) async fn point_spellings(
+        &self,
+        call: &Call,
+        point: &Snapshot,
+    ) -> Result<Vec<String>> {
+        let id = point.id.as_str();
+        let kind = match point.subject {
+            Subject::Server(_) => "snapshot",
+            Subject::Disk(_) => "diskBackup",
+        };
+        let mut all = vec![format!("snapshot/{id}")];
+        if id.parse::<BackupId>().is_ok() {
+            all.push(format!("backup/{id}"));
+        }
+        all.extend(self.subject_spellings(call, &point.subject).await?);
+        all.extend(vendor_spellings(&point.owner, kind, id));
+        Ok(all)
+    }
+
+    /// Every way in which a policy may name a server or a disk; just the id for
+    /// one that is gone.
+    pub(super) async fn subject_spellings(
+        &self,
+        call: &Call,
+        subject: &Subject,
+    ) -> Result<Vec<String>> {
+        let owner = &call.principal.owner;
+        let found = match subject {
+            Subject::Server(id) => match self.parts.servers.get(owner, id.as_str()).await {
+                Ok(server) => Some(spellings(&server)),
+                Err(Refusal::ServerNotFound(_)) => None,
+                Err(e) => return Err(e.into()),
+            },
+            Subject::Disk(id) => match self.parts.servers.disk(owner, id.as_str()).await {
+                Ok(disk) => self
+                    .all_of_disk(call, &disk, Touches::Disk)
+                    .await?
+                    .into_iter()
+                    .next(),
+                Err(Refusal::DiskNotFound(_)) => None,
+                Err(e) => return Err(e.into()),
+            },
+        };
+        Ok(found.unwrap_or_else(|| vec![subject.resource()]))
+    }
+
+    /// What a policy is asked about a disk: the disk, and the server that feels
+    /// it.
+    pub(super) async fn all_of_disk(
+        &self,
+        call: &Call,
+        disk: &ManagedDisk,
+        touches: Touches,
+    ) -> Result<Vec<Vec<String>>> {
+        let host = match &disk.server {
+            None => None,
+            Some(id) => match self
+                .parts
+                .servers
+                .get(&call.principal.owner, id.as_str())
+                .await
+            {
+                Ok(server) => Some(server),
+                Err(Refusal::ServerNotFound(_)) => None,
+                Err(e) => return Err(e.into()),
+            },
+        };
+        let mut all = vec![disk_spellings(disk, host.as_ref())];
+        if touches == Touches::ServerToo && disk.usage == Usage::Data {
+            all.extend(host.as_ref().map(spellings));
+        }
+        Ok(all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resources() {
+        for (text, want) in [
+            ("web", Some(Named::Server("web"))),
+            ("server/web", Some(Named::Server("web"))),
+            ("server/a/b", Some(Named::Server("a/b"))),
+            ("disk/data", Some(Named::Disk("data"))),
+            ("disk/server/x", Some(Named::Disk("server/x"))),
+            ("disk", Some(Named::Server("disk"))),
+            ("", None),
+            ("server/", None),
+            ("disk/", None),
+            ("app/web", None),
+            ("/web", None),
+        ] {
+            assert_eq!(named(text).ok(), want, "{text:?}");
+        }
+    }
+}
