@@ -43,7 +43,7 @@ const HOUSE: &[(&str, &[&str], bool)] = &[
     (
         "bench",
         &[
-            "core", "store", "wire", "disks", "accounts", "jobs", "servers", "api",
+            "core", "store", "wire", "disks", "shim", "accounts", "jobs", "servers", "api",
         ],
         true,
     ),
