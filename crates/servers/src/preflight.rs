@@ -6,6 +6,8 @@
 
 mod lifecycle;
 
+mod compact;
+
 use std::path::Path;
 
 use backout_core::code::Code;
@@ -18,6 +20,8 @@ use crate::model::{
     DiskState, Holding, ManagedDisk, Power, Server, Snapshot, SnapshotState, Subject, Usage, Volume,
 };
 use crate::refusal::Refusal;
+
+pub use compact::*;
 
 pub use lifecycle::*;
 

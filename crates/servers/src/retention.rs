@@ -23,6 +23,21 @@ pub const SCHEDULE_MAX_MS: i64 = 367 * DAY_MS;
 /// layer, and a chain of 128 is the longest there may be.
 pub const SCHEDULE_KEEP_MAX: u32 = 64;
 
+/// How many files the chain under a disk may have before it is shortened in the
+/// background: a quarter of the longest, so that there is room for the snapshots
+/// that come while it cannot be. Each shortening copies what the disk holds, so
+/// it is not done for a few.
+pub const COMPACT_LAYERS: u32 = 32;
+
+/// How long the keeper leaves a disk alone whose chain it began to shorten, in
+/// milliseconds: an hour, since each try may copy a whole disk.
+pub const COMPACT_RETRY_MS: i64 = 3_600_000;
+
+/// How long the keeper leaves a disk alone after it began to delete some of its
+/// restore points, in milliseconds: long enough for that job to end, and what
+/// cannot be deleted is not tried at every turn.
+pub const AGAIN_MS: i64 = 60_000;
+
 /// When the safety point of a rollback that was asked for at `asked` goes.
 #[must_use]
 pub const fn safety_expiry(asked: Timestamp) -> Timestamp {

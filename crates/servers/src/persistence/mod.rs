@@ -7,18 +7,23 @@
 //! at when it is asked for.
 
 mod blueprints;
+mod counts;
 mod disks;
+mod listing;
 mod servers;
 mod snapshots;
+mod tending;
 
 use backout_core::ids::RequestId;
 use backout_core::time::Timestamp;
-use backout_store::{Error, Migration, Row, Tx, Value, params, query_one};
+use backout_store::{Dialect, Error, Migration, Row, Tx, Value, params, query_one};
 
 pub use blueprints::*;
 pub use disks::*;
+pub use listing::list_snapshots;
 pub use servers::*;
 pub use snapshots::*;
+pub use tending::*;
 
 use crate::model::{LatestOperation, OperationKind, OperationState, Subject, Tag};
 
@@ -166,6 +171,42 @@ CREATE TABLE blueprints (
 );
 CREATE INDEX blueprints_listing ON blueprints (owner, created_ms DESC, id);",
     },
+    Migration {
+        name: "servers-0003",
+        sql: "
+CREATE TABLE snapshot_counts (
+  owner TEXT NOT NULL,
+  scope TEXT NOT NULL,
+  usage TEXT NOT NULL,
+  shard BIGINT NOT NULL,
+  points BIGINT NOT NULL,
+  safety BIGINT NOT NULL,
+  PRIMARY KEY (owner, scope, usage, shard)
+);
+CREATE INDEX snapshot_counts_by_scope ON snapshot_counts (scope);
+INSERT INTO snapshot_counts (owner, scope, usage, shard, points, safety)
+  SELECT owner, '', usage, 0, SUM(1 - safety), SUM(safety) FROM snapshots
+  WHERE state <> 'deleting' GROUP BY owner, usage;
+INSERT INTO snapshot_counts (owner, scope, usage, shard, points, safety)
+  SELECT owner, subject, usage, 0, SUM(1 - safety), SUM(safety) FROM snapshots
+  WHERE state <> 'deleting' GROUP BY owner, subject, usage;
+INSERT INTO snapshot_counts (owner, scope, usage, shard, points, safety)
+  SELECT owner, disk, usage, 0, SUM(1 - safety), SUM(safety) FROM snapshots
+  WHERE state <> 'deleting' AND disk <> subject GROUP BY owner, disk, usage;
+DROP INDEX snapshots_listing;
+DROP INDEX snapshots_of_subject;
+DROP INDEX snapshots_of_disk;
+CREATE INDEX snapshots_listing ON snapshots (owner, usage, safety, created_ms DESC, id, state);
+CREATE INDEX snapshots_of_subject ON snapshots (subject, safety, created_ms DESC, id, owner, state);
+CREATE INDEX snapshots_of_disk ON snapshots (disk, safety, created_ms DESC, id, owner, state);
+CREATE INDEX snapshots_by_name ON snapshots (subject, name);
+CREATE INDEX snapshots_of_name ON snapshots (owner, name);
+CREATE INDEX snapshots_unsettled ON snapshots (owner, state) WHERE state <> 'normal' AND state <> 'deleting';
+CREATE INDEX snapshots_scheduled ON snapshots (subject, created_ms DESC, id) WHERE kind = 'scheduled';
+CREATE INDEX safety_points_by_safety ON safety_points (safety);
+CREATE INDEX server_tags_by_key ON server_tags (tag_key, tag_value, resource);
+CREATE INDEX server_tags_by_value ON server_tags (tag_value, resource);",
+    },
 ];
 
 /// Which page of a list.
@@ -217,26 +258,39 @@ impl Conditions {
 
     fn tags(&mut self, column: &str, filters: &[TagFilter]) {
         for filter in filters {
-            let mut inner = Self {
-                sql: String::new(),
-                params: std::mem::take(&mut self.params),
-            };
-            match filter {
-                TagFilter::Keys(keys) => inner.one_of("t.tag_key", keys.iter().map(String::as_str)),
-                TagFilter::Values(values) => {
-                    inner.one_of("t.tag_value", values.iter().map(String::as_str))
-                }
-                TagFilter::Pair(key, values) => {
-                    inner.one_of("t.tag_key", [key.as_str()]);
-                    inner.one_of("t.tag_value", values.iter().map(String::as_str));
-                }
-            }
-            self.params = inner.params;
-            self.sql.push_str(&format!(
-                " AND EXISTS (SELECT 1 FROM server_tags t WHERE t.resource = {column}{})",
-                inner.sql
-            ));
+            let tagged = self.tagged(filter);
+            self.sql.push_str(&format!(" AND {column} IN ({tagged})"));
         }
+    }
+
+    /// A query for the resources with such a label.
+    fn tagged(&mut self, filter: &TagFilter) -> String {
+        let mut inner = Self {
+            sql: String::new(),
+            params: std::mem::take(&mut self.params),
+        };
+        match filter {
+            TagFilter::Keys(keys) => inner.one_of("t.tag_key", keys.iter().map(String::as_str)),
+            TagFilter::Values(values) => {
+                inner.one_of("t.tag_value", values.iter().map(String::as_str))
+            }
+            TagFilter::Pair(key, values) => {
+                inner.one_of("t.tag_key", [key.as_str()]);
+                inner.one_of("t.tag_value", values.iter().map(String::as_str));
+            }
+        }
+        self.params = inner.params;
+        let conditions = inner.sql.strip_prefix(" AND ").unwrap_or("1 = 1");
+        format!("SELECT t.resource FROM server_tags t WHERE {conditions}")
+    }
+}
+
+/// Words after a table's name for a planner that has no statistics to go by:
+/// SQLite would take the index with the most columns for the best.
+fn by_index(tx: &dyn Tx, index: &str) -> String {
+    match tx.dialect() {
+        Dialect::Sqlite => format!(" INDEXED BY {index}"),
+        Dialect::Postgres => String::new(),
     }
 }
 

@@ -5,19 +5,20 @@ use backout_core::time::Timestamp;
 use backout_disks::Point;
 use backout_store::{Error, Row, Tx, params, query_one};
 
+use super::counts::{COUNTED_COLUMNS, Counted, counted, read_count};
 use super::{
-    Conditions, Page, TagFilter, count, op_values, optional, read_op, read_tags, set_operation,
-    tags_text, write_tags,
+    TagFilter, by_index, op_values, optional, read_op, read_tags, set_operation, tags_text,
+    write_tags,
 };
 use crate::model::{
     LatestOperation, OperationState, Snapshot, SnapshotKind, SnapshotState, Subject, Usage,
 };
 
-const SNAPSHOT_COLUMNS: &str = "id, owner, subject, disk, kind, name, state, point_file, point_format, \
+pub(super) const SNAPSHOT_COLUMNS: &str = "id, owner, subject, disk, kind, name, state, point_file, point_format, \
      size_bytes, op_kind, op_state, op_request, op_started_ms, job, tags, created_ms, expires_ms";
 
 /// The text of a subject in its column: the id of the server or of the disk.
-fn subject_text(subject: &Subject) -> &str {
+pub(super) fn subject_text(subject: &Subject) -> &str {
     match subject {
         Subject::Server(id) => id.as_str(),
         Subject::Disk(id) => id.as_str(),
@@ -61,57 +62,6 @@ pub struct SnapshotFilter {
     pub nothing: bool,
 }
 
-/// One page of an owner's snapshots, newest first, and how many match.
-pub fn list_snapshots(
-    tx: &mut dyn Tx,
-    owner: &AccountId,
-    filter: &SnapshotFilter,
-    page: Page,
-) -> Result<(u64, Vec<Snapshot>), Error> {
-    let mut w = Conditions::new("owner", owner.as_str());
-    w.one_of("usage", filter.usage.iter().map(|u| u.as_str()));
-    if let Some(safety) = filter.safety {
-        let mark = w.bind(i64::from(safety));
-        w.sql.push_str(&format!(" AND safety = {mark}"));
-    }
-    w.one_of("state", filter.states.iter().map(|s| s.as_str()));
-    w.one_of("id", filter.ids.iter().map(String::as_str));
-    w.one_of("subject", filter.subjects.iter().map(String::as_str));
-    w.one_of("disk", filter.disks.iter().map(String::as_str));
-    w.one_of("name", filter.names.iter().map(String::as_str));
-    w.tags("id", &filter.tags);
-    // A snapshot that is being deleted is gone for its users; it comes back
-    // when the deletion is reverted.
-    w.sql.push_str(" AND state <> 'deleting'");
-    if filter.nothing {
-        w.sql.push_str(" AND 1 = 0");
-    }
-    let conditions = w.params.len();
-    // One more than asked for tells whether this page is the last: then nothing
-    // need be counted.
-    let limit = w.bind(page.limit.saturating_add(1).cast_signed());
-    let offset = w.bind(page.offset.cast_signed());
-    let sql = format!(
-        "SELECT {SNAPSHOT_COLUMNS} FROM snapshots WHERE {} \
-         ORDER BY created_ms DESC, id LIMIT {limit} OFFSET {offset}",
-        w.sql
-    );
-    let mut rows = tx.query(&sql, &w.params)?;
-    let found = rows.len() as u64;
-    let is_last = found <= page.limit && (found > 0 || page.offset == 0);
-    let total = if is_last {
-        page.offset + found
-    } else {
-        w.params.truncate(conditions);
-        count(tx, "snapshots", &w)?
-    };
-    rows.truncate(usize::try_from(page.limit).unwrap_or(usize::MAX));
-    Ok((
-        total,
-        rows.iter().map(read_snapshot).collect::<Result<_, _>>()?,
-    ))
-}
-
 /// A restore point by id, or by its name among those of `subject`, the newest
 /// when several have it.
 pub fn find_snapshot(
@@ -120,15 +70,18 @@ pub fn find_snapshot(
     subject: Option<&Subject>,
     id_or_name: &str,
 ) -> Result<Option<Snapshot>, Error> {
-    let sql = format!(
-        "SELECT {SNAPSHOT_COLUMNS} FROM snapshots WHERE owner = $1 AND (id = $2 OR (subject = $3 AND name = $2)) \
-         ORDER BY CASE WHEN id = $2 THEN 0 ELSE 1 END, created_ms DESC LIMIT 1"
-    );
-    let subject = subject.map_or("", subject_text);
-    query_one(tx, &sql, params![owner.as_str(), id_or_name, subject])?
-        .as_ref()
-        .map(read_snapshot)
-        .transpose()
+    let sql = format!("SELECT {SNAPSHOT_COLUMNS} FROM snapshots WHERE id = $1 AND owner = $2");
+    let mut found = query_one(tx, &sql, params![id_or_name, owner.as_str()])?;
+    if let (None, Some(subject)) = (&found, subject) {
+        let sql = format!(
+            "SELECT {SNAPSHOT_COLUMNS} FROM snapshots{} \
+             WHERE subject = $1 AND name = $2 AND owner = $3 ORDER BY created_ms DESC LIMIT 1",
+            by_index(tx, "snapshots_by_name")
+        );
+        let wanted = params![subject_text(subject), id_or_name, owner.as_str()];
+        found = query_one(tx, &sql, wanted)?;
+    }
+    found.as_ref().map(read_snapshot).transpose()
 }
 
 /// A snapshot by id, whoever owns it.
@@ -198,7 +151,18 @@ pub fn insert_snapshot(tx: &mut dyn Tx, snapshot: &Snapshot) -> Result<(), Error
             snapshot.expires.map(|t| t.0).into(),
         ],
     )?;
-    write_tags(tx, snapshot.id.as_str(), &snapshot.tags)
+    write_tags(tx, snapshot.id.as_str(), &snapshot.tags)?;
+    if snapshot.state == SnapshotState::Deleting {
+        return Ok(());
+    }
+    let counted = Counted {
+        owner: snapshot.owner.to_string(),
+        usage: usage_of(&snapshot.subject).as_str().to_owned(),
+        subject: subject_text(&snapshot.subject).to_owned(),
+        disk: snapshot.disk.to_string(),
+        safety: snapshot.kind == SnapshotKind::Safety,
+    };
+    counted.add(tx, 1)
 }
 
 /// Forgets a snapshot. Its file is not touched.
@@ -211,8 +175,17 @@ pub fn delete_snapshot(tx: &mut dyn Tx, id: &PointId) -> Result<(), Error> {
         "DELETE FROM safety_points WHERE safety = $1",
         params![id.as_str()],
     )?;
-    tx.execute("DELETE FROM snapshots WHERE id = $1", params![id.as_str()])?;
-    Ok(())
+    let gone = query_one(
+        tx,
+        &format!("DELETE FROM snapshots WHERE id = $1 RETURNING {COUNTED_COLUMNS}, state"),
+        params![id.as_str()],
+    )?;
+    match gone {
+        Some(row) if row.text(5)? != SnapshotState::Deleting.as_str() => {
+            Counted::read(&row)?.add(tx, -1)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Forgets all restore points of `subject`. Their files are not touched.
@@ -225,10 +198,34 @@ pub fn delete_points_of(tx: &mut dyn Tx, subject: &Subject) -> Result<(), Error>
             params![subject_text(subject)],
         )?;
     }
-    tx.execute(
-        "DELETE FROM snapshots WHERE subject = $1",
+    let counts = tx.query(
+        &format!(
+            "SELECT {COUNTED_COLUMNS}, COUNT(*) FROM snapshots \
+             WHERE subject = $1 AND state <> 'deleting' GROUP BY {COUNTED_COLUMNS}"
+        ),
         params![subject_text(subject)],
     )?;
+    let disks = tx.query(
+        "DELETE FROM snapshots WHERE subject = $1 RETURNING owner, disk",
+        params![subject_text(subject)],
+    )?;
+    for row in &counts {
+        Counted::read(row)?.add(tx, -row.get::<i64>(5)?)?;
+    }
+    // Nobody asks for these again.
+    let mut scopes: Vec<(&str, &str)> = Vec::new();
+    for row in &disks {
+        scopes.push((row.text(0)?, row.text(1)?));
+        scopes.push((row.text(0)?, subject_text(subject)));
+    }
+    scopes.sort_unstable();
+    scopes.dedup();
+    for (owner, scope) in scopes {
+        tx.execute(
+            "DELETE FROM snapshot_counts WHERE owner = $1 AND scope = $2",
+            params![owner, scope],
+        )?;
+    }
     Ok(())
 }
 
@@ -243,9 +240,23 @@ pub fn rename_snapshot(tx: &mut dyn Tx, id: &PointId, name: &str) -> Result<(), 
 
 /// How many restore points `subject` has, safety points not counted.
 pub fn count_points(tx: &mut dyn Tx, subject: &Subject) -> Result<u64, Error> {
-    let mut w = Conditions::new("subject", subject_text(subject));
-    w.sql.push_str(" AND safety = 0 AND state <> 'deleting'");
-    count(tx, "snapshots", &w)
+    let row = query_one(
+        tx,
+        "SELECT CAST(COALESCE(SUM(points), 0) AS BIGINT) FROM snapshot_counts WHERE scope = $1",
+        params![subject_text(subject)],
+    )?;
+    read_count(row.as_ref())
+}
+
+/// How many restore points an owner has, of system disks or of data disks,
+/// safety points not counted.
+pub fn count_snapshots(tx: &mut dyn Tx, owner: &AccountId, usage: Usage) -> Result<u64, Error> {
+    let filter = SnapshotFilter {
+        usage: Some(usage),
+        safety: Some(false),
+        ..SnapshotFilter::default()
+    };
+    counted(tx, owner, &filter)
 }
 
 /// Records that a job begins to work on a snapshot.
@@ -256,9 +267,10 @@ pub fn begin_snapshot_operation(
     job: &JobId,
     op: Option<&LatestOperation>,
 ) -> Result<(), Error> {
+    set_state(tx, id, state)?;
     tx.execute(
-        "UPDATE snapshots SET state = $2, job = $3 WHERE id = $1",
-        params![id.as_str(), state.as_str(), job.as_str()],
+        "UPDATE snapshots SET job = $2 WHERE id = $1",
+        params![id.as_str(), job.as_str()],
     )?;
     if let Some(op) = op {
         set_operation(tx, "snapshots", id.as_str(), op)?;
@@ -272,10 +284,7 @@ pub fn end_snapshot_operation(
     id: &PointId,
     op: Option<OperationState>,
 ) -> Result<(), Error> {
-    tx.execute(
-        "UPDATE snapshots SET state = 'normal' WHERE id = $1",
-        params![id.as_str()],
-    )?;
+    set_state(tx, id, SnapshotState::Normal)?;
     if let Some(op) = op {
         tx.execute(
             "UPDATE snapshots SET op_state = $2 WHERE id = $1",
@@ -283,6 +292,31 @@ pub fn end_snapshot_operation(
         )?;
     }
     Ok(())
+}
+
+/// Moves a snapshot to another state. One that is being deleted is hidden, and
+/// not counted.
+fn set_state(tx: &mut dyn Tx, id: &PointId, state: SnapshotState) -> Result<(), Error> {
+    let (hides, shows) = match state {
+        SnapshotState::Deleting => (true, "state = 'deleting'"),
+        _ => (false, "state <> 'deleting'"),
+    };
+    let moved = tx.execute(
+        &format!("UPDATE snapshots SET state = $2 WHERE id = $1 AND {shows}"),
+        params![id.as_str(), state.as_str()],
+    )?;
+    if moved > 0 {
+        return Ok(());
+    }
+    let crossed = query_one(
+        tx,
+        &format!("UPDATE snapshots SET state = $2 WHERE id = $1 RETURNING {COUNTED_COLUMNS}"),
+        params![id.as_str(), state.as_str()],
+    )?;
+    match crossed {
+        Some(row) => Counted::read(&row)?.add(tx, if hides { -1 } else { 1 }),
+        None => Ok(()),
+    }
 }
 
 /// Records the file of a snapshot.
@@ -313,7 +347,7 @@ pub fn insert_safety_point(tx: &mut dyn Tx, job: &JobId, safety: &PointId) -> Re
     Ok(())
 }
 
-fn read_snapshot(row: &Row) -> Result<Snapshot, Error> {
+pub(super) fn read_snapshot(row: &Row) -> Result<Snapshot, Error> {
     let point = match row.is_null(7) {
         true => None,
         false => Some(Point {

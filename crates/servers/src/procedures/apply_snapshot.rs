@@ -26,9 +26,9 @@ use serde::{Deserialize, Serialize};
 use super::reset::become_disk;
 use super::{Becomes, Runtime, name, on_disk, operation_state, server, settle};
 use crate::model::{Power, Snapshot, SnapshotKind, SnapshotState, Subject, Volume};
+use crate::persistence;
 use crate::power;
 use crate::service::{BACKUP_NAME_MAX_CHARS, NAME_MAX_CHARS};
-use crate::{persistence, retention};
 
 /// The procedure.
 #[derive(Clone, Debug)]
@@ -121,6 +121,7 @@ impl Procedure for ApplySnapshot {
         let input = ctx.input::<ApplyInput>();
         let kept = ctx.output::<Kept>("keep");
         let job = ctx.job.clone();
+        let runtime = self.0.clone();
         Box::new(move |tx| {
             let Ok(input) = input else { return Ok(()) };
             persistence::end_snapshot_operation(
@@ -129,7 +130,8 @@ impl Procedure for ApplySnapshot {
                 Some(operation_state(outcome)),
             )?;
             if let (Outcome::Applied, Ok(Some(kept))) = (outcome, kept) {
-                let safety = safety_point(tx, &input, kept, job.clone())?;
+                let expires = runtime.safety_expiry(input.asked);
+                let safety = safety_point(tx, &input, kept, job.clone(), expires)?;
                 persistence::insert_snapshot(tx, &safety)?;
                 persistence::insert_safety_point(tx, &job, &safety.id)?;
             }
@@ -144,6 +146,7 @@ fn safety_point(
     input: &ApplyInput,
     kept: Kept,
     job: JobId,
+    expires: Timestamp,
 ) -> Result<Snapshot, StoreError> {
     let target = persistence::snapshot_by_id(tx, &input.snapshot)?.ok_or_else(|| {
         StoreError::corrupt("the snapshot's row is gone while its job has the claim")
@@ -170,7 +173,7 @@ fn safety_point(
         latest: None,
         job: Some(job),
         created: input.asked,
-        expires: Some(retention::safety_expiry(input.asked)),
+        expires: Some(expires),
         tags: Vec::new(),
     })
 }

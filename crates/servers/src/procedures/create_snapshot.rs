@@ -30,6 +30,9 @@ pub struct CreateInput {
     pub snapshot: PointId,
     /// The disk.
     pub disk: Volume,
+    /// Whether nobody asked for it, but a schedule.
+    #[serde(default)]
+    pub by_itself: bool,
 }
 
 const STEPS: &[Step<CreateSnapshot>] = &[Step {
@@ -65,6 +68,9 @@ impl Procedure for CreateSnapshot {
                 }
                 Outcome::Reverted => persistence::delete_snapshot(tx, &input.snapshot)?,
                 Outcome::Held => {}
+            }
+            if input.by_itself {
+                return Ok(());
             }
             settle(tx, &input.subject, outcome)
         })

@@ -4,6 +4,7 @@ mod add_disk;
 mod adopt;
 mod apply_snapshot;
 mod attach;
+mod compact;
 mod create;
 mod create_blueprint;
 mod create_snapshot;
@@ -28,6 +29,7 @@ use backout_core::code::Code;
 use backout_core::ids::{InstanceId, PointId};
 use backout_core::outcome::Outcome;
 use backout_core::size::Size;
+use backout_core::time::Timestamp;
 use backout_disks::{Disk, DiskLock, Driver, Guard, Name, Progress};
 use backout_jobs::{StepContext, StepError};
 use backout_machines::Machines;
@@ -38,6 +40,7 @@ pub use add_disk::{AddDisk, AddDiskInput};
 pub use adopt::{Adopt, AdoptInput};
 pub use apply_snapshot::{ApplyInput, ApplySnapshot};
 pub use attach::{Attach, AttachInput};
+pub use compact::{Compact, CompactInput};
 pub use create::{CreateServer, CreateServerInput, ImageFile};
 pub use create_blueprint::{CreateBlueprint, CreateBlueprintInput};
 pub use create_snapshot::{CreateInput, CreateSnapshot};
@@ -57,6 +60,7 @@ pub use terminate::{TerminateInput, TerminateServer};
 use crate::model::{OperationKind, OperationState, Server, Subject, Volume};
 use crate::persistence;
 use crate::refusal::{with_cause, with_machine_cause};
+use crate::retention::{DAY_MS, SAFETY_KEEP_MS};
 
 /// What the steps work with on this host.
 #[derive(Clone)]
@@ -67,6 +71,8 @@ pub struct Runtime {
     pub machines: Machines,
     /// The folder for disks and images that Backout makes.
     pub pool: PathBuf,
+    /// How long safety points are kept, in milliseconds.
+    pub safety_keep_ms: i64,
 }
 
 impl Runtime {
@@ -77,7 +83,21 @@ impl Runtime {
             logs: folder.join("logs"),
             machines: Machines::new(folder.join("machines"), shim),
             pool: folder.join("pool"),
+            safety_keep_ms: SAFETY_KEEP_MS,
         }
+    }
+
+    /// The same, with safety points kept for `days`.
+    #[must_use]
+    pub fn keeping_safety_points(mut self, days: u32) -> Self {
+        self.safety_keep_ms = i64::from(days) * DAY_MS;
+        self
+    }
+
+    /// When the safety point of work that was asked for at `asked` goes.
+    #[must_use]
+    pub fn safety_expiry(&self, asked: Timestamp) -> Timestamp {
+        asked.plus_ms(self.safety_keep_ms)
     }
 }
 

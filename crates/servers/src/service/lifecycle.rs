@@ -174,11 +174,7 @@ impl Servers {
     ///
     /// # Errors
     /// What [`Servers::create`] would refuse.
-    pub async fn check_create(
-        &self,
-        owner: &AccountId,
-        new: &NewInstances,
-    ) -> Result<(), Refusal> {
+    pub async fn check_create(&self, owner: &AccountId, new: &NewInstances) -> Result<(), Refusal> {
         let (checked, _) = self.planned(owner, new).await?.judge(&self.node);
         checked.clear().map(drop)
     }

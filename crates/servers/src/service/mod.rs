@@ -44,7 +44,7 @@ use crate::model::{
 use crate::persistence::{self, DiskFilter, Page, ServerFilter};
 use crate::preflight::{self, Cleared, DiskFacts, Target};
 use crate::procedures::{
-    AddDisk, Adopt, ApplySnapshot, Attach, CreateBlueprint, CreateServer, CreateSnapshot,
+    AddDisk, Adopt, ApplySnapshot, Attach, Compact, CreateBlueprint, CreateServer, CreateSnapshot,
     DeleteBlueprint, DeleteSnapshot, Detach, IsolateServer, RebootServer, Release, RemoveDisk,
     ResetServer, Runtime, StartServer, StopServer, TerminateServer, kind_of,
 };
@@ -118,6 +118,7 @@ pub struct Servers {
     entropy: Arc<dyn Entropy>,
     node: String,
     runtime: Runtime,
+    keeper: Arc<retention::Keeper>,
 }
 
 impl Servers {
@@ -139,6 +140,7 @@ impl Servers {
             entropy,
             node,
             runtime,
+            keeper: Arc::default(),
         }
     }
 
@@ -149,6 +151,7 @@ impl Servers {
         registry
             .with(Adopt)
             .with(CreateSnapshot(runtime.clone()))
+            .with(Compact(runtime.clone()))
             .with(ApplySnapshot(runtime.clone()))
             .with(DeleteSnapshot)
             .with(Release)

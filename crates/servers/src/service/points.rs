@@ -1,6 +1,7 @@
 //! Restore points of any disk, and the way back to them.
 
 use backout_core::ids::{AccountId, BackupId, DiskId, Entropy, JobId, PointId, SnapshotId};
+use backout_core::time::Timestamp;
 use backout_jobs::{JobView, JobsError, NewJob, Procedure as _};
 use backout_store::Tx;
 
@@ -29,7 +30,18 @@ pub enum AskedBy {
     /// Somebody, by a call.
     Caller,
     /// A schedule: the work makes room for others.
-    Schedule,
+    Schedule {
+        /// When it was due, as the schedule has it.
+        due: Timestamp,
+        /// When the next one is.
+        next: Timestamp,
+    },
+}
+
+impl AskedBy {
+    const fn is_schedule(self) -> bool {
+        matches!(self, Self::Schedule { .. })
+    }
 }
 
 impl Servers {
@@ -200,7 +212,7 @@ impl Servers {
             disk: target.volume.id.clone(),
             kind: match asked_by {
                 AskedBy::Caller => SnapshotKind::User,
-                AskedBy::Schedule => SnapshotKind::Scheduled,
+                AskedBy::Schedule { .. } => SnapshotKind::Scheduled,
             },
             name: name.unwrap_or_else(|| default_name(target.name(), &now.iso8601())),
             state: SnapshotState::Creating,
@@ -218,6 +230,7 @@ impl Servers {
             host: target.host.as_ref().map(|s| s.id.clone()),
             snapshot: id.clone(),
             disk: target.volume.clone(),
+            by_itself: asked_by.is_schedule(),
         };
         let title = format!("take snapshot {} of {}", snapshot.name, target.name());
         let mut new_job = self.cleared_job(
@@ -232,7 +245,7 @@ impl Servers {
             &target.node,
             &input,
         )?;
-        new_job.background = asked_by == AskedBy::Schedule;
+        new_job.background = asked_by.is_schedule();
         let submitted = self
             .submit(new_job, move |tx| {
                 still_there(tx, &target)?;
@@ -241,9 +254,9 @@ impl Servers {
                     return Err(refusal);
                 }
                 persistence::insert_snapshot(tx, &snapshot)?;
-                if asked_by == AskedBy::Schedule {
+                if let AskedBy::Schedule { due, next } = asked_by {
                     // Nobody asked anything of the server.
-                    return Ok(());
+                    return taken_once(tx, &subject, due, next);
                 }
                 Ok(persistence::set_subject_operation(
                     tx, &subject, &operation,
@@ -625,6 +638,25 @@ fn still_usable(tx: &mut dyn Tx, id: &PointId) -> Result<(), Refusal> {
         });
     }
     Ok(())
+}
+
+/// Moves the schedule on, in the transaction of its job: of two processes on one
+/// store only one gets through.
+fn taken_once(
+    tx: &mut dyn Tx,
+    subject: &Subject,
+    due: Timestamp,
+    next: Timestamp,
+) -> Result<(), Refusal> {
+    if let Subject::Server(id) = subject
+        && persistence::advance_schedule(tx, id, due, next)?
+    {
+        return Ok(());
+    }
+    Err(Refusal::Invalid(
+        "take the snapshot of a schedule: it was taken this very moment, or the schedule is another by now"
+            .to_owned(),
+    ))
 }
 
 /// Refuses a disk that became another, or went to another server, since it was
