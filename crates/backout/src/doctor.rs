@@ -21,6 +21,7 @@ pub(crate) fn look(folder: &Path) -> Outcome<Value> {
             "fix": if good { None } else { Some(fix) },
         })
     };
+    let machines = backout_machines::capabilities(None);
     let space = format!(
         "{} of {} are free",
         Size(found.free_bytes),
@@ -54,6 +55,25 @@ pub(crate) fn look(folder: &Path) -> Outcome<Value> {
                 .unwrap_or_else(|| "not installed".to_owned()),
             "install qemu-utils",
         ),
+        check(
+            "machines".to_owned(),
+            machines.qemu.is_some(),
+            match (&machines.qemu, &machines.qemu_why) {
+                (Some(version), _) => format!("QEMU {version}"),
+                (None, why) => why.clone().unwrap_or_default(),
+            },
+            "servers with a machine of their own need QEMU: install qemu-system-x86",
+        ),
+        check(
+            "acceleration".to_owned(),
+            machines.accelerator.as_deref() == Some("kvm"),
+            match (&machines.accelerator, &machines.kvm_why) {
+                (Some(_), Some(why)) => format!("machines are emulated by software: {why}"),
+                (Some(_), None) => "KVM; a trial guest ran on it".to_owned(),
+                (None, _) => "no QEMU".to_owned(),
+            },
+            "machines are much faster on a host with hardware virtualisation whose /dev/kvm works",
+        ),
     ];
     Ok(json!({ "version": env!("CARGO_PKG_VERSION"), "healthy": true, "checks": checks }))
 }
@@ -66,7 +86,7 @@ mod tests {
     fn a_folder_is_looked_at_and_a_missing_one_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let report = look(folder.path()).unwrap();
-        assert_eq!(report["checks"].as_array().map(Vec::len), Some(4));
+        assert_eq!(report["checks"].as_array().map(Vec::len), Some(6));
         let failure = look(&folder.path().join("none")).unwrap_err();
         assert_eq!(failure.code.as_deref(), Some("BO0020"));
     }

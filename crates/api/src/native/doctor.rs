@@ -74,6 +74,9 @@ impl Native {
         let looked = tokio::task::spawn_blocking(move || {
             let mut out = Vec::new();
             let mut qemu_img = None;
+            out.extend(check_machines(&backout_machines::capabilities(Some(
+                &data.join("machines"),
+            ))));
             wanted.insert(data);
             for folder in wanted {
                 match backout_disks::probe(&folder) {
@@ -231,4 +234,44 @@ fn check_qemu_img(version: Option<String>) -> Check {
             fix: Some("install qemu-utils".into()),
         },
     }
+}
+
+/// Which QEMU there is, and whether its guests run at the processor's speed.
+fn check_machines(found: &backout_machines::Capabilities) -> Vec<Check> {
+    let Some(version) = &found.qemu else {
+        return vec![Check {
+            name: "machines".into(),
+            status: Health::Warn,
+            message: found.qemu_why.clone().unwrap_or_default(),
+            fix: Some(
+                "servers with a machine of their own need QEMU: install qemu-system-x86".into(),
+            ),
+        }];
+    };
+    let acceleration = match &found.kvm_why {
+        None => ok("acceleration", "KVM; a trial guest ran on it".into()),
+        Some(why) => Check {
+            name: "acceleration".into(),
+            status: Health::Warn,
+            message: format!("machines are emulated by software: {why}"),
+            fix: Some(
+                "machines are much faster on a host with hardware virtualisation whose /dev/kvm works"
+                    .into(),
+            ),
+        },
+    };
+    let qemu = if found.sandbox {
+        ok(
+            "machines",
+            format!("QEMU {version}, confined by its sandbox"),
+        )
+    } else {
+        Check {
+            name: "machines".into(),
+            status: Health::Warn,
+            message: format!("QEMU {version}, which has no sandbox here"),
+            fix: Some("use a build of QEMU with seccomp".into()),
+        }
+    };
+    vec![qemu, acceleration]
 }
