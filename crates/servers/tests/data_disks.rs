@@ -13,6 +13,8 @@ use backout_core::outcome::Outcome;
 use backout_core::time::SystemClock;
 use backout_disks::DriverKind;
 use backout_jobs::{Idempotency, JobView, Jobs, Registry, Worker, WorkerConfig};
+use backout_machines::testing::{Console, Guest, shim};
+use backout_machines::{Boot, Machines, Spec, State};
 use backout_servers::model::{
     DiskState, ManagedDisk, OperationKind, Power, PowerCommands, Server, Snapshot, SnapshotKind,
     SnapshotState, Subject, Tag,
@@ -58,28 +60,38 @@ struct Lab {
     store: Store,
     jobs: Jobs,
     servers: Servers,
+    machines: Machines,
     worker: Option<Worker>,
 }
 
 impl Lab {
     async fn new() -> Self {
+        Self::with(Shim::own(&["shim"]), PATIENCE).await
+    }
+
+    /// With machines; a guest has so long to let a disk go.
+    async fn with(shim: Shim, guest_patience: Duration) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let migrations = [backout_jobs::MIGRATIONS, backout_servers::MIGRATIONS].concat();
         let store = Store::open_sqlite(&folder.path().join("state.db"), &migrations).unwrap();
         let jobs = Jobs::new(store.clone(), Arc::new(SystemClock), Arc::new(OsEntropy));
+        let mut runtime = Runtime::new(folder.path(), shim);
+        let machines = runtime.machines.with_guest_patience(guest_patience);
+        runtime.machines = machines.clone();
         let servers = Servers::new(
             store.clone(),
             jobs.clone(),
             Arc::new(SystemClock),
             Arc::new(OsEntropy),
             NODE.to_owned(),
-            Runtime::new(folder.path(), Shim::own(&["shim"])),
+            runtime,
         );
         let mut lab = Self {
             folder,
             store,
             jobs,
             servers,
+            machines,
             worker: None,
         };
         lab.work().await;
@@ -293,6 +305,17 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
+        for entry in std::fs::read_dir(self.path("machines"))
+            .into_iter()
+            .flatten()
+        {
+            let id = entry.unwrap().file_name().into_string().unwrap();
+            if let Ok(State::On { pid, .. }) = self.machines.state(&id) {
+                let _ = Command::new("kill")
+                    .args(["-KILL", &pid.to_string()])
+                    .status();
+            }
+        }
         for entry in std::fs::read_dir(self.folder.path()).unwrap().flatten() {
             if entry.path().extension().is_some_and(|e| e == "pids") {
                 for pid in std::fs::read_to_string(entry.path()).unwrap().lines() {
@@ -778,4 +801,119 @@ async fn what_a_backup_must_be() {
     assert!(lab.denied("a").await.contains(&quota));
     // Going back leaves a safety point, and is not a backup.
     lab.go_back("a", id.as_str()).await.unwrap();
+}
+
+impl Lab {
+    /// A machine that runs, and what its guest says from its start on.
+    async fn machine(&self, spec: Spec) -> (Server, Console) {
+        let disk = self.path("web.img");
+        std::fs::write(&disk, vec![0_u8; 1 << 20]).unwrap();
+        let new = NewServer {
+            name: "web".to_owned(),
+            disk,
+            driver: Some(DriverKind::Copy),
+            commands: PowerCommands::default(),
+            machine: Some(spec),
+            running: false,
+            tags: Vec::new(),
+        };
+        let (server, job) = self.servers.add(&caller(), new).await.unwrap();
+        self.applied(&job).await;
+        let console = Console::from_now(&self.machines.serial_log(server.id.as_str()));
+        let started = self.servers.start(&caller(), &["web".to_owned()]).await;
+        for job in started.unwrap() {
+            self.applied(&job).await;
+        }
+        (server, console)
+    }
+
+    fn runs(&self, server: &Server) -> bool {
+        matches!(
+            self.machines.state(server.id.as_str()).unwrap(),
+            State::On { paused: false, .. }
+        )
+    }
+}
+
+async fn a_guest_sees_the_old_counter(driver: DriverKind) {
+    let lab = Lab::with(shim().unwrap(), PATIENCE).await;
+    let spec = Guest::prepare().unwrap().spec("data still");
+    let (server, mut console) = lab.machine(spec).await;
+    console.wait("COUNTER ").unwrap();
+    let disk = lab.blank("data", driver).await;
+    lab.attach("data", "web").await.unwrap();
+    assert_eq!(console.number("FOUND ").unwrap(), 0);
+    let before = console.number("WROTE ").unwrap();
+    lab.back_up("data", "good").await.unwrap();
+    assert!(lab.runs(&server), "it goes on");
+    let told = console.number("WROTE ").unwrap();
+    let mut after = told;
+    while after < told + 10 {
+        after = console.number("WROTE ").unwrap();
+    }
+    let job = lab.go_back("data", "good").await.unwrap();
+    assert!(lab.runs(&server), "it ran before, so it runs again");
+    let found = console.number("FOUND ").unwrap();
+    assert!(
+        (before..after).contains(&found),
+        "{before} <= {found} < {after}"
+    );
+    console.number("WROTE ").unwrap();
+    lab.undo(&job).await;
+    let found = console.number("FOUND ").unwrap();
+    assert!(found >= after, "{found} >= {after}");
+    // The guest lets it go, and it can be worked on alone.
+    lab.detach("data").await.unwrap();
+    assert!(
+        backout_disks::holders(&disk.volume.head)
+            .unwrap()
+            .is_empty()
+    );
+    assert!(lab.runs(&server));
+    lab.go_back("data", "good").await.unwrap();
+    // A machine that is off has it from its next start on.
+    let stop = backout_machines::Stop::Hard;
+    let stopped = lab.servers.stop(&caller(), &["web".to_owned()], stop).await;
+    lab.applied(&stopped.unwrap()[0]).await;
+    lab.attach("data", "web").await.unwrap();
+    lab.go_back("data", "good").await.unwrap();
+    assert!(!lab.runs(&server), "it did not run before");
+    let started = lab.servers.start(&caller(), &["web".to_owned()]).await;
+    lab.applied(&started.unwrap()[0]).await;
+    let found = console.number("FOUND ").unwrap();
+    assert!((before..after).contains(&found));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_sees_the_old_counter_of_a_layered_disk() {
+    a_guest_sees_the_old_counter(DriverKind::Qcow2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_sees_the_old_counter_of_a_copied_disk() {
+    a_guest_sees_the_old_counter(DriverKind::Copy).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_does_not_let_go_keeps_its_disk() {
+    let lab = Lab::with(shim().unwrap(), Duration::from_secs(2)).await;
+    let mut spec = Guest::prepare().unwrap().spec("");
+    // There is nothing to boot, so nobody answers.
+    spec.boot = Boot::Disk;
+    let (server, _) = lab.machine(spec).await;
+    let disk = lab.blank("data", DriverKind::Qcow2).await;
+    lab.attach("data", "web").await.unwrap();
+    let jobs = lab.servers.detach(&caller(), &["data".to_owned()]).await;
+    let ended = lab.ended(&jobs.unwrap()[0]).await;
+    assert_eq!(ended.outcome, Some(Outcome::Reverted), "{ended:?}");
+    let kept = lab.disk("data").await;
+    assert_eq!(
+        (kept.state, kept.server.as_ref()),
+        (DiskState::Attached, Some(&server.id))
+    );
+    assert!(
+        !backout_disks::holders(&disk.volume.head)
+            .unwrap()
+            .is_empty()
+    );
 }
