@@ -149,7 +149,7 @@ mod tests {
             shown.push_str(&format!("== {name}\n{}\n", command.render_help()));
             let mut below: Vec<_> = command
                 .get_subcommands()
-                .filter(|c| c.get_name() != "help")
+                .filter(|c| c.get_name() != "help" && !c.is_hide_set())
                 .map(|c| {
                     (
                         format!("{name} {}", c.get_name()),
