@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use backout_core::ids::{DiskId, InstanceId, JobId};
 use backout_disks::{Disk, DriverKind};
 
+use super::lifecycle::room_for_server;
 use super::{Caller, Servers, blocking, check_name, check_tags};
 use crate::model::{OperationKind, Power, PowerCommands, Server, Subject, Tag, Volume};
 use crate::persistence;
@@ -37,7 +38,8 @@ impl Servers {
     ///
     /// # Errors
     /// [`Refusal::Invalid`] for a bad name, [`Refusal::Disk`] for a file that
-    /// cannot be managed, [`Refusal::Taken`], [`Refusal::Store`].
+    /// cannot be managed, [`Refusal::Taken`], [`Refusal::Quota`],
+    /// [`Refusal::Store`].
     pub async fn add(&self, caller: &Caller, new: NewServer) -> Result<(Server, JobId), Refusal> {
         check_name("server", &new.name)?;
         check_tags(&new.tags)?;
@@ -104,6 +106,7 @@ impl Servers {
         let added = server.clone();
         let submitted = self
             .submit(new_job, move |tx| {
+                room_for_server(tx, &added.owner)?;
                 if persistence::insert_server(tx, &added)? {
                     Ok(())
                 } else {
