@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use backout_core::ids::{AccountId, BlueprintId, JobId};
-use backout_disks::{Disk, DriverKind};
+use backout_disks::{Disk, DriverKind, Format};
 use backout_machines::Boot;
 use backout_store::Tx;
 
@@ -92,13 +92,22 @@ impl Servers {
             let disk = Disk {
                 head: file.clone(),
                 format,
-                // Knows every format, and needs nothing of its file system.
-                driver: DriverKind::Copy,
+                // The one that looks below the file as well.
+                driver: match format {
+                    Format::Qcow2 => DriverKind::Qcow2,
+                    Format::Raw => DriverKind::Copy,
+                },
             };
-            let driver = backout_disks::driver(disk.driver);
-            // It tells what is built on another image as well.
-            driver.space_needed_flat(&disk)?;
-            let size_bytes = driver.inspect(&disk)?.size_bytes;
+            let facts = backout_disks::driver(disk.driver).inspect(&disk)?;
+            if facts.layers > 1 {
+                return Err(backout_disks::Error::Unsupported {
+                    path: file,
+                    why: "it is built on another image, which may change or go: flatten it with \
+                          qemu-img convert"
+                        .to_owned(),
+                });
+            }
+            let size_bytes = facts.size_bytes;
             Ok((file, format, size_bytes))
         })
         .await
