@@ -1,8 +1,8 @@
 //! Images that instances are made of. All of them are the owner's own.
 
+use backout_servers::NAME_MAX_CHARS;
 use backout_servers::model::{Blueprint, BlueprintState, size_gib};
 use backout_servers::persistence::BlueprintFilter;
-use backout_servers::NAME_MAX_CHARS;
 use backout_wire::SurfaceError;
 use backout_wire::types::lighthouse as wire;
 
@@ -69,9 +69,7 @@ impl Lighthouse {
         // The contract lets it be absent; then there is nothing to make an image
         // of.
         let Some(instance) = asked.instance_id else {
-            return Err(ask
-                .error(codes::MISSING, "InstanceId is not given")
-                .into());
+            return Err(ask.error(codes::MISSING, "InstanceId is not given").into());
         };
         let instance = ask.instance(&instance)?;
         let tags = ask.tags(asked.tags)?;
@@ -108,7 +106,9 @@ fn blueprint_filter(
                 out.ids = values;
             }
             "blueprint-name" => out.names = values,
-            "blueprint-type" => out.nothing |= !any_of(ask, &values, &TYPES, codes::BLUEPRINT_TYPE)?,
+            "blueprint-type" => {
+                out.nothing |= !any_of(ask, &values, &TYPES, codes::BLUEPRINT_TYPE)?
+            }
             "platform-type" => {
                 out.nothing |= !any_of(ask, &values, &PLATFORM_TYPES, codes::PLATFORM_TYPE)?;
             }

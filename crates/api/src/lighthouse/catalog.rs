@@ -245,10 +245,9 @@ impl Lighthouse {
                     | "ENTERPRISE_BUNDLE_INSTANCE"
                     | "EXCLUSIVE_BUNDLE_INSTANCE" => none,
                     _ => {
-                        return Err(ask.error(
-                            codes::QUOTA_NAME,
-                            format!("there is no quota {name:?}"),
-                        ));
+                        return Err(
+                            ask.error(codes::QUOTA_NAME, format!("there is no quota {name:?}"))
+                        );
                     }
                 };
                 Ok(wire::GeneralResourceQuota {

@@ -410,9 +410,9 @@ const fn busy_server(kind: Option<OperationKind>) -> Cause {
 const fn busy_disk(kind: Option<OperationKind>) -> Cause {
     use OperationKind as Kind;
     match kind {
-        Some(
-            Kind::CreateSnapshot | Kind::ApplySnapshot | Kind::DeleteSnapshot | Kind::Compact,
-        ) => DISK_BACKUP_WORK,
+        Some(Kind::CreateSnapshot | Kind::ApplySnapshot | Kind::DeleteSnapshot | Kind::Compact) => {
+            DISK_BACKUP_WORK
+        }
         Some(Kind::AddDisk) => DISK_CREATING,
         _ => DISK_IN_PROGRESS,
     }

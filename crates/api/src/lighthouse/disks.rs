@@ -372,9 +372,7 @@ fn backup_filter(ask: Ask<'_>, filters: &[wire::Filter]) -> Result<SnapshotFilte
             "disk-backup-state" => {
                 out.states = values
                     .iter()
-                    .map(|v| {
-                        ask.word("disk-backup-state", Some(v), &STATES, SnapshotState::Normal)
-                    })
+                    .map(|v| ask.word("disk-backup-state", Some(v), &STATES, SnapshotState::Normal))
                     .collect::<Result<_, _>>()?;
             }
             "disk-usage" => out.nothing |= !usages(ask, &values)?.contains(&Usage::Data),

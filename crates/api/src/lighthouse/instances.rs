@@ -381,7 +381,10 @@ fn login(ask: Ask<'_>, login: Option<&wire::LoginConfiguration>) -> Result<(), S
         return Ok(());
     };
     if !is_id(key, "lhkp-") {
-        return Err(ask.error(codes::KEY_PAIR_ID, format!("{key:?} is no id of a key pair")));
+        return Err(ask.error(
+            codes::KEY_PAIR_ID,
+            format!("{key:?} is no id of a key pair"),
+        ));
     }
     Err(ask.error(
         codes::KEY_PAIR,

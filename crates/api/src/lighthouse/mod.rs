@@ -262,9 +262,8 @@ fn asked(admitted: &Admitted) -> String {
 }
 
 fn body(answer: &impl Serialize) -> Result<Body, Refused> {
-    Body::of(answer).ok_or_else(|| {
-        Rejection::new(Fault::Internal, "the answer could not be written").into()
-    })
+    Body::of(answer)
+        .ok_or_else(|| Rejection::new(Fault::Internal, "the answer could not be written").into())
 }
 
 // ---- what all answers share ----

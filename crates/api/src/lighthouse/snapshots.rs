@@ -182,10 +182,7 @@ impl Lighthouse {
     }
 }
 
-fn snapshot_filter(
-    ask: Ask<'_>,
-    filters: &[wire::Filter],
-) -> Result<SnapshotFilter, SurfaceError> {
+fn snapshot_filter(ask: Ask<'_>, filters: &[wire::Filter]) -> Result<SnapshotFilter, SurfaceError> {
     ask.filters(filters, FILTER_VALUES_MAX)?;
     let mut out = SnapshotFilter::default();
     for filter in filters {
