@@ -502,8 +502,13 @@ fn build(
     Ok(tmp)
 }
 
-/// Refuses an image that is larger than the disk, or no image of its own.
-fn check_fits((path, format): (&Path, Format), disk_bytes: u64) -> Result<()> {
+/// Looks at an image that disks are to be made of: how large the disk in it is,
+/// in bytes.
+///
+/// # Errors
+/// [`Error::ImageMissing`], [`Error::Format`], [`Error::Unsupported`] for one
+/// that is built on another, or that is named by no absolute path.
+pub fn image_size(path: &Path, format: Format) -> Result<u64> {
     check_absolute(path)?;
     let metadata = source_file(path)?;
     if format == Format::Qcow2 {
@@ -518,7 +523,12 @@ fn check_fits((path, format): (&Path, Format), disk_bytes: u64) -> Result<()> {
             });
         }
     }
-    let image_bytes = steps::virtual_size(path, &metadata, format)?;
+    steps::virtual_size(path, &metadata, format)
+}
+
+/// Refuses an image that is larger than the disk, or no image of its own.
+fn check_fits((path, format): (&Path, Format), disk_bytes: u64) -> Result<()> {
+    let image_bytes = image_size(path, format)?;
     if image_bytes > disk_bytes {
         return Err(Error::ImageTooLarge {
             path: path.to_owned(),

@@ -56,7 +56,7 @@ mod whole_file;
 pub use driver::{Driver, driver};
 pub use error::{Error, Result};
 pub use holders::{Holder, holders};
-pub use image::{destroy, make, space_needed_image, unmake};
+pub use image::{destroy, image_size, make, space_needed_image, unmake};
 pub use lock::{DiskLock, Guard};
 pub use model::{
     Adopted, Captured, Disk, DriverKind, ExportFacts, FileId, Format, HeadFacts, Kept, Name,

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use backout_core::ids::{AccountId, BlueprintId, JobId};
-use backout_disks::{Disk, DriverKind, Format};
 use backout_machines::Boot;
 use backout_store::Tx;
 
@@ -89,25 +88,7 @@ impl Servers {
         let (file, format, size_bytes) = blocking(move || {
             let file = backout_disks::canonical_head(&path)?;
             let format = backout_disks::detect_format(&file)?;
-            let disk = Disk {
-                head: file.clone(),
-                format,
-                // The one that looks below the file as well.
-                driver: match format {
-                    Format::Qcow2 => DriverKind::Qcow2,
-                    Format::Raw => DriverKind::Copy,
-                },
-            };
-            let facts = backout_disks::driver(disk.driver).inspect(&disk)?;
-            if facts.layers > 1 {
-                return Err(backout_disks::Error::Unsupported {
-                    path: file,
-                    why: "it is built on another image, which may change or go: flatten it with \
-                          qemu-img convert"
-                        .to_owned(),
-                });
-            }
-            let size_bytes = facts.size_bytes;
+            let size_bytes = backout_disks::image_size(&file, format)?;
             Ok((file, format, size_bytes))
         })
         .await
