@@ -96,6 +96,10 @@ pub(crate) enum Command {
     },
 }
 
+/// The most days that safety points are kept: ten years is as good as for ever,
+/// and an instant that far away can still be written down.
+pub(crate) const SAFETY_DAYS_MAX: u32 = 3660;
+
 /// `backout serve`.
 #[derive(Debug, Default, Args)]
 pub(crate) struct Serve {
@@ -131,6 +135,10 @@ pub(crate) struct Serve {
     /// Calls that an account may make in a second, for each action [default: 20]
     #[arg(long, value_name = "N")]
     pub rate_limit: Option<NonZeroU32>,
+    /// For how many days what a rollback replaced is kept, so that it can be
+    /// undone [default: 7]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(SAFETY_DAYS_MAX)))]
+    pub safety_days: Option<u32>,
     /// A host name that clients sign, when a proxy in front changes it; may be
     /// repeated
     #[arg(long, value_name = "NAME")]
@@ -251,7 +259,7 @@ pub(crate) enum Servers {
         #[arg(value_name = "NAME")]
         server: String,
         #[command(flatten)]
-        compact: Compact,
+        compact: CompactHow,
     },
     /// Have snapshots of one taken by themselves, or no longer
     Schedule(Schedule),
@@ -391,7 +399,7 @@ pub(crate) struct Schedule {
 }
 
 #[derive(Clone, Copy, Debug, Args)]
-pub(crate) struct Compact {
+pub(crate) struct CompactHow {
     /// Show what would be done, and do nothing
     #[arg(long, conflicts_with = "no_wait")]
     pub dry_run: bool,
@@ -439,7 +447,7 @@ pub(crate) enum Disks {
         /// Its name or id
         disk: String,
         #[command(flatten)]
-        compact: Compact,
+        compact: CompactHow,
     },
     /// Take one out of management. One that was made blank goes with its restore
     /// points; a file of yours stays

@@ -291,16 +291,26 @@ impl Client {
         body: Option<String>,
         headers: &[(&str, &str)],
     ) -> Outcome<Value> {
+        read_answer(self.send_in_turn(method, path_and_query, body, headers)?)
+    }
+
+    /// Sends a call, and again while it comes too fast: it was refused before
+    /// anything was done, and a moment later there is room.
+    fn send_in_turn(
+        &self,
+        method: &str,
+        path_and_query: &str,
+        body: Option<String>,
+        headers: &[(&str, &str)],
+    ) -> Outcome<http::Response<ureq::Body>> {
         let mut throttled = 0;
         loop {
             let answer = self.send(method, path_and_query, body.clone(), headers)?;
-            // Refused before anything was done: a moment later there is room.
-            if answer.status() == 429 && throttled < THROTTLED_TRIES {
-                throttled += 1;
-                std::thread::sleep(THROTTLED_WAIT * throttled);
-                continue;
+            if answer.status() != 429 || throttled == THROTTLED_TRIES {
+                return Ok(answer);
             }
-            return read_answer(answer);
+            throttled += 1;
+            std::thread::sleep(THROTTLED_WAIT * throttled);
         }
     }
 
@@ -371,7 +381,7 @@ impl Client {
         if let Some(after) = after {
             headers.push(("Last-Event-ID", after));
         }
-        let answer = self.send(
+        let answer = self.send_in_turn(
             "GET",
             &format!("/v1/jobs/{}/events", encoded(job)),
             None,

@@ -182,13 +182,17 @@ impl Backout {
             Arc::clone(&world.clock),
             Arc::clone(&world.entropy),
         );
+        let mut runtime = Runtime::new(&path, world.shim.clone());
+        if let Some(days) = settings.safety_days {
+            runtime = runtime.keeping_safety_points(days);
+        }
         let servers = Servers::new(
             store.clone(),
             jobs.clone(),
             Arc::clone(&world.clock),
             Arc::clone(&world.entropy),
             settings.node.clone(),
-            Runtime::new(&path, world.shim.clone()),
+            runtime,
         );
         let log = RequestLog::open(&path.join("requests"))?;
         let mut vendors = front::Settings {

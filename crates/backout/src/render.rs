@@ -800,7 +800,12 @@ fn duration(seconds: f64) -> String {
 }
 
 fn words(parts: &[String]) -> String {
-    parts.join(" ").trim().to_owned()
+    let there: Vec<&str> = parts
+        .iter()
+        .map(String::as_str)
+        .filter(|part| !part.is_empty())
+        .collect();
+    there.join(" ")
 }
 
 /// What a host can do, from a local look or from the server.

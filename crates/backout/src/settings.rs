@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::args::Serve;
+use crate::args::{SAFETY_DAYS_MAX, Serve};
 use crate::failure::{Failure, Outcome};
 
 /// Where the server listens when nothing else is said.
@@ -28,6 +28,7 @@ struct File {
     node: Option<String>,
     workers: Option<NonZeroUsize>,
     rate_limit: Option<NonZeroU32>,
+    safety_days: Option<u32>,
     public_host: Vec<String>,
     region: Vec<String>,
     faults: bool,
@@ -62,6 +63,8 @@ pub struct Settings {
     pub workers: Option<NonZeroUsize>,
     /// Calls a second, for each account and action.
     pub rate_limit: Option<NonZeroU32>,
+    /// For how many days safety points are kept; as usual when absent.
+    pub safety_days: Option<u32>,
     /// Host names that a proxy in front is called by.
     pub public_hosts: Vec<String>,
     /// Regions that calls may name; empty: those of the vendors.
@@ -95,6 +98,7 @@ impl Settings {
             node: host_name(),
             workers: None,
             rate_limit: None,
+            safety_days: None,
             public_hosts: Vec::new(),
             regions: Vec::new(),
             faults: false,
@@ -147,6 +151,13 @@ impl Settings {
                 ours.to_vec()
             }
         };
+        let safety_days = args.safety_days.or(file.safety_days);
+        // The command line's was checked where it was read.
+        if safety_days.is_some_and(|days| !(1..=SAFETY_DAYS_MAX).contains(&days)) {
+            return Err(Failure::usage(format!(
+                "keep safety points for so many days: give safety-days of 1 to {SAFETY_DAYS_MAX}"
+            )));
+        }
         let settings = Self {
             listen,
             tls,
@@ -154,6 +165,7 @@ impl Settings {
             node: args.node.clone().or(file.node).unwrap_or_else(host_name),
             workers: args.workers.or(file.workers),
             rate_limit: args.rate_limit.or(file.rate_limit),
+            safety_days,
             public_hosts: or(&args.public_host, file.public_host),
             regions: or(&args.region, file.region),
             faults: args.faults || file.faults,
@@ -206,7 +218,7 @@ mod tests {
         let path = folder.path().join("backout.toml");
         std::fs::write(
             &path,
-            "data = '/srv/backout'\nlisten = '127.0.0.1:1'\nworkers = 3\nrate-limit = 9\npublic-host = ['a']\nfaults = true\nlog = 'warn'\n",
+            "data = '/srv/backout'\nlisten = '127.0.0.1:1'\nworkers = 3\nsafety-days = 30\nrate-limit = 9\npublic-host = ['a']\nfaults = true\nlog = 'warn'\n",
         )
         .unwrap();
         let args = Serve {
@@ -218,6 +230,7 @@ mod tests {
         assert_eq!(settings.data, Path::new("/srv/backout"));
         assert_eq!(settings.listen.port(), 2);
         assert_eq!(settings.workers.map(NonZeroUsize::get), Some(3));
+        assert_eq!(settings.safety_days, Some(30));
         assert_eq!(settings.public_hosts, ["a"]);
         assert!(settings.faults);
         assert_eq!(log.as_deref(), Some("warn"));
@@ -245,6 +258,13 @@ mod tests {
         };
         assert!(Settings::resolve(data, None, &half).is_err());
         assert!(Settings::resolve(None, None, &Serve::default()).is_err());
+        for (days, good) in [(0, false), (1, true), (SAFETY_DAYS_MAX + 1, false)] {
+            let kept = Serve {
+                safety_days: Some(days),
+                ..Serve::default()
+            };
+            assert_eq!(Settings::resolve(data, None, &kept).is_ok(), good, "{days}");
+        }
     }
 
     #[test]

@@ -287,14 +287,20 @@ fn accounts_and_their_keys() {
         .output()
         .unwrap();
     assert!(with_token.status.success(), "{with_token:?}");
+    let allows = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
+    std::fs::write(&policy, allows).unwrap();
+    server.ok(&["accounts", "policy", "viewer", policy.to_str().unwrap()]);
+    assert_eq!(as_viewer(&["servers", "show", "web"]), Some(0));
     let disabled = server.ok(&["accounts", "disable", "viewer"]);
-    assert!(
-        disabled["keys"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .all(|k| k["status"] == "disabled")
+    assert_eq!(disabled["disabled"], true);
+    assert_eq!(as_viewer(&["servers", "show", "web"]), Some(7));
+    assert_eq!(
+        server.ok(&["accounts", "enable", "viewer"])["disabled"],
+        false
     );
+    assert_eq!(as_viewer(&["servers", "show", "web"]), Some(0));
+    let (_, code) = server.json(&["accounts", "disable", "admin"]);
+    assert_ne!(code, 0, "who manages all is not locked out");
     server.ok(&["accounts", "delete", "viewer"]);
     assert_eq!(
         server.ok(&["accounts", "list"]).as_array().unwrap().len(),

@@ -904,7 +904,7 @@ async fn create_disk_snapshot(
     )
 }
 
-/// Gives data disks to a server. All of them, or none: a job each.
+/// Gives data disks to a server, in one job.
 #[utoipa::path(
     post,
     path = "/v1/attach",
@@ -925,7 +925,8 @@ async fn attach_disks(
     )
 }
 
-/// Takes data disks from their servers. All of them, or none: a job each.
+/// Takes data disks from their servers. All of them, or none: a job for each
+/// server.
 #[utoipa::path(
     post,
     path = "/v1/detach",

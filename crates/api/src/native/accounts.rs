@@ -1,7 +1,9 @@
 //! Accounts, their keys and their policies.
 
 use backout_accounts::Error as AccountsError;
-use backout_servers::persistence::{Page, ServerFilter, list_servers};
+use backout_servers::persistence::{
+    BlueprintFilter, DiskFilter, Page, ServerFilter, list_blueprints, list_disks, list_servers,
+};
 
 use super::dto::{
     Account, CreateAccount, CreatedAccount, IssueToken, List, NewKey, SetAccountStatus,
@@ -123,7 +125,9 @@ impl Native {
                         offset: 0,
                         limit: 1,
                     };
-                    let owns = list_servers(tx, owner, &ServerFilter::default(), one)?.0 > 0;
+                    let owns = list_servers(tx, owner, &ServerFilter::default(), one)?.0 > 0
+                        || list_disks(tx, owner, &DiskFilter::default(), one)?.0 > 0
+                        || list_blueprints(tx, owner, &BlueprintFilter::default(), one)?.0 > 0;
                     if !owns {
                         backout_faults::forget_owner(tx, owner)?;
                     }

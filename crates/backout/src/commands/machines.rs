@@ -319,7 +319,7 @@ fn compacted(
     shell: &Shell,
     client: &Client,
     resource: &str,
-    compact: args::Compact,
+    compact: args::CompactHow,
 ) -> Outcome<Said> {
     let body = json!({ "resource": resource });
     if compact.dry_run {

@@ -10,5 +10,6 @@ mod faults;
 mod house;
 mod http;
 mod native;
+mod native_servers;
 mod openapi;
 mod tls;

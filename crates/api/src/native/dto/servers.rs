@@ -579,7 +579,7 @@ pub struct IsolateServers {
 /// Jobs that were accepted, all of them in one transaction.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct AcceptedJobs {
-    /// Their ids, in the order of what was named.
+    /// Their ids.
     pub jobs: Vec<String>,
 }
 
