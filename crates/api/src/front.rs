@@ -404,21 +404,7 @@ impl Front {
         self.check_region(&call)?;
         let resources = lighthouse::policy_resources(&call, &principal.owner);
         if !principal.allows(&action, &resources) {
-            let message = format!(
-                "the policy of account {} does not allow {action} on this",
-                principal.name
-            );
-            // Operations that have a code of their own for this use it (seed
-            // 004 does).
-            return Err(match call.operation.errors.contains(&NO_PERMISSION) {
-                true => SurfaceError {
-                    code: NO_PERMISSION.to_owned(),
-                    message,
-                    status: None,
-                }
-                .into(),
-                false => Rejection::new(Fault::Denied, message).into(),
-            });
+            return Err(denied(&principal, call.operation));
         }
         Ok(Admitted {
             call,
@@ -437,6 +423,25 @@ impl Front {
             )),
             _ => Ok(()),
         }
+    }
+}
+
+/// That a policy is against a call.
+pub(crate) fn denied(principal: &Principal, operation: &Operation) -> Refused {
+    let message = format!(
+        "the policy of account {} does not allow {} on this",
+        principal.name,
+        operation.policy_action()
+    );
+    // Operations that have a code of their own for this use it (seed 004 does).
+    match operation.errors.contains(&NO_PERMISSION) {
+        true => SurfaceError {
+            code: NO_PERMISSION.to_owned(),
+            message,
+            status: None,
+        }
+        .into(),
+        false => Rejection::new(Fault::Denied, message).into(),
     }
 }
 

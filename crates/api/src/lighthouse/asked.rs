@@ -14,8 +14,9 @@ use backout_wire::{Fault, Operation, Rejection, SurfaceError};
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
+use super::INSTANCE;
 use super::codes::{self, Cause};
-use crate::front::Admitted;
+use crate::front::{Admitted, Refused, denied};
 
 /// The longest page (contract: `Limit.max`).
 pub const PAGE_MAX: i64 = 100;
@@ -56,6 +57,18 @@ impl<'a> Ask<'a> {
             request: self.0.request.clone(),
             idempotency: None,
         }
+    }
+
+    /// Refuses a call that would stop or hold up an instance, which it does not
+    /// name, when the caller's policy does not allow it there.
+    pub fn allowed_on(self, instance: &InstanceId) -> Result<(), Refused> {
+        let region = self.0.call.region.as_deref().unwrap_or("");
+        let spellings = INSTANCE.spellings(region, self.owner(), instance.as_str());
+        let principal = &self.0.principal;
+        if principal.allows(&self.operation().policy_action(), &[spellings]) {
+            return Ok(());
+        }
+        Err(denied(principal, self.operation()))
     }
 
     /// An error of this operation.

@@ -4,7 +4,7 @@ use backout_servers::model::{
     DiskState, LatestOperation, ManagedDisk, OperationKind, Snapshot, SnapshotState, Usage,
     size_gib,
 };
-use backout_servers::persistence::{DiskFilter, SnapshotFilter};
+use backout_servers::persistence::{DiskFilter, Page, SnapshotFilter};
 use backout_servers::preflight::BACKUPS_PER_DISK_MAX;
 use backout_servers::{AskedBy, BACKUP_NAME_MAX_CHARS, DiskRef, Refusal};
 use backout_wire::SurfaceError;
@@ -139,6 +139,22 @@ impl Lighthouse {
     ) -> Result<wire::DetachDisksResponse, Refused> {
         let asked: wire::DetachDisksRequest = ask.params()?;
         let ids = ask.named("DiskIds", &asked.disk_ids, |id| ask.disk(id))?;
+        let filter = DiskFilter {
+            ids: ids.clone(),
+            ..DiskFilter::default()
+        };
+        let page = Page {
+            offset: 0,
+            limit: ids.len() as u64,
+        };
+        let (_, found) = self
+            .servers
+            .disks(ask.owner(), filter, page)
+            .await
+            .map_err(|e| ask.refused(e))?;
+        for instance in found.iter().filter_map(|disk| disk.server.as_ref()) {
+            ask.allowed_on(instance)?;
+        }
         self.servers
             .detach(&ask.caller(), &ids)
             .await
@@ -146,24 +162,30 @@ impl Lighthouse {
         Ok(wire::DetachDisksResponse {})
     }
 
-    /// A data disk: only those have backups of this kind.
+    /// A data disk: only those have backups of this kind. What is done with them
+    /// stops the instance that uses it, or holds that up.
     async fn data_disk(
         &self,
         ask: Ask<'_>,
         action: &'static str,
         id: &str,
-    ) -> Result<DiskRef, SurfaceError> {
+    ) -> Result<DiskRef, Refused> {
         let disk = self
             .servers
             .disk(ask.owner(), id)
             .await
             .map_err(|e| ask.refused(e))?;
         if disk.usage == Usage::System {
-            return Err(ask.refused(Refusal::DiskUsage {
-                action,
-                disk: disk.volume.id,
-                why: "it is a system disk: use the snapshots of its instance",
-            }));
+            return Err(ask
+                .refused(Refusal::DiskUsage {
+                    action,
+                    disk: disk.volume.id,
+                    why: "it is a system disk: use the snapshots of its instance",
+                })
+                .into());
+        }
+        if let Some(instance) = &disk.server {
+            ask.allowed_on(instance)?;
         }
         Ok(DiskRef::Disk(disk.volume.id.to_string()))
     }

@@ -86,13 +86,61 @@ const NAMING: [&str; 10] = [
     "BlueprintIds",
 ];
 
-/// The kinds of resource as policies name them: the prefix of its ids, the
-/// vendor's word, ours.
-const INSTANCE: (&str, &str, &str) = (InstanceId::PREFIX, "instance", "server");
-const DISK: (&str, &str, &str) = (DiskId::PREFIX, "disk", "disk");
-const SNAPSHOT: (&str, &str, &str) = (SnapshotId::PREFIX, "snapshot", "snapshot");
-const BACKUP: (&str, &str, &str) = (BackupId::PREFIX, "diskBackup", "snapshot");
-const BLUEPRINT: (&str, &str, &str) = (BlueprintId::PREFIX, "blueprint", "blueprint");
+/// A kind of resource as policies name it.
+struct Kind {
+    /// What its ids begin with.
+    prefix: &'static str,
+    /// The vendor's word.
+    word: &'static str,
+    /// Our own words.
+    own: &'static [&'static str],
+}
+
+const INSTANCE: Kind = Kind {
+    prefix: InstanceId::PREFIX,
+    word: "instance",
+    own: &["server"],
+};
+/// What is whole in itself.
+const WHOLES: &[Kind] = &[
+    INSTANCE,
+    Kind {
+        prefix: DiskId::PREFIX,
+        word: "disk",
+        own: &["disk"],
+    },
+];
+/// What hangs on a whole.
+const PARTS: &[Kind] = &[
+    Kind {
+        prefix: SnapshotId::PREFIX,
+        word: "snapshot",
+        own: &["snapshot"],
+    },
+    Kind {
+        prefix: BackupId::PREFIX,
+        word: "diskBackup",
+        own: &["snapshot", "backup"],
+    },
+    Kind {
+        prefix: BlueprintId::PREFIX,
+        word: "blueprint",
+        own: &["blueprint", "image"],
+    },
+];
+
+impl Kind {
+    /// Every way in which a policy may name the resource `id`.
+    fn spellings(&self, region: &str, owner: &AccountId, id: &str) -> Vec<String> {
+        let word = self.word;
+        let mut out = vec![
+            format!("qcs::lighthouse:{region}:uin/{owner}:{word}/{id}"),
+            format!("qcs::lighthouse::uin/{owner}:{word}/{id}"),
+        ];
+        out.extend(self.own.iter().map(|own| format!("{own}/{id}")));
+        out
+    }
+}
 
 /// Whether the operation `name` of this family is served.
 #[must_use]
@@ -120,7 +168,8 @@ pub fn named_ids(call: &Call) -> Vec<String> {
 /// The resources that a policy is asked about, each in its spellings. A call
 /// that names instances or disks is judged by those; what hangs on them
 /// (snapshots, backups, images) counts where it alone is named. A call that
-/// names nothing, or makes an instance, is judged as one on all resources.
+/// names nothing, or makes an instance, is judged as one on all resources. What
+/// is found to touch an instance beside is judged by that as well, later.
 #[must_use]
 pub fn policy_resources(call: &Call, owner: &AccountId) -> Vec<Vec<String>> {
     let region = call.region.as_deref().unwrap_or("");
@@ -129,28 +178,17 @@ pub fn policy_resources(call: &Call, owner: &AccountId) -> Vec<Vec<String>> {
         "CreateInstances" => Vec::new(),
         _ => named_ids(call),
     };
-    let of_kinds = |kinds: &[(&str, &str, &str)]| -> Vec<Vec<String>> {
-        let mut out = Vec::new();
-        for id in &ids {
-            let Some((_, kind, native)) = kinds.iter().find(|(prefix, ..)| id.starts_with(prefix))
-            else {
-                continue;
-            };
-            out.push(vec![
-                format!("qcs::lighthouse:{region}:uin/{owner}:{kind}/{id}"),
-                format!("qcs::lighthouse::uin/{owner}:{kind}/{id}"),
-                format!("{native}/{id}"),
-            ]);
+    for kinds in [WHOLES, PARTS] {
+        let named: Vec<Vec<String>> = ids
+            .iter()
+            .filter_map(|id| {
+                let kind = kinds.iter().find(|kind| id.starts_with(kind.prefix))?;
+                Some(kind.spellings(region, owner, id))
+            })
+            .collect();
+        if !named.is_empty() {
+            return named;
         }
-        out
-    };
-    let whole = of_kinds(&[INSTANCE, DISK]);
-    if !whole.is_empty() {
-        return whole;
-    }
-    let parts = of_kinds(&[SNAPSHOT, BACKUP, BLUEPRINT]);
-    if !parts.is_empty() {
-        return parts;
     }
     vec![vec![format!("qcs::lighthouse:{region}:uin/{owner}:*")]]
 }

@@ -561,6 +561,17 @@ impl Cloud {
         seen["DiskSet"][0].clone()
     }
 
+    /// Waits until nobody works on a data disk.
+    pub async fn disk_settled(&self, id: &str) {
+        for _ in 0..LOOKS {
+            if self.disk(id).await["LatestOperationState"] != "OPERATING" {
+                return;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        panic!("disk {id} did not settle");
+    }
+
     pub async fn look_at_backup(&self, id: &str) -> Value {
         let params = json!({"DiskBackupIds": [id]});
         self.ok("DescribeDiskBackups", params).await["DiskBackupSet"][0].clone()

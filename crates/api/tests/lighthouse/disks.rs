@@ -428,7 +428,7 @@ async fn refusals_of_backups_have_their_codes() {
     );
     assert_eq!(denied(&set[1]), []);
     cloud.go_on().await;
-    finished(&cloud, &making).await;
+    cloud.disk_settled(&data).await;
 
     // While one goes.
     cloud.hold_still().await;
@@ -501,17 +501,6 @@ async fn refusals_of_backups_have_their_codes() {
         ])
         .await;
     cloud.go_on().await;
-}
-
-async fn finished(cloud: &Cloud, backup: &str) {
-    for _ in 0..600 {
-        let seen = cloud.look_at_backup(backup).await;
-        if seen["LatestOperationState"] != "OPERATING" {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
-    panic!("backup {backup} did not settle");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -757,4 +746,25 @@ async fn policies_name_disks() {
             "{action} {params}"
         );
     }
+    // A disk is allowed, but the instance that would be stopped for it is not.
+    let db = cloud.add("db", PowerCommands::default()).await;
+    cloud.disk_settled(&mine).await;
+    let backup = cloud.backup(&mine, "b").await;
+    let attach = json!({"DiskIds": [mine], "InstanceId": db});
+    cloud.done("AttachDisks", attach).await;
+    for (action, params, expect) in [
+        ("CreateDiskBackup", json!({"DiskId": mine}), denied),
+        ("ApplyDiskBackup", apply(&mine, &backup), denied),
+        ("DetachDisks", json!({"DiskIds": [mine]}), denied_plainly),
+    ] {
+        assert_eq!(
+            code(action, params.clone()).await,
+            expect,
+            "{action} {params}"
+        );
+    }
+    assert_eq!(cloud.disk(&mine).await["DiskState"], "ATTACHED");
+    let detach = json!({"DiskIds": [mine]});
+    cloud.done("DetachDisks", detach).await;
+    assert_eq!(code("ApplyDiskBackup", apply(&mine, &backup)).await, "");
 }
