@@ -25,6 +25,7 @@ use backout_shim::Shim;
 use backout_store::{Migration, Store};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
 
 use crate::client::AdminFile;
 use crate::folder::{self, Folder};
@@ -39,6 +40,10 @@ const DRAIN: Duration = Duration::from_secs(10);
 const AUDIT_KEEP_MS: i64 = 366 * 24 * 3_600_000;
 /// How often old audit lines, and expired faults, are removed.
 const AUDIT_RETAIN_EVERY: Duration = Duration::from_secs(3600);
+/// How often it is looked for snapshots that are due, points that are over and
+/// chains that are long: often enough that a machine that was switched off from
+/// the inside shows soon, and a schedule is kept by the minute.
+const TEND_EVERY: Duration = Duration::from_secs(15);
 /// How many old audit lines are removed in one transaction.
 const AUDIT_RETAIN_BATCH: usize = 1000;
 
@@ -233,7 +238,7 @@ impl Backout {
             store: store.clone(),
             accounts: accounts.clone(),
             limiter,
-            servers,
+            servers: servers.clone(),
             jobs: jobs.clone(),
             faults: faults.clone(),
             requests: Arc::new(log.clone()),
@@ -270,7 +275,7 @@ impl Backout {
             // A sender that is gone means the same.
             let _ = stopped.await;
         }));
-        let chores = tokio::spawn(chores(store, Arc::clone(&world.clock), faults));
+        let chores = tokio::spawn(chores(store, Arc::clone(&world.clock), faults, servers));
         Ok(Self {
             addresses,
             jobs,
@@ -398,7 +403,32 @@ async fn hand_over_admin(
 }
 
 /// What is done now and then.
-async fn chores(store: Store, clock: Arc<dyn Clock>, faults: Option<Faults>) {
+async fn chores(store: Store, clock: Arc<dyn Clock>, faults: Option<Faults>, servers: Servers) {
+    tokio::join!(sweep(store, clock, faults), tend(servers));
+}
+
+/// What servers need by themselves: see [`Servers::tend`].
+async fn tend(servers: Servers) {
+    let mut tick = tokio::time::interval(TEND_EVERY);
+    // After a pause of the machine there is nothing to catch up on.
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        match servers.tend().await {
+            Ok(tended) => {
+                for (disk, why) in tended.put_off {
+                    tracing::info!(%disk, "put off what was due by itself: failed to {why}");
+                }
+            }
+            Err(e) => {
+                tracing::warn!(error = %e, "what servers need by themselves could not be looked at");
+            }
+        }
+    }
+}
+
+/// What is kept for a time only.
+async fn sweep(store: Store, clock: Arc<dyn Clock>, faults: Option<Faults>) {
     let mut tick = tokio::time::interval(AUDIT_RETAIN_EVERY);
     loop {
         tick.tick().await;

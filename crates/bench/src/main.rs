@@ -15,6 +15,7 @@ mod calls;
 mod child;
 mod disks;
 mod jobs;
+mod listing;
 mod load;
 mod recovery;
 mod table;
@@ -30,6 +31,7 @@ backout-bench WHAT...
   calls      signed calls a second, beside a bare handler and moto's server
   jobs       durable job creations a second, beside the disk's own fdatasync
   recovery   10,000 jobs in flight at kill -9: until all are claimed or queued
+  listing    a page among 1,000 and among 1,000,000 restore points
   disks      snapshot and rollback by driver, beside cp
   all        all of them
 
@@ -72,8 +74,9 @@ fn run(whats: &[&str]) -> anyhow::Result<bool> {
             "calls" => calls::run()?,
             "jobs" => jobs::run()?,
             "recovery" => recovery::run()?,
+            "listing" => listing::run()?,
             "disks" => disks::run()?,
-            "all" => run(&["calls", "jobs", "recovery", "disks"])?,
+            "all" => run(&["calls", "jobs", "recovery", "listing", "disks"])?,
             other => anyhow::bail!("measure {other:?}: there is no such bench\n{USAGE}"),
         };
     }
