@@ -222,10 +222,14 @@ impl Servers {
         }
     }
 
-    /// A refusal stands in the way of one disk only; the store of all.
+    /// A refusal stands in the way of one disk only; the store of all. A job
+    /// that works on the disk will end: the next pass sees.
     fn put_off(&self, tended: &mut Tended, disk: &DiskId, why: Refusal) -> Result<(), Refusal> {
         if let Refusal::Store(e) = why {
             return Err(Refusal::Store(e));
+        }
+        if let Refusal::ServerBusy { held: false, .. } | Refusal::DiskBusy { .. } = why {
+            return Ok(());
         }
         let why = why.to_string();
         let news = self
