@@ -435,7 +435,7 @@ impl Native {
             let id = known.id.to_string();
             self.parts
                 .servers
-                .rename(&Self::caller(call), &[id.clone()], &ask.name)
+                .rename(&Self::caller(call), std::slice::from_ref(&id), &ask.name)
                 .await?;
             let renamed = self.parts.servers.get(&call.principal.owner, &id).await?;
             self.shown_one(call, renamed).await
