@@ -453,9 +453,10 @@ fn a_server_is_a_machine() {
     let shown = server.ok(&["servers", "show", "vm"]);
     assert_eq!(shown["state"], "running");
     assert_eq!(shown["disks"][0]["state"], "attached");
+    // It boots at this moment, and gives the disk away when it is up.
+    server.ok(&["disks", "detach", "data"]);
     server.ok(&["servers", "stop", "vm", "--hard"]);
     assert_eq!(server.ok(&["servers", "show", "vm"])["state"], "stopped");
-    server.ok(&["disks", "detach", "data"]);
     server.ok(&["servers", "remove", "vm", "--yes"]);
 }
 
