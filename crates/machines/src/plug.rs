@@ -18,6 +18,11 @@ use crate::qmp::{
 /// How often something is asked that cannot be waited for.
 const TICK: Duration = Duration::from_millis(20);
 
+/// After what time a guest is asked again for a disk. One that is just booting
+/// does not hear the first call; one that hears two within 5 s takes the second
+/// as a no.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
+
 /// How long an image may be in use after what used it is gone.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -348,7 +353,7 @@ pub(crate) fn detach(
 ) -> Result<()> {
     const WHAT: &str = "unplug a disk of";
     let until = Instant::now() + patience;
-    let mut asked = false;
+    let mut ask = Instant::now();
     // Without the device, as a crash may leave it, by the file on record.
     let node = match (top(monitor, name)?, image) {
         (Some(top), _) => Some(top.node),
@@ -356,8 +361,8 @@ pub(crate) fn detach(
         (None, None) => None,
     };
     while plugged(monitor, name)? {
-        if !asked {
-            asked = true;
+        if Instant::now() >= ask {
+            ask = Instant::now() + ASK_AGAIN;
             match monitor.run(WHAT, &qmp::device_del { id: device(name) }) {
                 // Asked for before; or gone since.
                 Ok(_) | Err(Error::Refused { .. }) => {}
