@@ -157,7 +157,7 @@ fn server_id(n: u64) -> String {
 /// transactions would take an hour.
 async fn fill(store: &Store, count: u64) -> anyhow::Result<()> {
     let numbers = format!(
-        "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < {count})"
+        "WITH RECURSIVE n (i) AS (SELECT CAST(0 AS BIGINT) UNION ALL SELECT i + 1 FROM n WHERE i + 1 < {count})"
     );
     let points = format!(
         "{numbers} INSERT INTO snapshots (id, owner, usage, subject, disk, kind, safety, name, state, \

@@ -253,7 +253,7 @@ fn explain(tx: &mut dyn Tx, sql: &str, params: &[Value]) -> Vec<String> {
                 let text = match value {
                     Value::Int(n) => n.to_string(),
                     Value::Text(t) => format!("'{t}'"),
-                    other => panic!("{other:?}"),
+                    Value::Null | Value::Bytes(_) => "NULL".to_owned(),
                 };
                 whole = whole.replace(&format!("${}", n + 1), &text);
             }
@@ -455,7 +455,6 @@ fn at_once(stores: &[Store]) {
                     let what = dice.roll(6);
                     // Another transaction may be in the way of two rows at once.
                     loop {
-                        let job = job.clone();
                         let done = store
                             .write::<_, Error>(move |tx| {
                                 let one = point(n);
@@ -470,8 +469,11 @@ fn at_once(stores: &[Store]) {
                             Err(Error::Contended(_)) => {
                                 again.fetch_add(1, Ordering::Relaxed);
                             }
-                            Err(Error::Corrupt(_)) | Ok(()) => break drop(job),
-                            Err(e) => panic!("{e}"),
+                            Err(Error::Corrupt(_)) => break,
+                            done => {
+                                done.unwrap();
+                                break;
+                            }
                         }
                     }
                     let steps: &[SnapshotState] = match what {
