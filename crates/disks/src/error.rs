@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use backout_core::code::Code;
 use backout_core::fence::Fence;
+use backout_core::size::told_apart;
 use rustix::io::Errno;
 
 /// Result of this crate's functions.
@@ -113,8 +114,9 @@ pub enum Error {
     },
     /// An image does not fit into the disk that is to be made of it.
     #[error(
-        "fit the image {path:?} of {image_bytes} bytes into a disk of {disk_bytes}: choose a \
-         larger disk, or a smaller image"
+        "fit the image {path:?} of {} into a disk of {}: choose a larger disk, or a smaller image",
+        told_apart(*.image_bytes, *.disk_bytes)[0],
+        told_apart(*.image_bytes, *.disk_bytes)[1]
     )]
     ImageTooLarge {
         /// The image.

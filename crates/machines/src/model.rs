@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use backout_core::size::Size;
 use backout_disks::Format;
 use serde::{Deserialize, Serialize};
 
@@ -189,8 +190,9 @@ impl Machine {
             || !memory.is_multiple_of(1 << 20)
         {
             return Err(bad(format!(
-                "{memory} bytes of memory are not possible: want whole MiB, \
-                 {MEMORY_MIN_BYTES} to {MEMORY_MAX_BYTES} bytes"
+                "{memory} bytes of memory are not possible: want whole MiB, {} to {}",
+                Size(MEMORY_MIN_BYTES),
+                Size(MEMORY_MAX_BYTES)
             )));
         }
         if let Boot::Kernel {

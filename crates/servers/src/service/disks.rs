@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use backout_core::ids::{AccountId, DiskId, JobId};
+use backout_core::size::Size;
 use backout_disks::{DriverKind, Format};
 use backout_store::Tx;
 
@@ -153,7 +154,9 @@ impl Servers {
             || !size_bytes.is_multiple_of(SECTOR_BYTES)
         {
             return Err(Refusal::Invalid(format!(
-                "make a disk of {size_bytes} bytes: give {BLANK_MIN_BYTES} to {BLANK_MAX_BYTES}, a multiple of {SECTOR_BYTES}"
+                "make a disk of {size_bytes} bytes: give {} to {}, a multiple of {SECTOR_BYTES} bytes",
+                Size(BLANK_MIN_BYTES),
+                Size(BLANK_MAX_BYTES)
             )));
         }
         let folder = self.runtime.pool.join("disks").join(id.as_str());
