@@ -440,6 +440,18 @@ fn a_server_is_a_machine() {
         "console=ttyS0 quiet panic=-1",
     ]);
     assert_eq!(added["state"], "stopped");
+    // What could never start is refused at once.
+    server.make_disk("odd", 1);
+    let odd = server.disk("odd");
+    let add = ["servers", "add", "odd", "--disk", text(&odd), "--machine"];
+    for more in [
+        &["--memory", "1M"][..],
+        &["--memory", "33554433"],
+        &["--cpus", "999"],
+        &["--kernel", "/no/such"],
+    ] {
+        refused(&server, &[&add[..], more].concat(), 1, "BO0002");
+    }
     assert_eq!(added["machine"]["memory_bytes"], 128 << 20);
     assert_eq!(added["machine"]["cpus"], 1);
     server.ok(&["servers", "start", "vm"]);

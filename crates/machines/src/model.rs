@@ -174,18 +174,48 @@ impl Volume {
     }
 }
 
-impl Machine {
-    /// Nothing in it is trusted.
-    pub(crate) fn check(&self) -> Result<()> {
-        check_id(&self.id)?;
-        let spec = &self.spec;
-        if !(1..=CPUS_MAX).contains(&spec.cpus) {
+impl Boot {
+    /// Whether a machine can boot by it, as far as can be told without looking
+    /// at its files.
+    ///
+    /// # Errors
+    /// [`Error::BadMachine`].
+    pub fn check(&self) -> Result<()> {
+        let Self::Kernel {
+            kernel,
+            initrd,
+            append,
+        } = self
+        else {
+            return Ok(());
+        };
+        check_path("the kernel", kernel)?;
+        if let Some(initrd) = initrd {
+            check_path("the initial RAM disk", initrd)?;
+        }
+        if append.len() > APPEND_MAX_BYTES || append.contains(char::is_control) {
             return Err(bad(format!(
-                "{} CPUs are not possible: want 1 to {CPUS_MAX}",
-                spec.cpus
+                "the kernel's command line is not possible: want at most {APPEND_MAX_BYTES} \
+                 bytes in one line"
             )));
         }
-        let memory = spec.memory_bytes;
+        Ok(())
+    }
+}
+
+impl Spec {
+    /// Whether there can be such a machine.
+    ///
+    /// # Errors
+    /// [`Error::BadMachine`].
+    pub fn check(&self) -> Result<()> {
+        if !(1..=CPUS_MAX).contains(&self.cpus) {
+            return Err(bad(format!(
+                "{} CPUs are not possible: want 1 to {CPUS_MAX}",
+                self.cpus
+            )));
+        }
+        let memory = self.memory_bytes;
         if !(MEMORY_MIN_BYTES..=MEMORY_MAX_BYTES).contains(&memory)
             || !memory.is_multiple_of(1 << 20)
         {
@@ -195,32 +225,25 @@ impl Machine {
                 Size(MEMORY_MAX_BYTES)
             )));
         }
-        if let Boot::Kernel {
-            kernel,
-            initrd,
-            append,
-        } = &spec.boot
-        {
-            check_path("the kernel", kernel)?;
-            if let Some(initrd) = initrd {
-                check_path("the initial RAM disk", initrd)?;
-            }
-            if append.len() > APPEND_MAX_BYTES || append.contains(char::is_control) {
-                return Err(bad(format!(
-                    "the kernel's command line is not possible: want at most {APPEND_MAX_BYTES} \
-                     bytes in one line"
-                )));
-            }
-        }
-        if spec.forwards.len() > FORWARDS_MAX {
+        self.boot.check()?;
+        if self.forwards.len() > FORWARDS_MAX {
             return Err(bad(format!(
                 "{} ports cannot be forwarded: want at most {FORWARDS_MAX}",
-                spec.forwards.len()
+                self.forwards.len()
             )));
         }
-        if spec.forwards.iter().any(|f| f.host == 0 || f.guest == 0) {
+        if self.forwards.iter().any(|f| f.host == 0 || f.guest == 0) {
             return Err(bad("port 0 cannot be forwarded: name a port".to_owned()));
         }
+        Ok(())
+    }
+}
+
+impl Machine {
+    /// Nothing in it is trusted.
+    pub(crate) fn check(&self) -> Result<()> {
+        check_id(&self.id)?;
+        self.spec.check()?;
         if self.volumes.is_empty() {
             return Err(bad("it has no disk: give it one".to_owned()));
         }

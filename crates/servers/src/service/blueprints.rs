@@ -343,14 +343,15 @@ fn check_description(text: &str) -> Result<(), Refusal> {
 }
 
 /// A machine would refuse these only when it starts.
-fn check_boot(boot: &Boot) -> Result<(), Refusal> {
+pub(super) fn check_boot(boot: &Boot) -> Result<(), Refusal> {
+    boot.check().map_err(Refusal::Machine)?;
     let Boot::Kernel { kernel, initrd, .. } = boot else {
         return Ok(());
     };
     for path in std::iter::once(kernel).chain(initrd) {
-        if !path.is_absolute() || !path.is_file() {
+        if !path.is_file() {
             return Err(Refusal::Invalid(format!(
-                "boot an image by {}: give the absolute path of a file",
+                "boot a machine by {}: give the absolute path of a file",
                 path.display()
             )));
         }

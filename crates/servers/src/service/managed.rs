@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use backout_core::ids::{DiskId, InstanceId, JobId};
 use backout_disks::{Disk, DriverKind};
 
+use super::blueprints::check_boot;
 use super::lifecycle::room_for_server;
 use super::{Caller, Servers, blocking, check_name, check_tags};
 use crate::model::{OperationKind, Power, PowerCommands, Server, Subject, Tag, Volume};
@@ -37,9 +38,9 @@ impl Servers {
     /// Takes an existing image file under management, in place.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`] for a bad name, [`Refusal::Disk`] for a file that
-    /// cannot be managed, [`Refusal::Taken`], [`Refusal::Quota`],
-    /// [`Refusal::Store`].
+    /// [`Refusal::Invalid`] for a bad name, [`Refusal::Machine`] for a machine
+    /// that cannot be, [`Refusal::Disk`] for a file that cannot be managed,
+    /// [`Refusal::Taken`], [`Refusal::Quota`], [`Refusal::Store`].
     pub async fn add(&self, caller: &Caller, new: NewServer) -> Result<(Server, JobId), Refusal> {
         check_name("server", &new.name)?;
         check_tags(&new.tags)?;
@@ -56,6 +57,10 @@ impl Servers {
         if let Some(job) = self.earlier(caller).await? {
             let first: AdoptInput = self.input_of(&job).await?;
             return Ok((self.get(&caller.owner, first.server.as_str()).await?, job));
+        }
+        if let Some(spec) = &new.machine {
+            spec.check().map_err(Refusal::Machine)?;
+            check_boot(&spec.boot)?;
         }
         let now = self.clock.now();
         let (disk, size_bytes, held) = self.existing_disk(new.disk.clone(), new.driver).await?;
