@@ -174,6 +174,13 @@ impl Principal {
             .is_none_or(|policy| policy.evaluate_named(action, resources).is_allowed())
     }
 
+    /// Whether a policy says what it may do; without one it may do everything
+    /// on its own resources.
+    #[must_use]
+    pub const fn is_limited(&self) -> bool {
+        self.policy.is_some()
+    }
+
     /// Whether it acts on the resources of another account.
     #[must_use]
     pub fn is_sub_account(&self) -> bool {

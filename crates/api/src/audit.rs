@@ -27,9 +27,9 @@ CREATE INDEX audit_by_request ON audit (request_id);
 CREATE INDEX audit_by_time ON audit (at_ms);",
 }];
 
-/// The longest resource text that is kept, in characters: ten ids of the
-/// longest call that names several.
-const RESOURCE_CHARS_MAX: usize = 512;
+/// The longest resource text that is kept, in characters: the hundred ids of
+/// the longest call that names several, with room for names beside.
+const RESOURCE_CHARS_MAX: usize = 2048;
 
 /// How many lines are read for one request. A call writes one; the room is for
 /// those that change several resources.

@@ -16,6 +16,7 @@ use backout_wire::{
 use futures_util::FutureExt;
 
 use crate::audit;
+use crate::kept::Body;
 use crate::lighthouse::{self, Lighthouse};
 
 /// What the operator decided about vendors' calls.
@@ -284,14 +285,7 @@ impl Front {
         }
         let admitted = self.admit(protocol, raw, request, log).await?;
         let operation = admitted.call.operation;
-        let result = match (self.let_fail(&admitted).await, operation.service) {
-            (Err(refused), _) => Err(refused),
-            (Ok(()), Service::Lighthouse) => self.lighthouse.act(&admitted).await,
-            // Kept in step with `serves`, which has been asked.
-            (Ok(()), Service::Cdb | Service::Dlc | Service::Sae | Service::CdbV2) => {
-                Err(not_served(operation).into())
-            }
-        };
+        let result = self.decide(&admitted).await;
         if operation.write {
             let code = match &result {
                 Ok(_) => None,
@@ -316,6 +310,26 @@ impl Front {
         Ok(encode_success(
             protocol, operation, &request.0, trace, &body,
         ))
+    }
+
+    /// Does what an admitted call asks, if policy is for it and no fault is to
+    /// answer it.
+    async fn decide(&self, admitted: &Admitted) -> Result<Body, Refused> {
+        let (call, principal) = (&admitted.call, &admitted.principal);
+        if principal.is_limited() {
+            let resources = lighthouse::policy_resources(call, &principal.owner);
+            if !principal.allows(&call.operation.policy_action(), &resources) {
+                return Err(denied(principal, call.operation));
+            }
+        }
+        self.let_fail(admitted).await?;
+        match call.operation.service {
+            Service::Lighthouse => self.lighthouse.act(admitted).await,
+            // Kept in step with `serves`, which has been asked.
+            Service::Cdb | Service::Dlc | Service::Sae | Service::CdbV2 => {
+                Err(not_served(call.operation).into())
+            }
+        }
     }
 
     /// Refuses a call that the fault switch is to answer: in the place of the
@@ -402,10 +416,6 @@ impl Front {
             return Err(not_served(call.operation).into());
         }
         self.check_region(&call)?;
-        let resources = lighthouse::policy_resources(&call, &principal.owner);
-        if !principal.allows(&action, &resources) {
-            return Err(denied(&principal, call.operation));
-        }
         Ok(Admitted {
             call,
             principal,

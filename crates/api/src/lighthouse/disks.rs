@@ -384,8 +384,10 @@ fn backup_filter(ask: Ask<'_>, filters: &[wire::Filter]) -> Result<SnapshotFilte
         let values = filter.values.clone();
         match filter.name.as_str() {
             "disk-backup-id" => {
-                values.iter().try_for_each(|v| ask.backup(v).map(drop))?;
-                out.ids = values;
+                out.ids = values
+                    .iter()
+                    .map(|v| ask.backup(v).map(|id| id.to_string()))
+                    .collect::<Result<_, _>>()?;
             }
             "disk-id" => {
                 values.iter().try_for_each(|v| ask.disk(v).map(drop))?;

@@ -33,7 +33,7 @@ use backout_wire::{Call, Fault, Rejection};
 use serde::Serialize;
 
 use self::asked::Ask;
-use crate::front::{Admitted, Refused};
+use crate::front::{Admitted, REGIONS, Refused};
 use crate::kept::{Body, Kept};
 
 /// The operations that are served.
@@ -122,23 +122,25 @@ const PARTS: &[Kind] = &[
         word: "diskBackup",
         own: &["snapshot", "backup"],
     },
-    Kind {
-        prefix: BlueprintId::PREFIX,
-        word: "blueprint",
-        own: &["blueprint", "image"],
-    },
 ];
+const IMAGES: &[Kind] = &[Kind {
+    prefix: BlueprintId::PREFIX,
+    word: "blueprint",
+    own: &["blueprint", "image"],
+}];
 
 impl Kind {
-    /// Every way in which a policy may name the resource `id`.
+    /// Every way in which a policy may name the resource `id`. All regions lead
+    /// to the same resources, so what is denied in one is denied in all.
     fn spellings(&self, region: &str, owner: &AccountId, id: &str) -> Vec<String> {
         let word = self.word;
-        let mut out = vec![
-            format!("qcs::lighthouse:{region}:uin/{owner}:{word}/{id}"),
-            format!("qcs::lighthouse::uin/{owner}:{word}/{id}"),
-        ];
-        out.extend(self.own.iter().map(|own| format!("{own}/{id}")));
-        out
+        std::iter::once("")
+            .chain(REGIONS.iter().copied())
+            // One of the operator's own.
+            .chain((!REGIONS.contains(&region)).then_some(region))
+            .map(|region| format!("qcs::lighthouse:{region}:uin/{owner}:{word}/{id}"))
+            .chain(self.own.iter().map(|own| format!("{own}/{id}")))
+            .collect()
     }
 }
 
@@ -155,10 +157,12 @@ pub fn named_ids(call: &Call) -> Vec<String> {
         .iter()
         .filter_map(|name| call.params.get(*name))
         .flat_map(|value| match value {
-            serde_json::Value::String(id) => vec![id.clone()],
+            // Without the blanks that are forgiven: what a policy, a fault and
+            // the audit trail see is what the operation works on.
+            serde_json::Value::String(id) => vec![id.trim().to_owned()],
             serde_json::Value::Array(ids) => ids
                 .iter()
-                .filter_map(|id| id.as_str().map(str::to_owned))
+                .filter_map(|id| id.as_str().map(|id| id.trim().to_owned()))
                 .collect(),
             _ => Vec::new(),
         })
@@ -167,30 +171,31 @@ pub fn named_ids(call: &Call) -> Vec<String> {
 
 /// The resources that a policy is asked about, each in its spellings. A call
 /// that names instances or disks is judged by those; what hangs on them
-/// (snapshots, backups, images) counts where it alone is named. A call that
-/// names nothing, or makes an instance, is judged as one on all resources. What
-/// is found to touch an instance beside is judged by that as well, later.
+/// (snapshots, backups) counts where it alone is named, an image always. A call
+/// that names nothing, or makes an instance, is judged as one on all resources.
+/// What is found to touch an instance beside is judged by that as well, later.
 #[must_use]
 pub fn policy_resources(call: &Call, owner: &AccountId) -> Vec<Vec<String>> {
     let region = call.region.as_deref().unwrap_or("");
-    let ids = match call.operation.name {
-        // The image that it is made of is not touched.
-        "CreateInstances" => Vec::new(),
-        _ => named_ids(call),
-    };
-    for kinds in [WHOLES, PARTS] {
-        let named: Vec<Vec<String>> = ids
-            .iter()
+    let ids = named_ids(call);
+    let of = |kinds: &[Kind]| -> Vec<Vec<String>> {
+        ids.iter()
             .filter_map(|id| {
                 let kind = kinds.iter().find(|kind| id.starts_with(kind.prefix))?;
                 Some(kind.spellings(region, owner, id))
             })
-            .collect();
-        if !named.is_empty() {
-            return named;
-        }
+            .collect()
+    };
+    let mut named = of(WHOLES);
+    if named.is_empty() {
+        named = of(PARTS);
     }
-    vec![vec![format!("qcs::lighthouse:{region}:uin/{owner}:*")]]
+    // Whoever makes a disk of an image reads all that is in it.
+    named.extend(of(IMAGES));
+    if named.is_empty() || call.operation.name == "CreateInstances" {
+        named.push(vec![format!("qcs::lighthouse:{region}:uin/{owner}:*")]);
+    }
+    named
 }
 
 /// The family.

@@ -167,9 +167,14 @@ impl Lighthouse {
                         // The vendor's sample of a rollback under way has the
                         // disk's code here, not the instance's (SEMANTICS
                         // section 4).
-                        (OperationKind::ApplySnapshot, Refusal::ServerBusy { .. }) => {
-                            "UnsupportedOperation.DiskLatestOperationUnfinished"
-                        }
+                        (
+                            OperationKind::ApplySnapshot,
+                            Refusal::ServerBusy {
+                                kind: Some(OperationKind::ApplySnapshot),
+                                held: false,
+                                ..
+                            },
+                        ) => "UnsupportedOperation.DiskLatestOperationUnfinished",
                         (action, refusal) => codes::code_in(server_operation(action), refusal)?,
                     };
                     Some((snapshot_operation(denied.action), code))
