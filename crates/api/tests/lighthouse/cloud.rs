@@ -556,6 +556,20 @@ impl Cloud {
         seen["InstanceSet"][0].clone()
     }
 
+    /// Waits until an instance is in a state, and nobody works on it. A call on
+    /// several has one job each, which end one after the other.
+    pub async fn until(&self, id: &str, state: &str) -> Value {
+        let mut seen = Value::Null;
+        for _ in 0..LOOKS {
+            seen = self.instance(id).await;
+            if seen["InstanceState"] == state && seen["LatestOperationState"] != "OPERATING" {
+                return seen;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        panic!("instance {id} is not {state}: {seen}");
+    }
+
     pub async fn disk(&self, id: &str) -> Value {
         let seen = self.ok("DescribeDisks", json!({"DiskIds": [id]})).await;
         seen["DiskSet"][0].clone()

@@ -527,6 +527,12 @@ async fn lists_are_filtered_sorted_and_paged() {
     cloud.done("AttachDisks", attach).await;
     let system = cloud.instance(&web).await["SystemDisk"]["DiskId"].clone();
     let system = system.as_str().unwrap().to_owned();
+    // A system disk shows what was last asked of its instance.
+    let seen = cloud.disk(&system).await;
+    assert_eq!(
+        (&seen["DiskName"], &seen["LatestOperation"]),
+        (&json!("web"), &json!("CreateInstances"))
+    );
     let of = |list: &[&String]| {
         let mut list: Vec<String> = list.iter().map(|s| (*s).clone()).collect();
         list.sort();

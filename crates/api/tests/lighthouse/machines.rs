@@ -1,28 +1,10 @@
 //! Instances that are virtual machines. The guest is a disk with nothing to
 //! boot: its firmware runs all the same.
 
-use std::time::Duration;
-
 use backout_machines::{Machines, State};
 use serde_json::{Value, json};
 
 use crate::cloud::{Cloud, MIB, UNKNOWN_BLUEPRINT, filter, sorted};
-
-/// Two minutes and more, for a host with other work.
-const LOOKS: u32 = 1500;
-const PAUSE: Duration = Duration::from_millis(100);
-
-async fn until(cloud: &Cloud, id: &str, state: &str) -> Value {
-    let mut seen = Value::Null;
-    for _ in 0..LOOKS {
-        seen = cloud.instance(id).await;
-        if seen["InstanceState"] == state && seen["LatestOperationState"] != "OPERATING" {
-            return seen;
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
-    panic!("instance {id} is not {state}: {seen}");
-}
 
 fn new(blueprint: &str, more: &Value) -> Value {
     let mut params = json!({
@@ -61,7 +43,7 @@ async fn a_life() {
         cloud.code("CreateInstances", new(&image, &other)).await,
         "InvalidParameter"
     );
-    let seen = until(&cloud, &web, "RUNNING").await;
+    let seen = cloud.until(&web, "RUNNING").await;
     assert_eq!(
         (
             &seen["CPU"],
@@ -79,7 +61,10 @@ async fn a_life() {
     assert_eq!(seen["Tags"], json!([{"Key": "env", "Value": "prod"}]));
     let of_size = filter("bundle-id", &json!(["bundle_1c512m10"]));
     let listed = cloud.ok("DescribeInstances", of_size).await;
-    assert_eq!(sorted(&listed, "InstanceSet", "InstanceId"), [web.clone()]);
+    assert_eq!(
+        sorted(&listed, "InstanceSet", "InstanceId"),
+        std::slice::from_ref(&web)
+    );
 
     // A machine that does not answer is not worked on.
     let snapshot = cloud.snapshot(&web, "first").await;
@@ -102,13 +87,13 @@ async fn a_life() {
     signal("-CONT");
     assert_eq!(silent, "FailedOperation.DescribeInstanceStatus");
     cloud.ok("ApplyInstanceSnapshot", apply).await;
-    let seen = until(&cloud, &web, "RUNNING").await;
+    let seen = cloud.until(&web, "RUNNING").await;
     assert_eq!(seen["LatestOperation"], "ApplyInstanceSnapshot");
     assert_eq!(seen["LatestOperationState"], "SUCCESS");
 
     let hard = json!({"InstanceIds": [web], "StopType": "HARD"});
     cloud.ok("StopInstances", hard).await;
-    until(&cloud, &web, "STOPPED").await;
+    cloud.until(&web, "STOPPED").await;
     let made = json!({"BlueprintName": "mine", "InstanceId": web});
     let made = cloud.done("CreateBlueprint", made).await;
     let mine = made["BlueprintId"].as_str().unwrap().to_owned();

@@ -14,7 +14,9 @@ use crate::model::{DiskState, ManagedDisk, Usage, Volume};
 /// A system disk has its server's name and latest operation.
 const DISK_COLUMNS: &str = "d.id, d.head, d.format, d.driver, d.size_bytes, d.owner, d.node, \
      COALESCE(s.name, d.name), d.usage, d.server, d.state, d.made, \
-     d.op_kind, d.op_state, d.op_request, d.op_started_ms, d.tags, d.created_ms";
+     COALESCE(s.op_kind, d.op_kind), COALESCE(s.op_state, d.op_state), \
+     COALESCE(s.op_request, d.op_request), COALESCE(s.op_started_ms, d.op_started_ms), \
+     d.tags, d.created_ms";
 
 const DISK_TABLES: &str = "disks d LEFT JOIN servers s ON s.id = d.server AND d.usage = 'system'";
 
