@@ -1,8 +1,5 @@
 //! The fault switch through the whole way of a vendor's call, and in real jobs.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on fails"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::path::PathBuf;
 use std::sync::Arc;
