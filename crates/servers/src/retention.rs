@@ -38,12 +38,6 @@ pub const COMPACT_RETRY_MS: i64 = 3_600_000;
 /// cannot be deleted is not tried at every turn.
 pub const AGAIN_MS: i64 = 60_000;
 
-/// When the safety point of a rollback that was asked for at `asked` goes.
-#[must_use]
-pub const fn safety_expiry(asked: Timestamp) -> Timestamp {
-    asked.plus_ms(SAFETY_KEEP_MS)
-}
-
 /// Refuses a schedule out of range.
 pub(crate) fn check_schedule(every_ms: i64, keep: u32) -> Result<(), Refusal> {
     if !(SCHEDULE_MIN_MS..=SCHEDULE_MAX_MS).contains(&every_ms) {

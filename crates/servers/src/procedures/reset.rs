@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use super::{ImageFile, Runtime, name, on_disk, power_change, settle_server};
 use crate::model::{Power, Snapshot, SnapshotKind, SnapshotState, Subject, Volume};
 use crate::service::NAME_MAX_CHARS;
-use crate::{persistence, retention};
+use crate::persistence;
 
 /// The procedure.
 #[derive(Clone, Debug)]
@@ -133,6 +133,7 @@ impl Procedure for ResetServer {
         let input = ctx.input::<ResetInput>();
         let kept = ctx.output::<Kept>("keep");
         let job = ctx.job.clone();
+        let runtime = self.0.clone();
         Box::new(move |tx| {
             let Ok(input) = input else { return Ok(()) };
             if let (Outcome::Applied, Ok(Some(kept))) = (outcome, kept) {
@@ -157,7 +158,7 @@ impl Procedure for ResetServer {
                         latest: None,
                         job: Some(job.clone()),
                         created: input.asked,
-                        expires: Some(retention::safety_expiry(input.asked)),
+                        expires: Some(runtime.safety_expiry(input.asked)),
                         tags: Vec::new(),
                     },
                 )?;

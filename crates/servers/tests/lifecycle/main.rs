@@ -2,6 +2,7 @@
 //! and that of the images.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod edges;
 mod guest;
 mod matrix;
 mod service;

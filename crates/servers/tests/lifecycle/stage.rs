@@ -29,6 +29,8 @@ pub(crate) const OLD: &[u8] = b"as it was";
 /// What an image says.
 pub(crate) const IMAGE: &[u8] = b"as it came";
 pub(crate) const SIZE_BYTES: u64 = 1 << 20;
+/// How long safety points are kept; not what it is by default.
+pub(crate) const SAFETY_DAYS: u32 = 3;
 /// Where it says so.
 const AT: usize = 4096;
 
@@ -87,7 +89,7 @@ impl Stage {
         let store = Store::open_sqlite(&folder.join("state.db"), &migrations).unwrap();
         let (clock, entropy) = (Arc::new(SystemClock), Arc::new(OsEntropy));
         let jobs = Jobs::new(store.clone(), clock.clone(), entropy.clone());
-        let runtime = Runtime::new(folder, shim);
+        let runtime = Runtime::new(folder, shim).keeping_safety_points(SAFETY_DAYS);
         let servers = Servers::new(
             store.clone(),
             jobs.clone(),
