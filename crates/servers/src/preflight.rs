@@ -343,6 +343,10 @@ impl Checked {
             hint,
         };
         match (server.power, holding) {
+            // Nobody is creating it any more: it waits for a person.
+            (Power::Creating, Some(holding)) if holding.held => self
+                .blockers
+                .push(Refusal::server_busy(&server.id, holding)),
             (Power::Creating, _) => self
                 .blockers
                 .push(Refusal::ServerCreating(server.id.clone())),

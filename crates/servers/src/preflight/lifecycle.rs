@@ -47,6 +47,9 @@ impl Checked {
         hint: &'static str,
     ) {
         match (server.power, holding) {
+            (Power::Creating, Some(holding)) if holding.held => self
+                .blockers
+                .push(Refusal::server_busy(&server.id, holding)),
             (Power::Creating, _) => self
                 .blockers
                 .push(Refusal::ServerCreating(server.id.clone())),
@@ -233,6 +236,9 @@ pub fn terminate(server: &Server, holding: Option<&Holding>) -> Checked {
 pub fn rename(server: &Server, holding: Option<&Holding>) -> Checked {
     let mut checked = Checked::default();
     match (server.power, holding) {
+        (Power::Creating, Some(holding)) if holding.held => checked
+            .blockers
+            .push(Refusal::server_busy(&server.id, holding)),
         (Power::Creating, _) => checked
             .blockers
             .push(Refusal::ServerCreating(server.id.clone())),

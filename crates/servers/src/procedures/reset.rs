@@ -24,8 +24,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{ImageFile, Runtime, name, on_disk, power_change, settle_server};
 use crate::model::{Power, Snapshot, SnapshotKind, SnapshotState, Subject, Volume};
-use crate::service::NAME_MAX_CHARS;
 use crate::persistence;
+use crate::service::NAME_MAX_CHARS;
 
 /// The procedure.
 #[derive(Clone, Debug)]
