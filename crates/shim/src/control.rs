@@ -254,57 +254,63 @@ fn inspect(folder: &Folder) -> Result<Found> {
     loop {
         let watched = folder.is_watched()?;
         let record = folder.record()?;
-        if let Some(found) = judge(record.as_ref(), watched, &boot) {
+        let late = Instant::now() >= until;
+        if let Some(found) = judge(record.as_ref(), watched, late, &boot) {
             return Ok(found);
         }
-        if Instant::now() >= until {
+        if late {
+            let shim = record.filter(|record| record.boot_id == boot && record.shim.lives());
             return Err(Error::Stuck {
                 folder: folder.0.clone(),
-                shim: record.map_or(0, |record| record.shim.pid),
+                shim: shim.map(|record| record.shim.pid),
             });
         }
         std::thread::sleep(TICK);
     }
 }
 
-/// What the record means; `None` when the shim is just about to change it.
-fn judge(record: Option<&Record>, watched: bool, boot: &str) -> Option<Found> {
-    let off = |exit: Option<&Exit>| {
+/// What the record means; `None` when the shim is just about to change it, which
+/// is not waited for any more when it is `late`.
+fn judge(record: Option<&Record>, watched: bool, late: bool, boot: &str) -> Option<Found> {
+    let found = |state, child| {
         Some(Found {
-            state: State::Off {
-                exit: exit.cloned(),
-            },
+            state,
             watched,
-            child: None,
+            child,
         })
     };
-    let Some(record) = record else {
-        return off(None);
+    let off = |exit| found(State::Off { exit }, None);
+    // What is of another boot names processes that may be anybody's now.
+    let Some(record) = record.filter(|record| record.boot_id == boot) else {
+        return match record {
+            // A shim has the lock, and has yet to say what it starts.
+            _ if watched => None,
+            Some(record) if record.child.is_none() => off(record.exit.clone()),
+            _ => off(None),
+        };
     };
-    let of_now = record.boot_id == boot;
+    let by_the_living = watched && record.shim.lives();
     match record.child {
-        // Of another boot, whoever has that pid now.
-        Some(_) if !of_now => off(None),
-        Some(child) if child.lives() => Some(Found {
-            state: State::On {
-                pid: child.pid,
-                since_ms: record.since_ms,
-            },
-            watched,
-            child: Some(child),
-        }),
+        // Whether it becomes the program is open.
+        Some(child) if child.lives() && by_the_living && record.pending && !late => None,
+        Some(child) if child.lives() => {
+            let since_ms = record.since_ms;
+            let pid = child.pid;
+            found(State::On { pid, since_ms }, Some(child))
+        }
+        // Another shim has the lock by now, and has yet to say what it starts.
+        _ if watched && !by_the_living => None,
         // It has ended, and its shim has yet to say how.
-        Some(_) if watched && record.shim.lives() => None,
+        Some(_) if watched => None,
         // The shim died with it, or before it.
         Some(_) => off(None),
-        None if record.waits && watched && of_now => Some(Found {
-            state: State::Waits {
-                exit: record.exit.clone(),
-            },
-            watched,
-            child: None,
-        }),
-        None => off(record.exit.as_ref()),
+        None if watched && record.waits => {
+            let exit = record.exit.clone();
+            found(State::Waits { exit }, None)
+        }
+        // Not started yet; or, with an exit, at the end of the shim as well.
+        None if watched && record.exit.is_none() => None,
+        None => off(record.exit.clone()),
     }
 }
 

@@ -62,14 +62,14 @@ pub enum Error {
     },
     /// The shim lives but does not record what happened to its process.
     #[error(
-        "learn the state of {folder:?}: the shim, process {shim}, does not record it; see whether \
-         that is stopped, or its file system full"
+        "learn the state of {folder:?}: its shim{} does not record it; see whether that is \
+         stopped, or its file system full", shim.map_or(String::new(), |pid| format!(", process {pid},"))
     )]
     Stuck {
         /// The run folder.
         folder: PathBuf,
-        /// The shim's pid.
-        shim: u32,
+        /// The shim's pid; `None` before it recorded anything.
+        shim: Option<u32>,
     },
 }
 

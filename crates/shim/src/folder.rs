@@ -131,6 +131,10 @@ pub(crate) struct Record {
     pub exit: Option<Exit>,
     /// The shim waits to start it again.
     pub waits: bool,
+    /// The process is not the program yet, and only becomes it while whoever
+    /// started the shim is there.
+    #[serde(default)]
+    pub pending: bool,
 }
 
 /// A run folder.

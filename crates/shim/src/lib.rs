@@ -32,6 +32,9 @@
 //!    capabilities or is set-user-id; such an orphan is still found
 //!    ([`State::On`]), and the next [`start`] kills it before it starts anew.
 //!    Processes that the program starts are its own affair.
+//!    Nor does it run when, by the time it is on record, whoever started it has
+//!    died or given up: so nobody is told that nothing runs by a start that was
+//!    on its way. Who looks while a shim is starting waits for what becomes of it.
 //! 4. A full or broken file system under the log loses lines of the log, and
 //!    never blocks the process.
 

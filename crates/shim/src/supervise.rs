@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 use crate::folder::{Exit, Folder, LOCK, LOG, Record, SPEC, STATE, Spec, When, try_lock};
 use crate::identity::{Identity, boot_id};
 use crate::log::pump;
@@ -126,6 +128,7 @@ fn watch(folder: &Path) -> Result<(), String> {
             since_ms: now_ms(),
             exit: None,
             waits: false,
+            pending: false,
         },
         spec,
         folder,
@@ -217,20 +220,36 @@ impl Watch {
             .map_err(|e| fault("run itself again", e))?;
         self.record.child = Identity::of(child.id());
         self.record.since_ms = now_ms();
+        self.record.exit = None;
         self.record.waits = false;
+        self.record.pending = self.heard;
         if let Err(why) = self.save() {
             // Not on record, so it must not run. It ends with this pair.
             drop(ours);
             let _ = child.wait();
             return Err(why);
         }
-        let failed = go(&mut ours);
+        // Whoever looked before it was on record was told that nothing runs,
+        // and may have acted on that once the starter was gone. Whoever looks
+        // from now on hears of it.
+        let failed = if self.heard && starter_is_gone() {
+            Some("whoever started it is gone: start it again".to_owned())
+        } else {
+            go(&mut ours)
+        };
         drop(ours);
         if failed.is_none() && self.heard {
+            self.record.pending = false;
+            if let Err(why) = self.save() {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(why);
+            }
             self.tell_ready();
         }
         let status = child.wait().map_err(|e| fault("wait for the process", e))?;
         self.record.child = None;
+        self.record.pending = false;
         match failed {
             None => Ok(exit_of(status)),
             Some(why) if self.heard => {
@@ -251,6 +270,29 @@ impl Watch {
         let _ = stdout.flush();
         if let Ok(null) = std::fs::File::options().write(true).open("/dev/null") {
             let _ = rustix::stdio::dup2_stdout(null);
+        }
+    }
+}
+
+/// Whether nobody can hear what is said any more: the starter holds the other
+/// end of stdout until it was told, and loses it when it dies or gives up.
+fn starter_is_gone() -> bool {
+    let stdout = std::io::stdout();
+    let mut polled = [PollFd::new(&stdout, PollFlags::empty())];
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    loop {
+        match poll(&mut polled, Some(&now)) {
+            Ok(_) => {
+                let [polled] = polled;
+                let gone = PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL;
+                return polled.revents().intersects(gone);
+            }
+            Err(rustix::io::Errno::INTR) => {}
+            // Better one start that fails than one that nobody knows of.
+            Err(_) => return true,
         }
     }
 }

@@ -281,6 +281,89 @@ fn it_outlives_its_starter_and_the_starters_group() {
     until("the shim ends", || gone(shim).then_some(()));
 }
 
+/// The chain of a start whose starter only has `answer` in its hands.
+fn chain(folder: &Path, answer: std::io::PipeWriter) {
+    let mut first = Command::new(env!("CARGO_BIN_EXE_backout-shim"))
+        .arg(folder)
+        .stdin(Stdio::null())
+        .stdout(answer)
+        .spawn()
+        .unwrap();
+    assert!(first.wait().unwrap().success());
+}
+
+#[test]
+fn it_does_not_start_for_a_starter_that_is_gone() {
+    let place = Place::new();
+    let folder = place.folder();
+    std::fs::create_dir_all(&folder).unwrap();
+    let mark = place.0.path().join("mark");
+    let spec = sh(&format!("echo >{}; exec sleep 600", mark.display()));
+    let text = serde_json::to_vec(&spec).unwrap();
+    std::fs::write(folder.join("spec.json"), text).unwrap();
+    let (starter, answer) = std::io::pipe().unwrap();
+    drop(starter);
+    chain(&folder, answer);
+    let exit = until("it is given up", || match look(&folder).unwrap() {
+        State::Off { exit } => exit,
+        _ => None,
+    });
+    let Exit::NotStarted { why } = exit else {
+        unreachable!("{exit:?}")
+    };
+    assert!(why.contains("is gone"), "{why}");
+    let shim = number(&record(&folder)["shim"]["pid"]);
+    until("the shim ends", || gone(shim).then_some(()));
+    assert!(!mark.exists());
+    // The next start is as good as any.
+    assert!(start(&folder, &self::shim(), &spec).unwrap().fresh);
+    until("its mark", || mark.exists().then_some(()));
+}
+
+#[test]
+fn a_stop_waits_for_a_shim_that_is_starting() {
+    let place = Place::new();
+    let folder = place.folder();
+    // What an earlier run left on record is no answer.
+    start(&folder, &shim(), &sh("exit 0")).unwrap();
+    wait_ended(&folder, PATIENCE).unwrap();
+    let before = number(&record(&folder)["shim"]["pid"]);
+    until("the shim ends", || gone(before).then_some(()));
+
+    // A shim that has the lock, and waits for what it is to run.
+    let spec = folder.join("spec.json");
+    std::fs::remove_file(&spec).unwrap();
+    let made = Command::new("mkfifo").arg(&spec).status().unwrap();
+    assert!(made.success());
+    let (_starter, answer) = std::io::pipe().unwrap();
+    chain(&folder, answer);
+    let lock = std::fs::File::open(folder.join("lock")).unwrap();
+    until("the shim has the lock", || {
+        use rustix::fs::FlockOperation;
+        let free = rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared).is_ok();
+        // Not to be in its way.
+        rustix::fs::flock(&lock, FlockOperation::Unlock).unwrap();
+        (!free).then_some(())
+    });
+    let exit = std::thread::scope(|scope| {
+        let stopped = scope.spawn(|| stop(&folder, Signal::Term, PATIENCE).unwrap());
+        until("the stop has begun", || {
+            folder.join("down").exists().then_some(())
+        });
+        let text = serde_json::to_vec(&sh("exec sleep 600")).unwrap();
+        let mut fifo = std::fs::File::options().write(true).open(&spec).unwrap();
+        fifo.write_all(&text).unwrap();
+        // For the link that becomes the program; before the shim has it all.
+        let next = folder.join("next.json");
+        std::fs::write(&next, &text).unwrap();
+        std::fs::rename(&next, &spec).unwrap();
+        drop(fifo);
+        stopped.join().unwrap()
+    });
+    assert_eq!(exit, Some(Exit::Signal { signal: 15 }));
+    assert!(matches!(look(&folder).unwrap(), State::Off { .. }));
+}
+
 #[test]
 fn a_killed_shim_takes_its_process_along_and_can_be_replaced() {
     let place = Place::new();
