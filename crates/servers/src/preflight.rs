@@ -150,6 +150,16 @@ impl DiskFacts {
             free_bytes: None,
         }
     }
+
+    /// How large the disk is, in bytes: as it was seen, since its user may have
+    /// made it larger, else as `volume` is known.
+    #[must_use]
+    pub fn size_bytes(&self, volume: &Volume) -> u64 {
+        match &self.head {
+            Some(Ok(head)) => head.size_bytes,
+            _ => volume.size_bytes,
+        }
+    }
 }
 
 /// Looks at a disk, at the machine that uses it, and at the point it is to go
@@ -437,6 +447,13 @@ pub fn must_stop(target: &Target, facts: &DiskFacts) -> bool {
         || !facts.holders.is_empty()
 }
 
+/// Whether stopping `server` frees its disk, which `holders` have open besides
+/// its machine: that lets go when it is stopped, but nobody else does, while a
+/// server of the user's own commands is what has it open.
+fn frees(server: &Server, holders: &[Holder]) -> bool {
+    server.can_stop() && (server.machine.is_none() || holders.is_empty())
+}
+
 /// Judges a rollback of a disk to `snapshot`.
 #[must_use]
 pub fn rollback(target: &Target, snapshot: &Snapshot, facts: DiskFacts) -> Checked {
@@ -478,10 +495,7 @@ pub fn rollback(target: &Target, snapshot: &Snapshot, facts: DiskFacts) -> Check
     if let Some(Err(e)) = point {
         checked.blockers.push(Refusal::Disk(e));
     }
-    // A machine lets go when it is stopped; what else has the disk open does not.
-    let frees =
-        |server: &&Server| server.can_stop() && (server.machine.is_none() || holders.is_empty());
-    match target.host.as_ref().filter(frees) {
+    match target.host.as_ref().filter(|s| frees(s, &holders)) {
         Some(server) if stop => checked.warn(
             Code::ForcedStop,
             format!(

@@ -7,7 +7,7 @@ use backout_disks::DriverKind;
 use backout_machines::{Capabilities, Error as MachineError, State};
 
 use super::{
-    BACKUPS_PER_DISK_MAX, Checked, Cleared, DiskFacts, METADATA_ONLY, Target, must_stop,
+    BACKUPS_PER_DISK_MAX, Checked, Cleared, DiskFacts, METADATA_ONLY, Target, frees, must_stop,
     too_many_backups,
 };
 use crate::bundles::Bundle;
@@ -294,8 +294,8 @@ pub fn create(making: Making<'_>) -> Checked {
     checked
 }
 
-/// Judges making a server's system disk anew. `copy_bytes` is what the new
-/// disk takes, when that was looked at.
+/// Judges making a server's system disk anew, as large as the present one.
+/// `copy_bytes` is what the new disk takes, when that was looked at.
 #[must_use]
 pub fn reset(
     target: &Target,
@@ -306,15 +306,19 @@ pub fn reset(
     let mut checked = Checked::default();
     checked.target("reset", target);
     let stop = must_stop(target, &facts);
-    checked.image(blueprint, &target.node, target.volume.size_bytes);
+    checked.image(blueprint, &target.node, facts.size_bytes(&target.volume));
     match facts.head {
         None => checked.elsewhere(&target.node),
         Some(Ok(_)) => {}
         Some(Err(e)) => checked.blockers.push(Refusal::Disk(e)),
     }
     checked.machine(facts.machine);
-    match &target.host {
-        Some(server) if stop && server.can_stop() => checked.warn(
+    match target
+        .host
+        .as_ref()
+        .filter(|s| frees(s, &facts.holders))
+    {
+        Some(server) if stop => checked.warn(
             Code::ForcedStop,
             format!(
                 "stops server {} by force, and starts it again afterwards; what it holds in memory is lost",
@@ -363,6 +367,9 @@ pub fn create_blueprint(
             }),
             (true, true) => {
                 checked.stoppable(action, server);
+                checked.block_if(server.can_stop() && !frees(server, &facts.holders), || {
+                    Refusal::in_use(&target.volume, &facts.holders)
+                });
                 checked.warn(
                     Code::ForcedStop,
                     "stops the server while the image is made, by force if need be",

@@ -534,7 +534,7 @@ impl Servers {
             return Err(Refusal::ServerNotFound(server.to_owned()));
         };
         let blueprint = self.image_of(&caller.owner, &server, blueprint).await?;
-        let (checked, stop) = self.judge_reset(&target, &blueprint).await?;
+        let (checked, stop, size_bytes) = self.judge_reset(&target, &blueprint).await?;
         let cleared = checked.clear()?;
         let entropy = self.entropy.as_ref();
         let now = self.clock.now();
@@ -551,7 +551,10 @@ impl Servers {
         };
         let input = ResetInput {
             server: server.id.clone(),
-            disk: server.disk.clone(),
+            disk: Volume {
+                size_bytes,
+                ..server.disk.clone()
+            },
             becomes,
             image: image_file(&blueprint),
             image_name: blueprint.name.clone(),
@@ -602,14 +605,16 @@ impl Servers {
         }
     }
 
-    /// The judgement on a reset, and whether the server is stopped for it.
+    /// The judgement on a reset, whether the server is stopped for it, and how
+    /// large its disk is, in bytes.
     async fn judge_reset(
         &self,
         target: &Target,
         blueprint: &Blueprint,
-    ) -> Result<(Checked, bool), Refusal> {
+    ) -> Result<(Checked, bool, u64), Refusal> {
         let facts = self.look(target, None).await?;
         let stop = preflight::must_stop(target, &facts);
+        let size_bytes = facts.size_bytes(&target.volume);
         let room = if target.node == self.node && blueprint.node == self.node {
             let (volume, image) = (target.volume.clone(), image_file(blueprint));
             let looked = blocking(move || {
@@ -626,7 +631,8 @@ impl Servers {
         } else {
             None
         };
-        Ok((preflight::reset(target, blueprint, facts, room), stop))
+        let checked = preflight::reset(target, blueprint, facts, room);
+        Ok((checked, stop, size_bytes))
     }
 
     /// Renames servers, all of them or none. A name is unique for its owner, so
@@ -737,7 +743,7 @@ impl Servers {
             // To which image is not known, unless it was made of one.
             let reset = match self.image_of(owner, &server, None).await {
                 Ok(blueprint) => {
-                    let (checked, _) = self.judge_reset(&target, &blueprint).await?;
+                    let (checked, ..) = self.judge_reset(&target, &blueprint).await?;
                     checked.clear().err()
                 }
                 Err(e @ Refusal::Store(_)) => return Err(e),

@@ -1,18 +1,81 @@
 //! What is taken, what is gone, and what is not what it was: the edges at which
 //! a call or a job has to say no, or to go on all the same.
 
+use std::fs::OpenOptions;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
 use backout_core::ids::{JobId, OsEntropy};
 use backout_core::time::Timestamp;
-use backout_servers::model::{Holding, OperationKind, Power, SnapshotKind};
-use backout_servers::persistence::{Page, SnapshotFilter};
-use backout_servers::{Refusal, preflight};
+use backout_machines::{Boot, Spec};
+use backout_servers::model::{Holding, OperationKind, Power, PowerCommands, Server, SnapshotKind};
+use backout_servers::persistence::{self, Page, SnapshotFilter};
+use backout_servers::{NewServer, Refusal, preflight};
 
-use crate::stage::{SAFETY_DAYS, Stage, caller, owner};
+use crate::stage::{OLD, SAFETY_DAYS, SIZE_BYTES, Stage, caller, owner, read, write};
 
 fn stage() -> (tempfile::TempDir, Stage) {
     let folder = tempfile::tempdir().unwrap();
     let stage = Stage::plain(folder.path());
     (folder, stage)
+}
+
+/// A server that is a machine, and off.
+async fn machine(stage: &Stage, name: &str) -> Server {
+    write(&stage.disk(name), OLD);
+    let new = NewServer {
+        name: name.to_owned(),
+        disk: stage.disk(name),
+        driver: None,
+        commands: PowerCommands::default(),
+        machine: Some(Spec {
+            cpus: 1,
+            memory_bytes: 64 << 20,
+            boot: Boot::Disk,
+            forwards: Vec::new(),
+        }),
+        running: false,
+        tags: Vec::new(),
+    };
+    let (server, job) = stage.servers.add(&caller(), new).await.unwrap();
+    stage.finish(&job).await;
+    server
+}
+
+/// Another process, which can write to a file for as long as this lives.
+struct Other(Child);
+
+impl Other {
+    fn with(file: &Path) -> Self {
+        let mut child = Command::new("sh")
+            .args(["-c", "exec 3>>\"$0\"; echo it is open; exec sleep 600"])
+            .arg(file)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let out = child.stdout.take().unwrap();
+        BufReader::new(out).read_line(&mut line).unwrap();
+        assert_eq!(line.trim(), "it is open");
+        Self(child)
+    }
+}
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+async fn set_power(stage: &Stage, server: &Server, power: Power) {
+    let id = server.id.clone();
+    stage
+        .store
+        .write(move |tx| persistence::set_power(tx, &id, power))
+        .await
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,4 +138,48 @@ async fn a_held_creation_waits_for_a_person_and_says_so() {
             }
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_else_has_the_disk_of_a_machine_open_is_not_stopped_with_it() {
+    let (_folder, stage) = stage();
+    let server = machine(&stage, "web").await;
+    stage.image("base").await;
+    let open = Other::with(&server.disk.head);
+    let refused = stage.servers.reset(&caller(), "web", Some("base")).await;
+    assert!(matches!(refused, Err(Refusal::InUse { .. })), "{refused:?}");
+    let make = async || {
+        stage
+            .servers
+            .create_blueprint(&caller(), "golden", "", "web", true, Vec::new())
+            .await
+    };
+    for power in [Power::Stopped, Power::Running] {
+        set_power(&stage, &server, power).await;
+        let refused = make().await;
+        assert!(matches!(refused, Err(Refusal::InUse { .. })), "{refused:?}");
+    }
+    drop(open);
+    make().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_was_made_larger_is_reset_at_that_size() {
+    let (_folder, stage) = stage();
+    let server = stage.add("web", false).await;
+    stage.image("base").await;
+    let grown = 3 * SIZE_BYTES;
+    let grow = |path: &Path, size_bytes| {
+        let file = OpenOptions::new().write(true).open(path).unwrap();
+        file.set_len(size_bytes).unwrap();
+    };
+    grow(&server.disk.head, grown);
+    let reset = stage.servers.reset(&caller(), "web", Some("base")).await;
+    let reset = reset.unwrap();
+    stage.finish(&reset).await;
+    assert_eq!(stage.server("web").await.disk.size_bytes, grown);
+    assert_eq!(std::fs::metadata(&server.disk.head).unwrap().len(), grown);
+    let undo = stage.servers.undo(&caller(), &reset).await.unwrap();
+    stage.finish(&undo).await;
+    assert_eq!(read(&server.disk.head), OLD);
 }
