@@ -3,7 +3,7 @@
 //! | step | do | undo |
 //! |---|---|---|
 //! | stop | stop the server, if it runs: by the power button, and by force when it does not obey | start it again |
-//! | export | write what the disk holds to one image file | remove that |
+//! | export | write what the disk holds to one image file, while nobody can change it | remove that |
 //! | start | start the server, if it was stopped for this | stop it again |
 //!
 //! The server is off for as long as the export takes, so that the image holds
@@ -12,6 +12,7 @@
 
 use std::path::PathBuf;
 
+use backout_core::code::Code;
 use backout_core::ids::{BlueprintId, InstanceId};
 use backout_core::outcome::Outcome;
 use backout_disks::{ExportFacts, Format, Name};
@@ -19,9 +20,10 @@ use backout_jobs::{Commit, Done, Procedure, Step, StepContext, StepError, Undo};
 use backout_machines::Stop;
 use serde::{Deserialize, Serialize};
 
-use super::{Runtime, disk_error, on_disk, power_change, settle_server};
+use super::{Runtime, disk_error, on_disk, power_change, settle_server, under_lock};
 use crate::model::{BlueprintState, Power, Volume};
 use crate::persistence;
+use crate::preflight::{holder_names, writers};
 
 /// The procedure.
 #[derive(Clone, Debug)]
@@ -128,8 +130,24 @@ fn mark(input: &CreateBlueprintInput) -> Result<Name, StepError> {
 async fn export(ctx: &StepContext) -> Result<Done, StepError> {
     let input: CreateBlueprintInput = ctx.input()?;
     let (mark, file, format) = (mark(&input)?, input.file, input.format);
-    let facts = on_disk(ctx, &input.disk, move |driver, guard, disk, progress| {
-        driver.export(guard, disk, &file, format, &mark, progress)
+    let driver = backout_disks::driver(input.disk.driver);
+    let facts = under_lock(ctx, &input.disk, move |guard, disk, progress| {
+        // Whoever began to use it since it was looked at would leave half of
+        // what it writes in the image.
+        let holders = writers(&disk.head).map_err(disk_error)?;
+        if !holders.is_empty() {
+            return Err(StepError::failed(
+                Code::DiskInUse,
+                format!(
+                    "make an image of {}: it is open in {}; stop that first",
+                    disk.head.display(),
+                    holder_names(&holders)
+                ),
+            ));
+        }
+        driver
+            .export(guard, disk, &file, format, &mark, progress)
+            .map_err(disk_error)
     })
     .await?;
     Done::remember(&facts)

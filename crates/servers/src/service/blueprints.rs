@@ -6,7 +6,7 @@ use backout_core::ids::{AccountId, BlueprintId, JobId};
 use backout_machines::Boot;
 use backout_store::Tx;
 
-use super::lifecycle::{blueprints_of, existing, resolved, users_of};
+use super::lifecycle::{blueprints_of, existing, resolved, unchanged, users_of};
 use super::points::still_there;
 use super::{Caller, DiskRef, Proposal, Servers, blocking, check_name, check_tags};
 use crate::model::{Blueprint, BlueprintState, Holding, OperationKind, Tag, blueprint_resource};
@@ -191,7 +191,10 @@ impl Servers {
             file: self.images().join(format!("{id}.{format}")),
             format,
             size_bytes: target.volume.size_bytes,
-            boot: host.machine.map_or(Boot::Disk, |spec| spec.boot),
+            boot: host
+                .machine
+                .as_ref()
+                .map_or(Boot::Disk, |spec| spec.boot.clone()),
             made: true,
             created: now,
             tags,
@@ -223,6 +226,7 @@ impl Servers {
             .submit(new_job, move |tx| {
                 room_for_blueprint(tx, &blueprint.owner)?;
                 still_there(tx, &target)?;
+                unchanged(tx, "make an image of", &host)?;
                 persistence::insert_blueprint(tx, &blueprint)?;
                 Ok(persistence::set_subject_operation(
                     tx,

@@ -1045,7 +1045,11 @@ fn same_disks(
 }
 
 /// Refuses a server that changed since it was judged.
-fn unchanged(tx: &mut dyn Tx, action: &'static str, judged: &Server) -> Result<(), Refusal> {
+pub(super) fn unchanged(
+    tx: &mut dyn Tx,
+    action: &'static str,
+    judged: &Server,
+) -> Result<(), Refusal> {
     let now = persistence::server_by_id(tx, &judged.id)?
         .ok_or_else(|| Refusal::ServerNotFound(judged.id.to_string()))?;
     if now.power == judged.power && now.disk.id == judged.disk.id {

@@ -7,9 +7,12 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use backout_core::ids::{JobId, OsEntropy};
+use backout_core::outcome::Outcome;
 use backout_core::time::Timestamp;
 use backout_machines::{Boot, Spec};
-use backout_servers::model::{Holding, OperationKind, Power, PowerCommands, Server, SnapshotKind};
+use backout_servers::model::{
+    BlueprintState, Holding, OperationKind, Power, PowerCommands, Server, SnapshotKind,
+};
 use backout_servers::persistence::{self, Page, SnapshotFilter};
 use backout_servers::{NewServer, Refusal, preflight};
 
@@ -182,4 +185,22 @@ async fn a_disk_that_was_made_larger_is_reset_at_that_size() {
     let undo = stage.servers.undo(&caller(), &reset).await.unwrap();
     stage.finish(&undo).await;
     assert_eq!(read(&server.disk.head), OLD);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_image_is_made_of_a_disk_that_somebody_began_to_use() {
+    let (_folder, stage) = stage();
+    let server = stage.add("web", false).await;
+    let made = stage
+        .servers
+        .create_blueprint(&caller(), "golden", "", "web", false, Vec::new())
+        .await;
+    let (id, job) = made.unwrap();
+    let _open = Other::with(&server.disk.head);
+    let worker = stage.worker().await;
+    let ended = stage.ended(&job).await;
+    worker.stop().await;
+    assert_eq!(ended.outcome, Some(Outcome::Reverted), "{ended:?}");
+    let image = stage.servers.blueprint(&owner(), id.as_str()).await;
+    assert_eq!(image.unwrap().state, BlueprintState::Failed);
 }
