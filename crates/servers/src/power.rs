@@ -10,7 +10,7 @@ use backout_core::code::Code;
 use backout_core::ids::InstanceId;
 use backout_disks::Guard;
 use backout_jobs::{StepContext, StepError};
-use backout_machines::{Machine, Machines, Stop};
+use backout_machines::{Machine, Machines, State, Stop};
 
 use crate::model::{ManagedDisk, Server, Volume};
 use crate::persistence;
@@ -36,6 +36,9 @@ const LET_GO_PAUSE: Duration = Duration::from_millis(100);
 /// Stops a server, and waits until nothing has its disk open: its contents must
 /// not change any more. Does nothing to a server that does not run.
 ///
+/// The folder of its disk may be gone, and with it the lock: then a machine that
+/// is off stays so, and a stop command has nothing left that it could harm.
+///
 /// # Errors
 /// [`StepError::Failed`] when it does not stop.
 pub(crate) async fn stop(
@@ -44,8 +47,18 @@ pub(crate) async fn stop(
     server: &Server,
     how: Stop,
 ) -> Result<(), StepError> {
+    let gone = is_folder_gone(&server.disk);
     if server.machine.is_some() {
         let (machines, id) = (runtime.machines.clone(), server.id.clone());
+        if gone {
+            let (machines, id) = (machines.clone(), id.clone());
+            let state = ctx
+                .blocking(move || machines.state(id.as_str()).map_err(machine_error))
+                .await?;
+            if state == State::Off {
+                return Ok(());
+            }
+        }
         return under_lock(ctx, &server.disk, move |guard, _, progress| {
             machines
                 .stop(guard, id.as_str(), how, progress)
@@ -54,7 +67,13 @@ pub(crate) async fn stop(
         .await;
     }
     if let Some(command) = &server.commands.stop {
+        let guard = if gone {
+            None
+        } else {
+            Some(lock_for_command(ctx, &server.disk).await?)
+        };
         run("stop", command, server, &runtime.logs, ctx).await?;
+        drop(guard);
     }
     wait_until_let_go(ctx, server, &server.disk).await
 }
@@ -80,8 +99,24 @@ pub(crate) async fn start(
     let Some(command) = &server.commands.start else {
         return Ok(false);
     };
+    let guard = lock_for_command(ctx, &server.disk).await?;
     run("start", command, server, &runtime.logs, ctx).await?;
+    drop(guard);
     Ok(true)
+}
+
+/// The lock of a disk, for as long as a command works on its server: so a worker
+/// that lost its job starts and stops nothing. It is this process's alone, since
+/// what the command leaves behind would keep it for ever.
+async fn lock_for_command(ctx: &StepContext, disk: &Volume) -> Result<Guard, StepError> {
+    let (inside, spec) = (ctx.clone(), disk.spec());
+    ctx.blocking(move || lock(&inside, &spec)).await
+}
+
+/// Whether the folder that a disk lies in is not there any more.
+fn is_folder_gone(disk: &Volume) -> bool {
+    let folder = disk.head.parent();
+    folder.is_some_and(|f| matches!(f.try_exists(), Ok(false)))
 }
 
 /// The virtual machine that a server is, with the disks it has now.
@@ -214,7 +249,8 @@ impl Drop for Running<'_> {
     }
 }
 
-/// Waits until nothing has `disk`, one of a stopped server's, open any more.
+/// Waits until nothing has `disk`, one of a stopped server's, open any more. A
+/// file that is gone is not waited for.
 pub(crate) async fn wait_until_let_go(
     ctx: &StepContext,
     server: &Server,
@@ -224,8 +260,11 @@ pub(crate) async fn wait_until_let_go(
     let name = server.name.clone();
     ctx.blocking(move || {
         for _ in 0..LET_GO_TRIES {
-            if writers(&head).map_err(disk_error)?.is_empty() {
-                return Ok(());
+            match writers(&head) {
+                Ok(found) if found.is_empty() => return Ok(()),
+                Err(backout_disks::Error::Missing { .. }) => return Ok(()),
+                Ok(_) => {}
+                Err(e) => return Err(disk_error(e)),
             }
             std::thread::sleep(LET_GO_PAUSE);
         }
@@ -238,7 +277,8 @@ pub(crate) async fn wait_until_let_go(
     .await
 }
 
-/// Runs `command` by `sh -c` and waits for it. Its environment names the disks:
+/// Runs `command` by `sh -c` and waits for it, while the caller holds the lock
+/// of the server's disk. Its environment names the disks:
 /// `BACKOUT_DISK` the system disk's file, `BACKOUT_DATA_DISKS` those of the data
 /// disks, one a line.
 ///

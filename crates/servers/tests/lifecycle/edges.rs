@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use backout_core::ids::{JobId, OsEntropy};
 use backout_core::outcome::Outcome;
 use backout_core::time::Timestamp;
-use backout_machines::{Boot, Spec};
+use backout_machines::{Boot, Spec, Stop};
 use backout_servers::model::{
     BlueprintState, Holding, OperationKind, Power, PowerCommands, Server, SnapshotKind,
 };
@@ -24,6 +24,15 @@ fn stage() -> (tempfile::TempDir, Stage) {
     (folder, stage)
 }
 
+fn spec() -> Spec {
+    Spec {
+        cpus: 1,
+        memory_bytes: 64 << 20,
+        boot: Boot::Disk,
+        forwards: Vec::new(),
+    }
+}
+
 /// A server that is a machine, and off.
 async fn machine(stage: &Stage, name: &str) -> Server {
     write(&stage.disk(name), OLD);
@@ -32,12 +41,7 @@ async fn machine(stage: &Stage, name: &str) -> Server {
         disk: stage.disk(name),
         driver: None,
         commands: PowerCommands::default(),
-        machine: Some(Spec {
-            cpus: 1,
-            memory_bytes: 64 << 20,
-            boot: Boot::Disk,
-            forwards: Vec::new(),
-        }),
+        machine: Some(spec()),
         running: false,
         tags: Vec::new(),
     };
@@ -203,4 +207,87 @@ async fn no_image_is_made_of_a_disk_that_somebody_began_to_use() {
     assert_eq!(ended.outcome, Some(Outcome::Reverted), "{ended:?}");
     let image = stage.servers.blueprint(&owner(), id.as_str()).await;
     assert_eq!(image.unwrap().state, BlueprintState::Failed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_runs_under_the_lock_of_the_disk_and_does_not_keep_it() {
+    let (_folder, stage) = stage();
+    write(&stage.disk("web"), OLD);
+    let lock = stage.folder.join("web.img.backout/lock");
+    let told = stage.folder.join("told");
+    let look = format!(
+        "if flock -n '{}' true; then echo free; else echo held; fi >> '{}'",
+        lock.display(),
+        told.display()
+    );
+    let new = NewServer {
+        name: "web".to_owned(),
+        disk: stage.disk("web"),
+        driver: None,
+        commands: PowerCommands {
+            // It leaves a process behind.
+            start: Some(format!(
+                "{look}; sleep 600 & echo $! > '{}.pid'",
+                told.display()
+            )),
+            stop: Some(format!("{look}; kill $(cat '{}.pid')", told.display())),
+        },
+        machine: None,
+        running: false,
+        tags: Vec::new(),
+    };
+    let (_, job) = stage.servers.add(&caller(), new).await.unwrap();
+    stage.finish(&job).await;
+    let web = vec!["web".to_owned()];
+    let jobs = stage.servers.start(&caller(), &web).await;
+    stage.finish(&jobs.unwrap()[0]).await;
+    let free = Command::new("flock")
+        .arg("-n")
+        .arg(&lock)
+        .arg("true")
+        .status();
+    assert!(free.unwrap().success());
+    let jobs = stage.servers.stop(&caller(), &web, Stop::Hard).await;
+    stage.finish(&jobs.unwrap()[0]).await;
+    assert_eq!(std::fs::read_to_string(&told).unwrap(), "held\nheld\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_whose_folder_is_gone_can_be_given_back() {
+    let (_folder, stage) = stage();
+    let told = stage.folder.join("told");
+    for name in ["commands", "machine"] {
+        let is_machine = name == "machine";
+        let folder = stage.folder.join(name);
+        std::fs::create_dir(&folder).unwrap();
+        write(&folder.join("disk"), OLD);
+        let commands = PowerCommands {
+            start: Some("true".to_owned()),
+            stop: Some(format!("echo stopped >> '{}'", told.display())),
+        };
+        let new = NewServer {
+            name: name.to_owned(),
+            disk: folder.join("disk"),
+            driver: None,
+            commands: if is_machine {
+                PowerCommands::default()
+            } else {
+                commands
+            },
+            machine: is_machine.then(spec),
+            running: !is_machine,
+            tags: Vec::new(),
+        };
+        let (_, job) = stage.servers.add(&caller(), new).await.unwrap();
+        stage.finish(&job).await;
+        std::fs::remove_dir_all(&folder).unwrap();
+        let named = vec![name.to_owned()];
+        let jobs = stage.servers.isolate(&caller(), &named, false).await;
+        stage.finish(&jobs.unwrap()[0]).await;
+        let jobs = stage.servers.terminate(&caller(), &named).await;
+        stage.finish(&jobs.unwrap()[0]).await;
+        assert!(stage.is_gone(name).await);
+    }
+    let told = std::fs::read_to_string(told).unwrap();
+    assert!(told.starts_with("stopped"), "{told:?}");
 }
