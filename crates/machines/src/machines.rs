@@ -230,13 +230,18 @@ impl Machines {
     /// is a machine at all, which is to be resumed. Fine when it is paused
     /// already.
     ///
+    /// It also lets go of what it has open without using it, such as a new head
+    /// that it was not yet told to write into when a worker crashed: so the one
+    /// file it has open writable afterwards is the one that it writes to.
+    ///
     /// # Errors
     /// [`Error::WrongLock`], [`Error::Unanswered`], [`Error::Refused`].
     pub fn pause(&self, guard: &Guard, id: &str) -> Result<bool> {
         self.check(guard, id)?;
         let on = self.act(id, |monitor| {
             // Waits for requests under way and flushes.
-            monitor.run("pause", &qmp::stop {}).map(drop)
+            monitor.run("pause", &qmp::stop {})?;
+            plug::sweep(monitor)
         })?;
         Ok(on.is_some())
     }

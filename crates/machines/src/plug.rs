@@ -84,7 +84,7 @@ fn nodes(monitor: &mut Monitor) -> Result<Vec<String>> {
 
 /// Closes the images that nothing uses: QEMU holds what it was once given until
 /// it is told otherwise, and refuses for what is in use.
-fn sweep(monitor: &mut Monitor) -> Result<()> {
+pub(crate) fn sweep(monitor: &mut Monitor) -> Result<()> {
     let mut ours = nodes(monitor)?;
     ours.retain(|node| nodes::is_ours(node));
     // A file is in use as long as its image is.

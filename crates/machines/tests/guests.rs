@@ -4,7 +4,10 @@
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::unix::fs::FileExt as _;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::os::unix::net::UnixStream;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,10 +15,11 @@ use std::time::{Duration, Instant};
 
 use backout_core::code::Code;
 use backout_core::fence::Fence;
-use backout_disks::{Disk, DiskLock, DriverKind, Format, Guard, NoProgress, Progress};
+use backout_disks::{Disk, DiskLock, DriverKind, Format, Guard, Name, NoProgress, Progress};
 use backout_machines::testing::{COUNTER_AT, Console, Guest, PATIENCE};
 use backout_machines::{Boot, Error, Forward, Machine, Machines, State, Stop, Volume};
 use backout_shim::{Shim, Signal};
+use serde_json::{Value, json};
 
 /// A machine in a folder of its own.
 struct Lab {
@@ -118,6 +122,32 @@ impl Lab {
         matches!(self.state(), State::On { paused: true, .. })
     }
 
+    /// Tells QEMU something behind the driver's back.
+    fn tell(&self, command: &str, arguments: &Value) -> Value {
+        // The whole path is too long for a socket.
+        let folder = File::open(self.runtime.join(self.id())).unwrap();
+        let path = format!("/proc/self/fd/{}/look", folder.as_raw_fd());
+        let mut monitor = BufReader::new(UnixStream::connect(path).unwrap());
+        for (execute, arguments) in [("qmp_capabilities", &json!({})), (command, arguments)] {
+            let request = json!({ "execute": execute, "arguments": arguments });
+            let socket = monitor.get_mut();
+            socket.write_all(request.to_string().as_bytes()).unwrap();
+            loop {
+                let mut line = String::new();
+                monitor.read_line(&mut line).unwrap();
+                let mut answer: Value = serde_json::from_str(&line).unwrap();
+                assert!(answer.get("error").is_none(), "{request}: {answer}");
+                match answer.get_mut("return") {
+                    Some(done) if execute == command => return done.take(),
+                    Some(_) => break,
+                    // The greeting, or an event.
+                    None => {}
+                }
+            }
+        }
+        unreachable!("the loop ends with the answer")
+    }
+
     /// A further image.
     fn data(&self, name: &str, format: Format) -> Volume {
         let path = self.folder.path().join(format!("{name}.img"));
@@ -169,6 +199,14 @@ fn image(path: &Path, format: Format) {
         format.as_str(),
         path.to_str().unwrap(),
         "64M",
+    ]);
+}
+
+/// An empty image on `below`.
+fn overlay(path: &Path, below: &Path) {
+    let (path, below) = (path.to_str().unwrap(), below.to_str().unwrap());
+    qemu_img(&[
+        "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", below, "-u", path, "64M",
     ]);
 }
 
@@ -364,11 +402,24 @@ impl Progress for Stopper {
     }
 }
 
+/// Ends a long function as the death of its process would.
+struct Crash;
+
+impl Progress for Crash {
+    fn at(&self, _: u64, _: u64) {
+        std::panic::resume_unwind(Box::new(()));
+    }
+
+    fn cancelled(&self) -> bool {
+        false
+    }
+}
+
 /// How many files a qcow2 image is made of.
 fn layers(path: &Path) -> usize {
     let path = path.to_str().unwrap();
     let info = qemu_img(&["info", "-U", "--backing-chain", "--output=json", path]);
-    let info: serde_json::Value = serde_json::from_str(&info).unwrap();
+    let info: Value = serde_json::from_str(&info).unwrap();
     info.as_array().unwrap().len()
 }
 
@@ -376,8 +427,11 @@ fn layers(path: &Path) -> usize {
 fn layers_are_put_under_a_running_guest_and_pulled_up_again() {
     let lab = Lab::new(Format::Qcow2, "");
     let head = lab.system().path.clone();
-    // Something to pull up.
+    // Something to pull up, over two layers.
     qemu_io(&head, "write -P 0x5a 8M 48M");
+    let base = lab.folder.path().join("base.qcow2");
+    std::fs::rename(&head, &base).unwrap();
+    overlay(&head, &base);
     let (mut console, _) = lab.boot();
     let before = console.number("AT ").unwrap();
     let layer = lab.folder.path().join("layer, 1.qcow2");
@@ -388,19 +442,7 @@ fn layers_are_put_under_a_running_guest_and_pulled_up_again() {
 
     assert!(lab.machines.pause(lab.guard(), lab.id()).unwrap());
     std::fs::rename(&head, &layer).unwrap();
-    qemu_img(&[
-        "create",
-        "-q",
-        "-f",
-        "qcow2",
-        "-F",
-        "qcow2",
-        "-b",
-        layer.to_str().unwrap(),
-        "-u",
-        head.to_str().unwrap(),
-        "64M",
-    ]);
+    overlay(&head, &layer);
     // Not while it runs.
     lab.machines.resume(lab.guard(), lab.id()).unwrap();
     assert_eq!(switch().unwrap_err().code(), Code::ServerState);
@@ -446,12 +488,23 @@ fn layers_are_put_under_a_running_guest_and_pulled_up_again() {
             .stream(lab.guard(), lab.id(), lab.system(), progress)
     };
     assert_eq!(stream(&stopper).unwrap_err().code(), Code::Cancelled);
-    assert_eq!(layers(&head), 2);
+    assert_eq!(layers(&head), 3);
     console.wait("AT ").unwrap();
+    // Whoever began it dies, and QEMU goes on; another takes it up.
+    let crashed = std::panic::catch_unwind(AssertUnwindSafe(|| stream(&Crash)));
+    assert!(crashed.is_err());
+    let heir = Machines::new(lab.runtime.clone(), shim());
     stopper.stop.store(false, Ordering::Relaxed);
-    stream(&stopper).unwrap();
+    heir.stream(lab.guard(), lab.id(), lab.system(), &stopper)
+        .unwrap();
+    let jobs = lab.tell("query-jobs", &json!({}));
+    assert_eq!(jobs, json!([]));
     assert_eq!(layers(&head), 1);
-    assert_eq!(backout_disks::holders(&layer).unwrap(), []);
+    for below in [&layer, &base] {
+        assert_eq!(backout_disks::holders(below).unwrap(), []);
+    }
+    let then = console.number("AT ").unwrap();
+    until("it counts on", || console.number("AT ").unwrap() > then);
     stream(&NoProgress).unwrap();
     let last = console.number("AT ").unwrap();
     lab.stop(Stop::Soft).unwrap();
@@ -465,6 +518,95 @@ fn layers_are_put_under_a_running_guest_and_pulled_up_again() {
     // Back to the layer: the guest finds the counter of that moment.
     std::fs::rename(&layer, &head).unwrap();
     assert_eq!(lab.boot().1, kept);
+}
+
+/// A number as it is in the name of a block node.
+fn base36(number: u64) -> String {
+    let digit = char::from_digit(u32::try_from(number % 36).unwrap(), 36).unwrap();
+    match number / 36 {
+        0 => digit.to_string(),
+        rest => base36(rest) + &digit.to_string(),
+    }
+}
+
+/// Opens the new head as the driver does, and leaves it at that, as a worker
+/// does that is killed there.
+fn open_only(lab: &Lab) {
+    let path = &lab.system().path;
+    let facts = path.metadata().unwrap();
+    let id = format!("{}-{}", base36(facts.dev()), base36(facts.ino()));
+    let (file, image) = (format!("f{id}"), format!("t{id}"));
+    let options = json!({ "driver": "file", "node-name": file, "filename": path });
+    lab.tell("blockdev-add", &options);
+    let options = json!({ "driver": "qcow2", "node-name": image, "file": file, "backing": null });
+    lab.tell("blockdev-add", &options);
+}
+
+fn is_written_to(path: &Path) -> bool {
+    let holders = backout_disks::holders(path).unwrap();
+    holders.iter().any(|holder| holder.writable)
+}
+
+#[test]
+fn a_layer_that_was_taken_back_keeps_no_other_away() {
+    let lab = Lab::new(Format::Qcow2, "");
+    let disk = Disk {
+        driver: DriverKind::Qcow2,
+        ..lab.disk()
+    };
+    let driver = backout_disks::driver(disk.driver);
+    let head = &disk.head;
+    let name = Name::new("one").unwrap();
+    let layer = disk.point_path(&name.point(disk.format)).unwrap();
+    let (mut console, _) = lab.boot();
+    let pause = || assert!(lab.machines.pause(lab.guard(), lab.id()).unwrap());
+    let capture = || {
+        pause();
+        driver
+            .capture_paused(lab.guard(), &disk, &name, &NoProgress)
+            .unwrap();
+    };
+    let switch = || {
+        lab.machines
+            .switch_head(lab.guard(), lab.id(), lab.system(), &layer)
+    };
+    let mut refused = || {
+        // QEMU opens the file, and does not like it as an image.
+        let file = File::options().read(true).write(true).open(head).unwrap();
+        let mut header = [0; 4];
+        file.read_exact_at(&mut header, 0).unwrap();
+        file.write_all_at(b"none", 0).unwrap();
+        let error = switch().unwrap_err();
+        assert!(matches!(error, Error::Refused { .. }), "{error}");
+        file.write_all_at(&header, 0).unwrap();
+    };
+    let mut killed = || open_only(&lab);
+    let stop_short: [&mut dyn FnMut(); 2] = [&mut killed, &mut refused];
+    for stop_short in stop_short {
+        console.wait("AT ").unwrap();
+        let written = head.metadata().unwrap().ino();
+        capture();
+        stop_short();
+        assert!(is_written_to(&layer) && is_written_to(head));
+        pause();
+        driver.uncapture(lab.guard(), &disk, &name).unwrap();
+        lab.machines.resume(lab.guard(), lab.id()).unwrap();
+        // The head is again what it writes to, and nothing else is there.
+        assert_eq!(head.metadata().unwrap().ino(), written);
+        assert!(is_written_to(head) && !layer.exists());
+    }
+    let before = console.number("AT ").unwrap();
+    // The next one goes well; so does one that is repeated and not taken back.
+    capture();
+    open_only(&lab);
+    capture();
+    switch().unwrap();
+    lab.machines.resume(lab.guard(), lab.id()).unwrap();
+    let kept = counter_in(&layer, Format::Qcow2);
+    assert!(kept >= before, "{kept} {before}");
+    until("it counts on", || console.number("AT ").unwrap() > kept);
+    assert!(is_written_to(head) && !is_written_to(&layer));
+    assert_eq!(layers(head), 2);
 }
 
 /// A small file system that shares blocks.
