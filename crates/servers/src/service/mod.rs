@@ -20,7 +20,9 @@ mod retention;
 
 use std::sync::Arc;
 
-use backout_core::ids::{AccountId, DiskId, Entropy, InstanceId, JobId, RequestId};
+use backout_core::ids::{
+    AccountId, BlueprintId, DiskId, Entropy, InstanceId, JobId, PointId, RequestId,
+};
 use backout_core::outcome::Outcome;
 use backout_core::plan::{Plan, Preflight};
 use backout_core::time::{Clock, Timestamp};
@@ -485,8 +487,21 @@ fn default_name(server: &str, iso8601: &str) -> String {
     format!("{name}-{digits}")
 }
 
+/// Refuses a name that a server, a data disk or an image cannot have.
 fn check_name(what: &str, name: &str) -> Result<(), Refusal> {
-    check_name_of(what, name, NAME_MAX_CHARS)
+    check_name_of(what, name, NAME_MAX_CHARS)?;
+    // All of them are found by their ids or by their names, and a name that
+    // looks like an id could be mistaken for another.
+    let is_id = name.parse::<InstanceId>().is_ok()
+        || name.parse::<DiskId>().is_ok()
+        || name.parse::<BlueprintId>().is_ok()
+        || name.parse::<PointId>().is_ok();
+    if is_id {
+        return Err(Refusal::Invalid(format!(
+            "name a {what} {name:?}: it looks like an id, so choose another name"
+        )));
+    }
+    Ok(())
 }
 
 fn check_name_of(what: &str, name: &str, max_chars: usize) -> Result<(), Refusal> {
@@ -539,7 +554,14 @@ mod tests {
     #[test]
     fn names_are_checked() {
         assert!(check_name("server", "web 1").is_ok());
-        for bad in ["", "a\nb", &"x".repeat(61)] {
+        assert!(check_name("image", "lhins-web").is_ok());
+        let ids = [
+            "lhins-aaaaaaaa",
+            "lhdisk-f71kc5bh",
+            "lhbp-00000000",
+            "lhsnap-nv6aqcv6",
+        ];
+        for bad in ["", "a\nb", &"x".repeat(61)].into_iter().chain(ids) {
             assert!(check_name("server", bad).is_err());
         }
     }
