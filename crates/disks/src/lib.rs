@@ -57,7 +57,7 @@ pub use driver::{Driver, driver};
 pub use error::{Error, Result};
 pub use holders::{Holder, holders};
 pub use image::{destroy, image_size, make, space_needed_image, unmake};
-pub use lock::{DiskLock, Guard};
+pub use lock::{DiskLock, Guard, check_folder};
 pub use model::{
     Adopted, Captured, Disk, DriverKind, ExportFacts, FileId, Format, HeadFacts, Kept, Name,
     NoProgress, Point, PointFacts, Progress, Purged, Retired, Staged, Swapped,

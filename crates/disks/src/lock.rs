@@ -1,6 +1,6 @@
 //! The lock of a disk, and the fence in it.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -192,15 +192,23 @@ impl Drop for Guard {
     }
 }
 
-fn make_folder(head: &Path, folder: &Path) -> Result<()> {
-    let parent = fsx::parent(head)?;
-    if is_points_folder(parent) {
-        return Err(Error::Unsupported {
-            path: head.to_owned(),
-            why: "it lies among the restore points of another disk: name that disk instead"
-                .to_owned(),
-        });
+/// Looks whether the lock of `disk` could be taken: whether its restore points
+/// can lie where they must. Makes nothing, and takes nothing.
+///
+/// # Errors
+/// [`Error::Unsupported`] as for [`DiskLock::acquire`], [`Error::Missing`],
+/// [`Error::Io`].
+pub fn check_folder(disk: &Disk) -> Result<()> {
+    check_parent(&disk.head)?;
+    let folder = disk.folder();
+    match fsx::find(&folder)? {
+        Some(found) => check_found(&disk.head, &folder, &found),
+        None => Ok(()),
     }
+}
+
+fn make_folder(head: &Path, folder: &Path) -> Result<()> {
+    let parent = check_parent(head)?;
     if fsx::find(folder)?.is_none() {
         fsx::before(Op::Create(folder))?;
         // Machines that run as other users must reach the layers in it; what
@@ -217,17 +225,39 @@ fn make_folder(head: &Path, folder: &Path) -> Result<()> {
         }
         fsx::sync_folder(parent)?;
     }
+    let found = fsx::find(folder)?.ok_or_else(|| Error::Unsupported {
+        path: folder.to_owned(),
+        why: "it vanished: try again".to_owned(),
+    })?;
+    check_found(head, folder, &found)
+}
+
+/// The folder that `head` lies in, unless that is one for restore points.
+fn check_parent(head: &Path) -> Result<&Path> {
+    let parent = fsx::parent(head)?;
+    if is_points_folder(parent) {
+        return Err(Error::Unsupported {
+            path: head.to_owned(),
+            why: "it lies among the restore points of another disk: name that disk instead"
+                .to_owned(),
+        });
+    }
+    Ok(parent)
+}
+
+/// Refuses what is `found` at the path of a disk's folder, when the disk's
+/// restore points could not lie there.
+fn check_found(head: &Path, folder: &Path, found: &Metadata) -> Result<()> {
     let unsupported = |why: &str| Error::Unsupported {
         path: folder.to_owned(),
         why: why.to_owned(),
     };
-    let found = fsx::find(folder)?.ok_or_else(|| unsupported("it vanished: try again"))?;
     if !found.is_dir() {
         return Err(unsupported(
             "it is not a folder, but restore points must lie there: move it away",
         ));
     }
-    let outside = fsx::find(parent)?.ok_or_else(|| Error::Missing {
+    let outside = fsx::find(fsx::parent(head)?)?.ok_or_else(|| Error::Missing {
         path: head.to_owned(),
     })?;
     if found.dev() != outside.dev() {

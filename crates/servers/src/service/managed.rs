@@ -145,6 +145,7 @@ impl Servers {
                 format,
                 driver,
             };
+            backout_disks::check_folder(&disk)?;
             let facts = backout_disks::driver(driver).inspect(&disk)?;
             let held = !preflight::writers(&disk.head)?.is_empty();
             Ok((disk, facts.size_bytes, held))

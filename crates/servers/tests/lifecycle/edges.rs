@@ -291,3 +291,29 @@ async fn a_server_whose_folder_is_gone_can_be_given_back() {
     let told = std::fs::read_to_string(told).unwrap();
     assert!(told.starts_with("stopped"), "{told:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_beside_which_no_points_can_lie_is_not_taken() {
+    let (_folder, stage) = stage();
+    write(&stage.disk("web"), OLD);
+    let beside = stage.folder.join("web.img.backout");
+    std::fs::write(&beside, "in the way").unwrap();
+    let new = NewServer {
+        name: "web".to_owned(),
+        disk: stage.disk("web"),
+        driver: None,
+        commands: PowerCommands::default(),
+        machine: None,
+        running: false,
+        tags: Vec::new(),
+    };
+    let refused = stage.servers.add(&caller(), new.clone()).await;
+    let Err(refused @ Refusal::Disk(_)) = refused else {
+        unreachable!("{refused:?}");
+    };
+    assert!(refused.to_string().contains("move it away"), "{refused}");
+    assert!(stage.is_gone("web").await);
+    std::fs::remove_file(&beside).unwrap();
+    let (_, job) = stage.servers.add(&caller(), new).await.unwrap();
+    stage.finish(&job).await;
+}
