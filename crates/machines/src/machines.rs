@@ -305,7 +305,8 @@ impl Machines {
     }
 
     /// Plugs a volume in. Fine when it is. For one that is off, it is there
-    /// from the next reboot on.
+    /// from the next reboot on. One that was lost to a [`Machines::detach`]
+    /// which failed, and came true later, is plugged in again.
     ///
     /// # Errors
     /// [`Error::BadMachine`], [`Error::State`] when all slots are taken or the
@@ -336,6 +337,10 @@ impl Machines {
 
     /// Unplugs a volume, and returns when its file is let go. Fine when it is
     /// not there, or the machine is off.
+    ///
+    /// A guest that did not let go in time may still do so, and its reset does
+    /// so for it: QEMU cannot be asked to forget. Until then the volume is
+    /// plugged in; where QEMU is run anew, as by [`Machines::reboot`], it stays.
     ///
     /// # Errors
     /// [`Error::Disobeyed`] when the guest does not let go; [`Error::State`]

@@ -282,6 +282,9 @@ fn of_job(id: &str, what: &'static str, volume: &Volume, why: String) -> Error {
     }
 }
 
+/// What is there may be about to go: QEMU tells nobody that a [`detach`] which
+/// failed is pending. When it has gone, its image may be open yet, and is used
+/// again.
 pub(crate) fn attach(monitor: &mut Monitor, id: &str, volume: &Volume) -> Result<()> {
     const WHAT: &str = "plug a disk into";
     let node = top_node(&volume.path)?;
@@ -344,6 +347,8 @@ fn plugged(monitor: &mut Monitor, name: &str) -> Result<bool> {
     Ok(found.iter().any(|child| child.name == device(name)))
 }
 
+/// QEMU only passes on a request, which stays with it when the guest does not
+/// act on it: the device goes when the guest lets go later, or is reset.
 pub(crate) fn detach(
     monitor: &mut Monitor,
     id: &str,
@@ -375,7 +380,8 @@ pub(crate) fn detach(
                 what: WHAT,
                 why: format!(
                     "the guest did not let go of {name} within {} s; see whether it has booted, \
-                     and unmount the disk there",
+                     unmount the disk there, and try again. QEMU cannot take the request back: a \
+                     guest that restarts by itself loses {name} then; a reboot from here keeps it",
                     patience.as_secs()
                 ),
             });

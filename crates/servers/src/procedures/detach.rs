@@ -3,6 +3,11 @@
 //! | step | do | undo |
 //! |---|---|---|
 //! | unplug | unplug the disks from the server's machine, if that runs; a guest that does not let go fails the step | plug them in again |
+//!
+//! The machine cannot be asked to forget that a disk was to go. So after a
+//! failure the disks are attached, and plugged in, but a guest that then resets
+//! itself comes back without them, until the server is rebooted, or stopped and
+//! started, from here; the error says so.
 
 use backout_core::outcome::Outcome;
 use backout_jobs::{Commit, Done, Procedure, Step, StepContext, StepError, Undo};
