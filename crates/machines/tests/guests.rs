@@ -514,10 +514,6 @@ fn layers_are_put_under_a_running_guest_and_pulled_up_again() {
     qemu_img(&["check", "-q", head.to_str().unwrap()]);
     // What only the layer had is in the head, too.
     qemu_io(&head, "read -P 0x5a 8M 48M");
-
-    // Back to the layer: the guest finds the counter of that moment.
-    std::fs::rename(&layer, &head).unwrap();
-    assert_eq!(lab.boot().1, kept);
 }
 
 /// A number as it is in the name of a block node.
@@ -682,9 +678,6 @@ fn a_clone_of_a_paused_guests_disk_is_of_one_instant() {
     until("it counts on", || console.number("AT ").unwrap() > kept);
     lab.stop(Stop::Hard).unwrap();
     assert!(counter_in(&head, Format::Raw) > kept);
-    std::fs::rename(&clone, &head).unwrap();
-    assert_eq!(lab.boot().1, kept);
-    lab.stop(Stop::Hard).unwrap();
 }
 
 /// Waits until the guest has exactly these disks.
