@@ -1,13 +1,16 @@
 //! Every reason why a server's disk cannot be worked on now.
 
+use std::path::Path;
+
 use backout_core::code::Code;
-use backout_core::ids::{BlueprintId, DiskId, InstanceId, JobId, PointId};
+use backout_core::ids::{AccountId, BlueprintId, DiskId, InstanceId, JobId, PointId};
 use backout_core::size::told_apart;
 use backout_disks::Holder;
 
 use crate::model::{
     BlueprintState, DiskState, Holding, OperationKind, Power, SnapshotState, Volume,
 };
+use crate::persistence::FileUser;
 use crate::preflight::holder_names;
 
 /// Why not. The message is a lower-case fragment that fits "failed to ..." and
@@ -193,8 +196,18 @@ pub enum Refusal {
         layers: u32,
     },
     /// The name is taken.
-    #[error("add {0:?}: there is one with this name or this file already; give another")]
+    #[error("use the name {0:?}: there is one of this name already; give another")]
     Taken(String),
+    /// The file is a disk or an image already.
+    #[error(
+        "use the file {path}: it is {by} already; give another file, or take that out of management first"
+    )]
+    FileTaken {
+        /// The file.
+        path: String,
+        /// What it is.
+        by: String,
+    },
     /// A parameter is out of its range.
     #[error("{0}")]
     Invalid(String),
@@ -239,7 +252,7 @@ impl Refusal {
             Self::Disk(e) => e.code(),
             Self::NoDiskFile(_) => Code::DiskMissing,
             Self::ChainFull { .. } => Code::ChainFull,
-            Self::Taken(_) => Code::NameTaken,
+            Self::Taken(_) | Self::FileTaken { .. } => Code::NameTaken,
             Self::Invalid(_) => Code::BadRequest,
             Self::IdempotencyMismatch => Code::IdempotencyMismatch,
             Self::NotReversible { .. } => Code::NotReversible,
@@ -249,6 +262,20 @@ impl Refusal {
 }
 
 impl Refusal {
+    /// That a file is `user` already, as `asker` may know it.
+    #[must_use]
+    pub fn file_taken(path: &Path, user: FileUser, asker: &AccountId) -> Self {
+        let by = if user.owner == *asker {
+            user.what
+        } else {
+            format!("another account's {}", user.kind)
+        };
+        Self::FileTaken {
+            path: path.display().to_string(),
+            by,
+        }
+    }
+
     /// That `holding` is in the way of work on server `server`.
     #[must_use]
     pub fn server_busy(server: &InstanceId, holding: &Holding) -> Self {

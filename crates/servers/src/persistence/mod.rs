@@ -9,6 +9,7 @@
 mod blueprints;
 mod counts;
 mod disks;
+mod files;
 mod listing;
 mod servers;
 mod snapshots;
@@ -20,6 +21,7 @@ use backout_store::{Dialect, Error, Migration, Row, Tx, Value, params, query_one
 
 pub use blueprints::*;
 pub use disks::*;
+pub use files::*;
 pub use listing::list_snapshots;
 pub use servers::*;
 pub use snapshots::*;

@@ -8,7 +8,9 @@ use backout_store::Tx;
 
 use super::lifecycle::{blueprints_of, existing, resolved, unchanged, users_of};
 use super::points::still_there;
-use super::{Caller, DiskRef, Proposal, Servers, blocking, check_name, check_tags};
+use super::{
+    Caller, DiskRef, Proposal, Servers, blocking, check_name, check_tags, insert_blueprint,
+};
 use crate::model::{Blueprint, BlueprintState, Holding, OperationKind, Tag, blueprint_resource};
 use crate::persistence::{self, BlueprintFilter, Page};
 use crate::plan::plan;
@@ -73,7 +75,8 @@ impl Servers {
     ///
     /// # Errors
     /// [`Refusal::Invalid`], [`Refusal::Disk`] for a file that is no image or is
-    /// built on another, [`Refusal::NoDiskFile`], [`Refusal::Quota`],
+    /// built on another, [`Refusal::NoDiskFile`], [`Refusal::FileTaken`],
+    /// [`Refusal::Quota`],
     /// [`Refusal::Store`].
     pub async fn add_blueprint(
         &self,
@@ -117,7 +120,7 @@ impl Servers {
         self.store
             .write(move |tx| {
                 room_for_blueprint(tx, &added.owner)?;
-                Ok::<_, Refusal>(persistence::insert_blueprint(tx, &added)?)
+                insert_blueprint(tx, &added)
             })
             .await?;
         Ok(blueprint)
@@ -227,7 +230,7 @@ impl Servers {
                 room_for_blueprint(tx, &blueprint.owner)?;
                 still_there(tx, &target)?;
                 unchanged(tx, "make an image of", &host)?;
-                persistence::insert_blueprint(tx, &blueprint)?;
+                insert_blueprint(tx, &blueprint)?;
                 Ok(persistence::set_subject_operation(
                     tx,
                     &target.subject(),

@@ -7,8 +7,11 @@ use backout_core::size::Size;
 use backout_disks::{DriverKind, Format};
 use backout_store::Tx;
 
+use super::lifecycle::resolved;
 use super::points::still_there;
-use super::{Caller, Denied, DiskRef, Servers, blocking, check_name, check_tags, submit_job};
+use super::{
+    Caller, Denied, DiskRef, Servers, blocking, check_name, check_tags, insert_disk, submit_job,
+};
 use crate::model::{DiskState, ManagedDisk, OperationKind, Power, Server, Tag, Usage, Volume};
 use crate::persistence::{self, DiskFilter, Page};
 use crate::plan::plan;
@@ -67,7 +70,7 @@ impl Servers {
     /// # Errors
     /// [`Refusal::Invalid`] for a bad name or size, [`Refusal::Disk`] and
     /// [`Refusal::NoDiskFile`] for a file that cannot be managed,
-    /// [`Refusal::Taken`], [`Refusal::Quota`], [`Refusal::Store`].
+    /// [`Refusal::Taken`], [`Refusal::FileTaken`], [`Refusal::Quota`], [`Refusal::Store`].
     pub async fn add_disk(
         &self,
         caller: &Caller,
@@ -123,11 +126,7 @@ impl Servers {
         let submitted = self
             .submit(new_job, move |tx| {
                 room_for_disk(tx, &added.owner)?;
-                if persistence::insert_disk(tx, &added)? {
-                    Ok(())
-                } else {
-                    Err(Refusal::Taken(added.name))
-                }
+                insert_disk(tx, &added)
             })
             .await?;
         if submitted.repeated {
@@ -159,9 +158,9 @@ impl Servers {
                 Size(BLANK_MAX_BYTES)
             )));
         }
-        let folder = self.runtime.pool.join("disks").join(id.as_str());
-        let id = id.clone();
+        let (pool, id) = (self.runtime.pool.clone(), id.clone());
         blocking(move || {
+            let folder = resolved(&pool).join("disks").join(id.as_str());
             // The folder is made by the job.
             let there = folder.ancestors().find(|f| f.is_dir());
             let capabilities = backout_disks::probe(there.unwrap_or(Path::new("/")))?;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Caller, DATA_DISKS_MAX, Denied, DiskRef, Proposal, Servers, blocking, check_name, check_tags,
-    holding_of, server_of, submit_job,
+    holding_of, insert_server, server_of, submit_job,
 };
 use crate::bundles::{BUNDLES, Bundle, bundle};
 use crate::model::{
@@ -250,11 +250,7 @@ impl Servers {
             let rows: Rows = Box::new(move |tx| {
                 still_image(tx, &blueprint)?;
                 room_for_server(tx, &server.owner)?;
-                if persistence::insert_server(tx, &server)? {
-                    Ok(())
-                } else {
-                    Err(Refusal::Taken(server.name))
-                }
+                insert_server(tx, &server)
             });
             work.push((new_job, rows));
         }

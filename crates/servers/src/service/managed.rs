@@ -7,7 +7,7 @@ use backout_disks::{Disk, DriverKind};
 
 use super::blueprints::check_boot;
 use super::lifecycle::room_for_server;
-use super::{Caller, Servers, blocking, check_name, check_tags};
+use super::{Caller, Servers, blocking, check_name, check_tags, insert_server};
 use crate::model::{OperationKind, Power, PowerCommands, Server, Subject, Tag, Volume};
 use crate::persistence;
 use crate::plan::plan;
@@ -40,7 +40,7 @@ impl Servers {
     /// # Errors
     /// [`Refusal::Invalid`] for a bad name, [`Refusal::Machine`] for a machine
     /// that cannot be, [`Refusal::Disk`] for a file that cannot be managed,
-    /// [`Refusal::Taken`], [`Refusal::Quota`], [`Refusal::Store`].
+    /// [`Refusal::Taken`], [`Refusal::FileTaken`], [`Refusal::Quota`], [`Refusal::Store`].
     pub async fn add(&self, caller: &Caller, new: NewServer) -> Result<(Server, JobId), Refusal> {
         check_name("server", &new.name)?;
         check_tags(&new.tags)?;
@@ -112,11 +112,7 @@ impl Servers {
         let submitted = self
             .submit(new_job, move |tx| {
                 room_for_server(tx, &added.owner)?;
-                if persistence::insert_server(tx, &added)? {
-                    Ok(())
-                } else {
-                    Err(Refusal::Taken(added.name.clone()))
-                }
+                insert_server(tx, &added)
             })
             .await?;
         if submitted.repeated {

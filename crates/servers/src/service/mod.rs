@@ -41,7 +41,8 @@ pub use self::managed::NewServer;
 pub use self::points::{AskedBy, DELETE_MAX};
 pub use self::retention::Tended;
 use crate::model::{
-    Holding, LatestOperation, ManagedDisk, OperationKind, OperationState, Server, Subject, Tag,
+    Blueprint, Holding, LatestOperation, ManagedDisk, OperationKind, OperationState, Server,
+    Subject, Tag,
 };
 use crate::persistence::{self, DiskFilter, Page, ServerFilter};
 use crate::preflight::{self, Cleared, DiskFacts, Target};
@@ -395,6 +396,39 @@ fn submit_refused(e: SubmitError) -> Refusal {
         SubmitError::TooManyClaims { .. } => Refusal::Invalid(e.to_string()),
         SubmitError::Store(e) => Refusal::Store(e),
     }
+}
+
+/// Adds a server with its disk.
+fn insert_server(tx: &mut dyn Tx, server: &Server) -> Result<(), Refusal> {
+    let head = &server.disk.head;
+    if let Some(user) = persistence::user_of_disk_file(tx, &server.node, head)? {
+        return Err(Refusal::file_taken(head, user, &server.owner));
+    }
+    if persistence::insert_server(tx, server)? {
+        return Ok(());
+    }
+    Err(Refusal::Taken(server.name.clone()))
+}
+
+/// Adds a data disk.
+fn insert_disk(tx: &mut dyn Tx, disk: &ManagedDisk) -> Result<(), Refusal> {
+    let head = &disk.volume.head;
+    if let Some(user) = persistence::user_of_disk_file(tx, &disk.node, head)? {
+        return Err(Refusal::file_taken(head, user, &disk.owner));
+    }
+    if persistence::insert_disk(tx, disk)? {
+        return Ok(());
+    }
+    Err(Refusal::Taken(disk.name.clone()))
+}
+
+/// Adds an image.
+fn insert_blueprint(tx: &mut dyn Tx, blueprint: &Blueprint) -> Result<(), Refusal> {
+    let file = &blueprint.file;
+    if let Some(user) = persistence::user_of_image_file(tx, &blueprint.node, file)? {
+        return Err(Refusal::file_taken(file, user, &blueprint.owner));
+    }
+    Ok(persistence::insert_blueprint(tx, blueprint)?)
 }
 
 fn job_view(tx: &mut dyn Tx, job: &JobId) -> Result<JobView, Refusal> {

@@ -6,15 +6,16 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use backout_core::ids::{JobId, OsEntropy};
+use backout_core::ids::{AccountId, JobId, OsEntropy};
 use backout_core::outcome::Outcome;
 use backout_core::time::Timestamp;
+use backout_disks::DriverKind;
 use backout_machines::{Boot, Spec, Stop};
 use backout_servers::model::{
     BlueprintState, Holding, OperationKind, Power, PowerCommands, Server, SnapshotKind,
 };
 use backout_servers::persistence::{self, Page, SnapshotFilter};
-use backout_servers::{NewServer, Refusal, preflight};
+use backout_servers::{Caller, NewBlueprint, NewDisk, NewServer, Refusal, Source, preflight};
 
 use crate::stage::{OLD, SAFETY_DAYS, SIZE_BYTES, Stage, caller, owner, read, write};
 
@@ -316,4 +317,115 @@ async fn a_disk_beside_which_no_points_can_lie_is_not_taken() {
     std::fs::remove_file(&beside).unwrap();
     let (_, job) = stage.servers.add(&caller(), new).await.unwrap();
     stage.finish(&job).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_file_is_a_disk_and_an_image_at_once() {
+    let (_folder, stage) = stage();
+    let servers = &stage.servers;
+    let server = stage.add("web", false).await;
+    let made = servers
+        .create_blueprint(&caller(), "golden", "", "web", false, Vec::new())
+        .await;
+    let (made, job) = made.unwrap();
+    stage.finish(&job).await;
+    let made = servers.blueprint(&owner(), made.as_str()).await.unwrap();
+    let existing = stage.image("base").await;
+    let link = stage.folder.join("link");
+    std::os::unix::fs::symlink(&made.file, &link).unwrap();
+    let another: AccountId = "acct_bbbbbbbbbbbb".parse().unwrap();
+    let by = |owner: &AccountId| Caller {
+        owner: owner.clone(),
+        ..caller()
+    };
+    for (file, taken_by) in [
+        (&made.file, &made),
+        (&existing.file, &existing),
+        (&link, &made),
+    ] {
+        let new = NewServer {
+            name: "other".to_owned(),
+            disk: file.clone(),
+            driver: None,
+            commands: PowerCommands::default(),
+            machine: None,
+            running: false,
+            tags: Vec::new(),
+        };
+        let refused = servers.add(&caller(), new.clone()).await.unwrap_err();
+        let words = refused.to_string();
+        assert!(words.contains(&format!("image {}", taken_by.id)), "{words}");
+        // Whose it is is nobody else's business.
+        let refused = servers.add(&by(&another), new).await.unwrap_err();
+        let words = refused.to_string();
+        assert!(words.contains("another account's image"), "{words}");
+        let new = NewDisk {
+            name: "data".to_owned(),
+            source: Source::File(file.clone()),
+            driver: None,
+            tags: Vec::new(),
+        };
+        let refused = servers.add_disk(&caller(), new).await;
+        assert!(
+            matches!(refused, Err(Refusal::FileTaken { .. })),
+            "{refused:?}"
+        );
+    }
+    let image = |file: &Path| NewBlueprint {
+        name: "image".to_owned(),
+        description: String::new(),
+        file: file.to_owned(),
+        boot: Boot::Disk,
+        tags: Vec::new(),
+    };
+    let new = image(&server.disk.head);
+    let refused = servers.add_blueprint(&caller(), new).await.unwrap_err();
+    assert!(matches!(refused, Refusal::FileTaken { .. }), "{refused:?}");
+    assert!(
+        refused.to_string().contains(server.id.as_str()),
+        "{refused}"
+    );
+    // It goes when the image is deleted that it was made for.
+    let refused = servers.add_blueprint(&caller(), image(&made.file)).await;
+    assert!(
+        matches!(refused, Err(Refusal::FileTaken { .. })),
+        "{refused:?}"
+    );
+    // One that stays can be several images.
+    let added = servers
+        .add_blueprint(&caller(), image(&existing.file))
+        .await;
+    added.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_link_leads_to_is_what_a_blank_disk_is_known_by() {
+    let folder = tempfile::tempdir().unwrap();
+    let (real, link) = (folder.path().join("real"), folder.path().join("link"));
+    std::fs::create_dir(&real).unwrap();
+    std::os::unix::fs::symlink(&real, &link).unwrap();
+    let stage = Stage::plain(&link);
+    let new = NewDisk {
+        name: "data".to_owned(),
+        source: Source::Blank {
+            size_bytes: SIZE_BYTES,
+        },
+        driver: Some(DriverKind::Copy),
+        tags: Vec::new(),
+    };
+    let (disk, job) = stage.servers.add_disk(&caller(), new).await.unwrap();
+    stage.finish(&job).await;
+    let head = disk.volume.head;
+    assert_eq!(head, head.canonicalize().unwrap());
+    let new = NewDisk {
+        name: "again".to_owned(),
+        source: Source::File(head),
+        driver: None,
+        tags: Vec::new(),
+    };
+    let refused = stage.servers.add_disk(&caller(), new).await;
+    assert!(
+        matches!(refused, Err(Refusal::FileTaken { .. })),
+        "{refused:?}"
+    );
 }
