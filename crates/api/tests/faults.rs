@@ -118,6 +118,7 @@ impl Cloud {
             idempotency: None,
         };
         let new = NewServer {
+            format: None,
             name: name.to_owned(),
             disk: self.disk(name),
             driver: Some(DriverKind::Copy),

@@ -286,6 +286,9 @@ pub(crate) struct AddServer {
     /// The image file: raw or qcow2. Its path and format stay as they are
     #[arg(long, value_name = "FILE")]
     pub disk: PathBuf,
+    /// The format of that file [default: what it looks like]
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
     /// How snapshots are taken [default: the fastest that keeps the format]
     #[arg(long, value_enum)]
     pub driver: Option<Driver>,
@@ -471,6 +474,9 @@ pub(crate) struct AddDisk {
     /// An existing image: raw or qcow2. Its path and format stay as they are
     #[arg(long)]
     pub file: Option<PathBuf>,
+    /// The format of that file [default: what it looks like]
+    #[arg(long, value_enum, requires = "file")]
+    pub format: Option<Format>,
     /// A blank disk of this size, e.g. `10G`
     #[arg(long)]
     pub size: Option<Size>,
@@ -499,6 +505,9 @@ pub(crate) enum Images {
         /// The image file: raw or qcow2
         #[arg(long)]
         file: PathBuf,
+        /// The format of that file [default: what it looks like]
+        #[arg(long, value_enum)]
+        format: Option<Format>,
         /// Free text
         #[arg(long)]
         description: Option<String>,
@@ -559,6 +568,23 @@ impl Driver {
             Self::Reflink => "reflink",
             Self::Qcow2 => "qcow2",
             Self::Copy => "copy",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// The bytes of the disk, one after the other
+    Raw,
+    /// QEMU's own; a file below it is opened as well
+    Qcow2,
+}
+
+impl Format {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Qcow2 => "qcow2",
         }
     }
 }

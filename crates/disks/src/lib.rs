@@ -62,7 +62,9 @@ pub use model::{
     Adopted, Captured, Disk, DriverKind, ExportFacts, FileId, Format, HeadFacts, Kept, Name,
     NoProgress, Point, PointFacts, Progress, Purged, Retired, Staged, Swapped,
 };
-pub use probe::{Capabilities, canonical_head, choose, detect_format, free_bytes, probe};
+pub use probe::{
+    Capabilities, canonical_head, choose, detect_format, format_of, free_bytes, probe,
+};
 pub use qcow2::MAX_LAYERS;
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::fsx;
-use crate::model::{DriverKind, Format, is_points_folder};
+use crate::model::{Disk, DriverKind, Format, is_points_folder};
 use crate::qcow2;
 
 /// What can be done in a folder.
@@ -162,6 +162,55 @@ pub fn detect_format(path: &Path) -> Result<Format> {
         }
     }
     Ok(Format::Raw)
+}
+
+/// The format of a file that is to be managed: the one that its owner says,
+/// else the one that it looks like, unless that could harm. A guest can write a
+/// qcow2 header into a raw disk, and the file that it names as the one below
+/// would be opened for the guest, whatever file of this host that is.
+///
+/// # Errors
+/// As [`detect_format`]; [`Error::Format`] when the owner must say it.
+pub fn format_of(head: &Path, asked: Option<Format>) -> Result<Format> {
+    if let Some(format) = asked {
+        return Ok(format);
+    }
+    let format = detect_format(head)?;
+    if format == Format::Raw {
+        return Ok(format);
+    }
+    let why = if qcow2::header::read(head)?.backing.is_some() {
+        "it looks like qcow2 and names another file below it"
+    } else if has_raw_points(head)? {
+        "it looks like qcow2, but there are raw restore points of it"
+    } else {
+        return Ok(format);
+    };
+    Err(Error::Format {
+        path: head.to_owned(),
+        why: format!(
+            "{why}, which a guest can write into a raw disk to read that file: say which format \
+             it has, raw or qcow2 (--format)"
+        ),
+    })
+}
+
+/// Whether there are raw restore points, or layers, of the disk `head`.
+fn has_raw_points(head: &Path) -> Result<bool> {
+    let disk = Disk {
+        head: head.to_owned(),
+        format: Format::Raw,
+        driver: DriverKind::Copy,
+    };
+    let folder = disk.folder();
+    if !fsx::find(&folder)?.is_some_and(|found| found.is_dir()) {
+        return Ok(false);
+    }
+    let is_raw_point = |file: &String| {
+        let begins = ["point-", "gone-point-", "trash-point-"];
+        file.ends_with(".raw") && begins.iter().any(|b| file.starts_with(b))
+    };
+    Ok(fsx::list(&folder)?.iter().any(is_raw_point))
 }
 
 /// Space that may be used on the file system of `path`, in bytes.

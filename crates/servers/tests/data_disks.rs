@@ -129,6 +129,7 @@ impl Lab {
         let disk = self.path(&format!("{name}.img"));
         std::fs::write(&disk, vec![0_u8; 1 << 20]).unwrap();
         let new = NewServer {
+            format: None,
             name: name.to_owned(),
             disk,
             driver: Some(DriverKind::Copy),
@@ -197,6 +198,7 @@ impl Lab {
         let file = self.path(&format!("{name}.raw"));
         std::fs::write(&file, vec![0_u8; 1 << 20]).unwrap();
         let new = NewDisk {
+            format: None,
             name: name.to_owned(),
             source: Source::File(file),
             driver: Some(driver),
@@ -207,6 +209,7 @@ impl Lab {
 
     async fn blank(&self, name: &str, driver: DriverKind) -> ManagedDisk {
         let new = NewDisk {
+            format: None,
             name: name.to_owned(),
             source: Source::Blank {
                 size_bytes: SIZE_BYTES,
@@ -541,6 +544,7 @@ async fn a_file_that_was_brought_stays() {
     assert_eq!(points.count(), 1);
     // And it can come again.
     let new = NewDisk {
+        format: None,
         name: "again".into(),
         source: Source::File(disk.volume.head.clone()),
         driver: None,
@@ -553,6 +557,7 @@ async fn a_file_that_was_brought_stays() {
 async fn what_a_new_disk_must_be() {
     let lab = Lab::new().await;
     let blank = |name: &str, size_bytes| NewDisk {
+        format: None,
         name: name.to_owned(),
         source: Source::Blank { size_bytes },
         driver: Some(DriverKind::Copy),
@@ -579,6 +584,7 @@ async fn what_a_new_disk_must_be() {
         "its name"
     );
     let of_file = |file: PathBuf| NewDisk {
+        format: None,
         name: "e".into(),
         source: Source::File(file),
         driver: None,
@@ -704,6 +710,7 @@ impl Lab {
     /// Submits, with no worker there, the making of a disk.
     async fn blank_waits(&self, name: &str) {
         let new = NewDisk {
+            format: None,
             name: name.to_owned(),
             source: Source::Blank {
                 size_bytes: SIZE_BYTES,
@@ -809,6 +816,7 @@ impl Lab {
         let disk = self.path("web.img");
         std::fs::write(&disk, vec![0_u8; 1 << 20]).unwrap();
         let new = NewServer {
+            format: None,
             name: "web".to_owned(),
             disk,
             driver: Some(DriverKind::Copy),

@@ -52,6 +52,7 @@ async fn the_host_that_was_asked_need_not_have_the_disk() {
     let disk = folder.path().join("web.img");
     std::fs::write(&disk, vec![1_u8; 1 << 20]).unwrap();
     let new = NewServer {
+        format: None,
         name: "web".to_owned(),
         disk: disk.clone(),
         driver: Some(DriverKind::Copy),

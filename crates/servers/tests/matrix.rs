@@ -126,6 +126,7 @@ impl Host {
             ))
         };
         let new = NewServer {
+            format: None,
             name: "web".to_owned(),
             disk: self.disk(),
             driver: Some(DriverKind::Copy),

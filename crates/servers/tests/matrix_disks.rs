@@ -149,6 +149,7 @@ impl Host {
         Self::write(&self.folder.join("web.img"), OLD);
         std::fs::write(self.folder.join("power"), "on").unwrap();
         let new = NewServer {
+            format: None,
             name: "web".to_owned(),
             disk: self.folder.join("web.img"),
             driver: Some(DriverKind::Copy),
@@ -166,6 +167,7 @@ impl Host {
 
     async fn add(&self, name: &str, source: Source) -> JobId {
         let new = NewDisk {
+            format: None,
             name: name.to_owned(),
             source,
             driver: Some(DriverKind::Copy),

@@ -172,6 +172,7 @@ impl Host {
     async fn managed(&self) {
         std::fs::write(self.disk(), vec![0; SIZE]).unwrap();
         let new = NewServer {
+            format: None,
             name: "web".to_owned(),
             disk: self.disk(),
             driver: Some(DriverKind::Qcow2),
@@ -511,6 +512,7 @@ impl Scenario<Host> for Adopting {
 
     async fn submit(&self, host: &Host) -> JobId {
         let new = NewServer {
+            format: None,
             name: "web".to_owned(),
             disk: host.disk(),
             driver: Some(DriverKind::Qcow2),

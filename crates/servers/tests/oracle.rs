@@ -117,6 +117,7 @@ impl Oracle {
         let disk = folder.join("web.img");
         std::fs::write(&disk, vec![0; BLOCK * BLOCKS]).unwrap();
         let new = NewServer {
+            format: None,
             name: "web".to_owned(),
             disk,
             driver: Some(kind),

@@ -10,7 +10,7 @@ use super::dto::{
     Accepted, AcceptedJobs, AddDisk, AddedDisk, AttachDisks, DetachDisks, List, ManagedDisk,
 };
 use super::names::Touches;
-use super::servers::{accepted_all, driver_of, page_of};
+use super::servers::{accepted_all, driver_of, format_of, page_of};
 use super::{Call, Kind, Native, NativeError, PageOf, Result, action, next_offset};
 
 /// Which disks to list.
@@ -98,6 +98,7 @@ impl Native {
                 .add_disk(
                     &Self::caller(call),
                     NewDisk {
+                        format: format_of(new.format)?,
                         name: new.name,
                         source,
                         driver: driver_of(new.driver)?,

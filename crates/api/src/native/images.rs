@@ -6,7 +6,7 @@ use backout_servers::NewBlueprint;
 use backout_servers::persistence::BlueprintFilter;
 
 use super::dto::{Accepted, AddImage, CreateImage, CreatedImage, Image, List, boot_of};
-use super::servers::page_of;
+use super::servers::{format_of, page_of};
 use super::{Call, Kind, Native, PageOf, Result, action, next_offset};
 
 impl Native {
@@ -59,6 +59,7 @@ impl Native {
                 .add_blueprint(
                     &Self::caller(call),
                     NewBlueprint {
+                        format: format_of(new.format)?,
                         name: new.name,
                         description: new.description,
                         file: PathBuf::from(new.file),

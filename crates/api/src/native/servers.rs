@@ -143,6 +143,7 @@ impl Native {
                 .add(
                     &Self::caller(call),
                     NewServer {
+                        format: format_of(new.format)?,
                         name: new.name,
                         disk: PathBuf::from(new.disk),
                         driver: driver_of(new.driver)?,
@@ -502,6 +503,13 @@ pub(super) fn page_of(offset: u64, limit: usize) -> Page {
 
 /// A driver by its word.
 pub(super) fn driver_of(word: Option<String>) -> Result<Option<backout_disks::DriverKind>> {
+    word.map(|text| text.parse())
+        .transpose()
+        .map_err(|e: backout_disks::Error| NativeError::malformed(e.to_string()))
+}
+
+/// A format by its word.
+pub(super) fn format_of(word: Option<String>) -> Result<Option<backout_disks::Format>> {
     word.map(|text| text.parse())
         .transpose()
         .map_err(|e: backout_disks::Error| NativeError::malformed(e.to_string()))

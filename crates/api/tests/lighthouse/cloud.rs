@@ -228,6 +228,7 @@ impl Cloud {
             .add(
                 &self.caller(),
                 NewServer {
+                    format: None,
                     name: name.to_owned(),
                     disk,
                     driver: Some(driver),
@@ -274,6 +275,7 @@ impl Cloud {
             .add_disk(
                 &self.caller(),
                 NewDisk {
+                    format: None,
                     name: name.to_owned(),
                     source: Source::File(path),
                     driver: Some(DriverKind::Copy),
@@ -296,6 +298,7 @@ impl Cloud {
             .set_len(size_bytes)
             .unwrap();
         let new = NewBlueprint {
+            format: None,
             name: name.to_owned(),
             description: "nothing to boot".to_owned(),
             file,

@@ -509,6 +509,7 @@ async fn lists_are_filtered_sorted_and_paged() {
     let web = cloud.add("web", PowerCommands::default()).await;
     let a = cloud.add_data_disk("a").await;
     let new = NewDisk {
+        format: None,
         name: "b".into(),
         source: Source::Blank {
             size_bytes: 3 << 30,

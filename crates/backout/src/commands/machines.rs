@@ -138,6 +138,9 @@ fn show_server(shell: &Shell, server: Value) -> Outcome<Said> {
 fn add_server(shell: &Shell, client: &Client, add: &args::AddServer) -> Outcome<Said> {
     let disk = absolute(&add.disk)?;
     let mut body = json!({ "name": add.name, "disk": disk });
+    if let Some(format) = add.format {
+        body["format"] = json!(format.as_str());
+    }
     if let Some(driver) = add.driver {
         body["driver"] = json!(driver.as_str());
     }
@@ -367,6 +370,9 @@ pub(super) fn disks(shell: &Shell, command: &args::Disks) -> Outcome<Said> {
             if let Some(size) = add.size {
                 body["size_bytes"] = json!(size.0);
             }
+            if let Some(format) = add.format {
+                body["format"] = json!(format.as_str());
+            }
             if let Some(driver) = add.driver {
                 body["driver"] = json!(driver.as_str());
             }
@@ -437,10 +443,14 @@ pub(super) fn images(shell: &Shell, command: &args::Images) -> Outcome<Said> {
         args::Images::Add {
             name,
             file,
+            format,
             description,
             boot: kernel,
         } => {
             let mut body = json!({ "name": name, "file": absolute(file)? });
+            if let Some(format) = format {
+                body["format"] = json!(format.as_str());
+            }
             if let Some(description) = description {
                 body["description"] = json!(description);
             }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use backout_core::ids::{AccountId, BlueprintId, JobId};
+use backout_disks::Format;
 use backout_machines::Boot;
 use backout_store::Tx;
 
@@ -29,6 +30,9 @@ pub struct NewBlueprint {
     pub description: String,
     /// The file; it stays where it is.
     pub file: PathBuf,
+    /// The format of the file, raw or qcow2; when it is left out, the one that it
+    /// looks like, unless a guest may have made it look so.
+    pub format: Option<Format>,
     /// How a machine made of it starts.
     pub boot: Boot,
     /// Free labels.
@@ -87,10 +91,10 @@ impl Servers {
         check_description(&new.description)?;
         check_tags(&new.tags)?;
         check_boot(&new.boot)?;
-        let path = new.file.clone();
+        let (path, format) = (new.file.clone(), new.format);
         let (file, format, size_bytes) = blocking(move || {
             let file = backout_disks::canonical_head(&path)?;
-            let format = backout_disks::detect_format(&file)?;
+            let format = backout_disks::format_of(&file, format)?;
             let size_bytes = backout_disks::image_size(&file, format)?;
             Ok((file, format, size_bytes))
         })

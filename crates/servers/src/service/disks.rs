@@ -58,6 +58,10 @@ pub struct NewDisk {
     pub name: String,
     /// Where it comes from.
     pub source: Source,
+    /// The format of an existing file, raw or qcow2; when it is left out, the one
+    /// that it looks like, unless a guest may have made it look so. A blank disk
+    /// has the format that its driver makes.
+    pub format: Option<Format>,
     /// The driver, when one is asked for.
     pub driver: Option<DriverKind>,
     /// Free labels.
@@ -85,7 +89,8 @@ impl Servers {
         let made = matches!(new.source, Source::Blank { .. });
         let volume = match new.source {
             Source::File(path) => {
-                let (disk, size_bytes, _) = self.existing_disk(path, new.driver).await?;
+                let (disk, size_bytes, _) =
+                    self.existing_disk(path, new.format, new.driver).await?;
                 Volume {
                     id: id.clone(),
                     head: disk.head,
@@ -93,6 +98,12 @@ impl Servers {
                     driver: disk.driver,
                     size_bytes,
                 }
+            }
+            Source::Blank { .. } if new.format.is_some() => {
+                return Err(Refusal::Invalid(
+                    "make a blank disk of a format: its driver gives it one, so leave the format out"
+                        .to_owned(),
+                ));
             }
             Source::Blank { size_bytes } => self.blank_disk(&id, size_bytes, new.driver).await?,
         };

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use backout_core::ids::{DiskId, InstanceId, JobId};
-use backout_disks::{Disk, DriverKind};
+use backout_disks::{Disk, DriverKind, Format};
 
 use super::blueprints::check_boot;
 use super::lifecycle::room_for_server;
@@ -22,6 +22,9 @@ pub struct NewServer {
     pub name: String,
     /// The image file.
     pub disk: PathBuf,
+    /// The format of the file, raw or qcow2; when it is left out, the one that it
+    /// looks like, unless a guest may have made it look so.
+    pub format: Option<Format>,
     /// The driver, when one is asked for.
     pub driver: Option<DriverKind>,
     /// How it is started and stopped.
@@ -63,7 +66,9 @@ impl Servers {
             check_boot(&spec.boot)?;
         }
         let now = self.clock.now();
-        let (disk, size_bytes, held) = self.existing_disk(new.disk.clone(), new.driver).await?;
+        let (disk, size_bytes, held) = self
+            .existing_disk(new.disk.clone(), new.format, new.driver)
+            .await?;
         let entropy = self.entropy.as_ref();
         let job = JobId::random(entropy);
         let server = Server {
@@ -129,11 +134,12 @@ impl Servers {
     pub(super) async fn existing_disk(
         &self,
         path: PathBuf,
+        format: Option<Format>,
         asked: Option<DriverKind>,
     ) -> Result<(Disk, u64, bool), Refusal> {
         let found = blocking(move || {
             let head = backout_disks::canonical_head(&path)?;
-            let format = backout_disks::detect_format(&head)?;
+            let format = backout_disks::format_of(&head, format)?;
             let folder = head.parent().unwrap_or(&head);
             let driver = backout_disks::choose(&backout_disks::probe(folder)?, format, asked)?;
             let disk = Disk {

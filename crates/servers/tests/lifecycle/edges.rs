@@ -6,10 +6,11 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use backout_core::code::Code;
 use backout_core::ids::{AccountId, JobId, OsEntropy};
 use backout_core::outcome::Outcome;
 use backout_core::time::Timestamp;
-use backout_disks::DriverKind;
+use backout_disks::{DriverKind, Format};
 use backout_machines::{Boot, Spec, Stop};
 use backout_servers::model::{
     BlueprintState, Holding, OperationKind, Power, PowerCommands, Server, SnapshotKind,
@@ -38,6 +39,7 @@ fn spec() -> Spec {
 async fn machine(stage: &Stage, name: &str) -> Server {
     write(&stage.disk(name), OLD);
     let new = NewServer {
+        format: None,
         name: name.to_owned(),
         disk: stage.disk(name),
         driver: None,
@@ -222,6 +224,7 @@ async fn a_command_runs_under_the_lock_of_the_disk_and_does_not_keep_it() {
         told.display()
     );
     let new = NewServer {
+        format: None,
         name: "web".to_owned(),
         disk: stage.disk("web"),
         driver: None,
@@ -267,6 +270,7 @@ async fn a_server_whose_folder_is_gone_can_be_given_back() {
             stop: Some(format!("echo stopped >> '{}'", told.display())),
         };
         let new = NewServer {
+            format: None,
             name: name.to_owned(),
             disk: folder.join("disk"),
             driver: None,
@@ -300,6 +304,7 @@ async fn a_disk_beside_which_no_points_can_lie_is_not_taken() {
     let beside = stage.folder.join("web.img.backout");
     std::fs::write(&beside, "in the way").unwrap();
     let new = NewServer {
+        format: None,
         name: "web".to_owned(),
         disk: stage.disk("web"),
         driver: None,
@@ -344,6 +349,7 @@ async fn no_file_is_a_disk_and_an_image_at_once() {
         (&link, &made),
     ] {
         let new = NewServer {
+            format: None,
             name: "other".to_owned(),
             disk: file.clone(),
             driver: None,
@@ -360,6 +366,7 @@ async fn no_file_is_a_disk_and_an_image_at_once() {
         let words = refused.to_string();
         assert!(words.contains("another account's image"), "{words}");
         let new = NewDisk {
+            format: None,
             name: "data".to_owned(),
             source: Source::File(file.clone()),
             driver: None,
@@ -372,6 +379,7 @@ async fn no_file_is_a_disk_and_an_image_at_once() {
         );
     }
     let image = |file: &Path| NewBlueprint {
+        format: None,
         name: "image".to_owned(),
         description: String::new(),
         file: file.to_owned(),
@@ -406,6 +414,7 @@ async fn what_a_link_leads_to_is_what_a_blank_disk_is_known_by() {
     std::os::unix::fs::symlink(&real, &link).unwrap();
     let stage = Stage::plain(&link);
     let new = NewDisk {
+        format: None,
         name: "data".to_owned(),
         source: Source::Blank {
             size_bytes: SIZE_BYTES,
@@ -418,6 +427,7 @@ async fn what_a_link_leads_to_is_what_a_blank_disk_is_known_by() {
     let head = disk.volume.head;
     assert_eq!(head, head.canonicalize().unwrap());
     let new = NewDisk {
+        format: None,
         name: "again".to_owned(),
         source: Source::File(head),
         driver: None,
@@ -428,4 +438,91 @@ async fn what_a_link_leads_to_is_what_a_blank_disk_is_known_by() {
         matches!(refused, Err(Refusal::FileTaken { .. })),
         "{refused:?}"
     );
+}
+
+fn qemu_img(arguments: &[&str], folder: &Path) {
+    let mut command = Command::new("qemu-img");
+    let made = command.args(arguments).current_dir(folder).status();
+    assert!(made.unwrap().success(), "{arguments:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_guest_may_have_written_does_not_say_what_a_file_is() {
+    let (_folder, stage) = stage();
+    let servers = &stage.servers;
+    // As a guest may have written it into its raw disk.
+    let secret = stage.folder.join("secret");
+    write(&secret, OLD);
+    let below = secret.to_str().unwrap();
+    let made = ["create", "-q", "-f", "qcow2", "-F", "raw", "-b", below];
+    for file in ["web.img", "data.img"] {
+        qemu_img(&[&made[..], &[file]].concat(), &stage.folder);
+    }
+    let server = |format| NewServer {
+        name: "web".to_owned(),
+        disk: stage.disk("web"),
+        format,
+        driver: Some(DriverKind::Copy),
+        commands: PowerCommands::default(),
+        machine: None,
+        running: false,
+        tags: Vec::new(),
+    };
+    let disk = |format| NewDisk {
+        name: "data".to_owned(),
+        source: Source::File(stage.disk("data")),
+        format,
+        driver: Some(DriverKind::Qcow2),
+        tags: Vec::new(),
+    };
+    let image = |format| NewBlueprint {
+        name: "image".to_owned(),
+        description: String::new(),
+        file: stage.disk("web"),
+        format,
+        boot: Boot::Disk,
+        tags: Vec::new(),
+    };
+    for refused in [
+        servers.add(&caller(), server(None)).await.map(drop),
+        servers.add_disk(&caller(), disk(None)).await.map(drop),
+        servers
+            .add_blueprint(&caller(), image(None))
+            .await
+            .map(drop),
+    ] {
+        let refused = refused.unwrap_err();
+        assert_eq!(refused.code(), Code::DiskFormat, "{refused}");
+        assert!(refused.to_string().contains("--format"), "{refused}");
+    }
+    // Who says which it is is believed.
+    let (added, job) = servers
+        .add(&caller(), server(Some(Format::Raw)))
+        .await
+        .unwrap();
+    assert_eq!(added.disk.format, Format::Raw);
+    stage.finish(&job).await;
+    let (added, job) = servers
+        .add_disk(&caller(), disk(Some(Format::Qcow2)))
+        .await
+        .unwrap();
+    assert_eq!(added.volume.format, Format::Qcow2);
+    stage.finish(&job).await;
+
+    // Its restore points tell that it was raw, even where it names no file.
+    stage.snapshot("web", "raw").await;
+    let release = servers.release(&caller(), "web").await.unwrap();
+    stage.finish(&release).await;
+    qemu_img(
+        &["create", "-q", "-f", "qcow2", "web.img", "1M"],
+        &stage.folder,
+    );
+    let refused = servers.add(&caller(), server(None)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::DiskFormat, "{refused}");
+    let refused = servers.add_blueprint(&caller(), image(None)).await;
+    assert_eq!(refused.unwrap_err().code(), Code::DiskFormat);
+    servers
+        .add(&caller(), server(Some(Format::Raw)))
+        .await
+        .unwrap();
 }

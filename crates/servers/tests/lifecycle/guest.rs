@@ -27,6 +27,7 @@ async fn guest_image(stage: &Stage) {
     let file = stage.folder.join("guest.image");
     write(&file, IMAGE);
     let new = NewBlueprint {
+        format: None,
         name: "guest".to_owned(),
         description: "counts on its disk".to_owned(),
         file,

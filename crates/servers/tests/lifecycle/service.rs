@@ -204,6 +204,7 @@ async fn a_disk_that_stands_alone_cannot_be_started() {
     let (_folder, stage) = stage();
     write(&stage.disk("alone"), OLD);
     let new = NewServer {
+        format: None,
         name: "alone".to_owned(),
         disk: stage.disk("alone"),
         driver: None,
@@ -226,6 +227,7 @@ async fn a_command_that_fails_leaves_the_server_as_it_was() {
     let (_folder, stage) = stage();
     write(&stage.disk("web"), OLD);
     let new = NewServer {
+        format: None,
         name: "web".to_owned(),
         disk: stage.disk("web"),
         driver: None,
@@ -306,6 +308,7 @@ async fn making_a_server_is_refused_for_what_is_wrong() {
     let large = stage.folder.join("large.image");
     File::create(&large).unwrap().set_len(11 << 30).unwrap();
     let new = NewBlueprint {
+        format: None,
         name: "large".to_owned(),
         description: String::new(),
         file: large,
@@ -522,6 +525,7 @@ async fn an_existing_file_becomes_an_image_only_when_it_can_be_one() {
     let (_folder, stage) = stage();
     let add = async |file: &str, boot: Boot| {
         let new = NewBlueprint {
+            format: None,
             name: "x".to_owned(),
             description: String::new(),
             file: stage.folder.join(file),
@@ -667,6 +671,7 @@ async fn there_is_an_end_to_everything() {
     );
     write(&stage.disk("more"), OLD);
     let new = NewServer {
+        format: None,
         name: "more".to_owned(),
         disk: stage.disk("more"),
         driver: None,
@@ -681,6 +686,7 @@ async fn there_is_an_end_to_everything() {
         .await;
     refused("images", made.unwrap_err());
     let new = NewBlueprint {
+        format: None,
         name: "more".to_owned(),
         description: String::new(),
         file: stage.disk("more"),
@@ -733,6 +739,7 @@ async fn what_is_believed_of_a_machine_yields_to_what_is() {
     });
     write(&stage.disk("web"), OLD);
     let new = NewServer {
+        format: None,
         name: "web".to_owned(),
         disk: stage.disk("web"),
         driver: None,

@@ -157,6 +157,7 @@ impl Stage {
         write(&self.disk(name), OLD);
         std::fs::write(self.switch(name), if running { "on" } else { "off" }).unwrap();
         let new = NewServer {
+            format: None,
             name: name.to_owned(),
             disk: self.disk(name),
             driver: Some(DriverKind::Copy),
@@ -208,6 +209,7 @@ impl Stage {
         let file = self.folder.join(format!("{name}.image"));
         write(&file, IMAGE);
         let new = NewBlueprint {
+            format: None,
             name: name.to_owned(),
             description: String::new(),
             file,

@@ -333,6 +333,10 @@ pub struct AddServer {
     pub name: String,
     /// The image file on the host of this Backout, raw or qcow2.
     pub disk: String,
+    /// `raw` or `qcow2`; what the file looks like when it is left out, unless a
+    /// guest may have made it look so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
     /// `reflink`, `qcow2` or `copy`; the fastest that keeps the format when it
     /// is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -682,6 +686,10 @@ pub struct AddDisk {
     /// Virtual size of a blank disk to make, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size_bytes: Option<u64>,
+    /// `raw` or `qcow2`, of `file`; what that looks like when it is left out, unless a
+    /// guest may have made it look so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
     /// `reflink`, `qcow2` or `copy`; the fastest that fits when it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub driver: Option<String>,
@@ -776,6 +784,10 @@ pub struct AddImage {
     /// The file on the host of this Backout, raw or qcow2. It stays where it
     /// is, and nobody may write to it any more.
     pub file: String,
+    /// `raw` or `qcow2`; what the file looks like when it is left out, unless a
+    /// guest may have made it look so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
     /// Free text.
     #[serde(default)]
     pub description: String,
