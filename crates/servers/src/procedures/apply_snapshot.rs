@@ -17,14 +17,14 @@ use backout_core::ids::{InstanceId, JobId, PointId};
 use backout_core::outcome::Outcome;
 use backout_core::size::told_apart;
 use backout_core::time::Timestamp;
-use backout_disks::{Kept, Point, Staged};
+use backout_disks::{Kept, Point};
 use backout_jobs::{Commit, Done, Procedure, Step, StepContext, StepError, Undo};
 use backout_machines::Stop;
 use backout_store::{Error as StoreError, Tx};
 use serde::{Deserialize, Serialize};
 
 use super::reset::become_disk;
-use super::{Becomes, Runtime, name, on_disk, operation_state, server, settle};
+use super::{Becomes, Runtime, heads, name, on_disk, operation_state, server, settle};
 use crate::model::{Power, Snapshot, SnapshotKind, SnapshotState, Subject, Volume};
 use crate::persistence;
 use crate::power;
@@ -202,12 +202,7 @@ async fn stage(ctx: &StepContext) -> Result<Done, StepError> {
 
 async fn unstage(ctx: &StepContext) -> Result<Done, StepError> {
     let input: ApplyInput = ctx.input()?;
-    let staged = name(&input.safety)?;
-    on_disk(ctx, &input.disk, move |driver, guard, disk, _| {
-        driver.unstage(guard, disk, &staged)
-    })
-    .await?;
-    Ok(Done::nothing())
+    heads::unstage(ctx, &input.disk, &input.safety).await
 }
 
 async fn stop(procedure: &ApplySnapshot, ctx: &StepContext) -> Result<Done, StepError> {
@@ -236,43 +231,17 @@ async fn start(procedure: &ApplySnapshot, ctx: &StepContext) -> Result<Done, Ste
 
 async fn keep(ctx: &StepContext) -> Result<Done, StepError> {
     let input: ApplyInput = ctx.input()?;
-    let safety = name(&input.safety)?;
-    let kept = on_disk(ctx, &input.disk, move |driver, guard, disk, _| {
-        driver.keep(guard, disk, &safety)
-    })
-    .await?;
-    Done::remember(&kept)
+    heads::keep(ctx, &input.disk, &input.safety).await
 }
 
 async fn unkeep(ctx: &StepContext) -> Result<Done, StepError> {
     let input: ApplyInput = ctx.input()?;
-    let safety = name(&input.safety)?;
-    on_disk(ctx, &input.disk, move |driver, guard, disk, _| {
-        driver.unkeep(guard, disk, &safety)
-    })
-    .await?;
-    Ok(Done::nothing())
-}
-
-/// What `stage` and `keep` left, if both have run.
-fn receipts(ctx: &StepContext) -> Result<Option<(Staged, Kept)>, StepError> {
-    Ok(ctx.output("stage")?.zip(ctx.output("keep")?))
+    heads::unkeep(ctx, &input.disk, &input.safety).await
 }
 
 async fn swap(ctx: &StepContext) -> Result<Done, StepError> {
     let input: ApplyInput = ctx.input()?;
-    let (staged, kept) = receipts(ctx)?.ok_or_else(|| {
-        StepError::failed(
-            Code::Internal,
-            "swap heads: the records of stage and keep are missing",
-        )
-    })?;
-    let size_bytes = staged.size_bytes;
-    let swapped = on_disk(ctx, &input.disk, move |driver, guard, disk, _| {
-        driver.swap(guard, disk, &staged, &kept)
-    })
-    .await?;
-    let done = Done::remember(&swapped)?;
+    let (done, size_bytes) = heads::swap(ctx, &input.disk).await?;
     Ok(match (input.becomes, input.subject) {
         // Before the start, whose machine calls its disk by that id.
         (Some(becomes), Subject::Server(server)) => {
@@ -284,12 +253,7 @@ async fn swap(ctx: &StepContext) -> Result<Done, StepError> {
 
 async fn unswap(ctx: &StepContext) -> Result<Done, StepError> {
     let input: ApplyInput = ctx.input()?;
-    if let Some((staged, kept)) = receipts(ctx)? {
-        on_disk(ctx, &input.disk, move |driver, guard, disk, _| {
-            driver.unswap(guard, disk, &staged, &kept)
-        })
-        .await?;
-    }
+    heads::unswap(ctx, &input.disk).await?;
     let size_bytes = input.disk.size_bytes;
     Ok(match (input.becomes, input.subject) {
         (Some(becomes), Subject::Server(server)) => {

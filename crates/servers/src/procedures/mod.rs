@@ -11,6 +11,7 @@ mod create_snapshot;
 mod delete_blueprint;
 mod delete_snapshot;
 mod detach;
+mod heads;
 mod isolate;
 mod power_change;
 mod reboot;

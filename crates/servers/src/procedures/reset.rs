@@ -12,17 +12,16 @@
 //! more. The safety point is one of them, and the way back: undoing the job
 //! brings the old contents under the old id, and with that what they fit.
 
-use backout_core::code::Code;
 use backout_core::ids::{BlueprintId, DiskId, InstanceId, PointId};
 use backout_core::outcome::Outcome;
 use backout_core::time::Timestamp;
-use backout_disks::{Kept, Staged};
+use backout_disks::Kept;
 use backout_jobs::{Commit, Done, Procedure, Step, StepContext, StepError, Undo};
 use backout_machines::{Spec, Stop};
 use backout_store::{Error as StoreError, Tx};
 use serde::{Deserialize, Serialize};
 
-use super::{ImageFile, Runtime, name, on_disk, power_change, settle_server};
+use super::{ImageFile, Runtime, heads, name, on_disk, power_change, settle_server};
 use crate::model::{Power, Snapshot, SnapshotKind, SnapshotState, Subject, Volume};
 use crate::persistence;
 use crate::service::NAME_MAX_CHARS;
@@ -205,12 +204,7 @@ async fn stage(ctx: &StepContext) -> Result<Done, StepError> {
 
 async fn unstage(ctx: &StepContext) -> Result<Done, StepError> {
     let input: ResetInput = ctx.input()?;
-    let staged = name(&input.safety)?;
-    on_disk(ctx, &input.disk, move |driver, guard, disk, _| {
-        driver.unstage(guard, disk, &staged)
-    })
-    .await?;
-    Ok(Done::nothing())
+    heads::unstage(ctx, &input.disk, &input.safety).await
 }
 
 async fn stop(procedure: &ResetServer, ctx: &StepContext) -> Result<Done, StepError> {
@@ -233,55 +227,24 @@ async fn start(procedure: &ResetServer, ctx: &StepContext) -> Result<Done, StepE
 
 async fn keep(ctx: &StepContext) -> Result<Done, StepError> {
     let input: ResetInput = ctx.input()?;
-    let safety = name(&input.safety)?;
-    let kept = on_disk(ctx, &input.disk, move |driver, guard, disk, _| {
-        driver.keep(guard, disk, &safety)
-    })
-    .await?;
-    Done::remember(&kept)
+    heads::keep(ctx, &input.disk, &input.safety).await
 }
 
 async fn unkeep(ctx: &StepContext) -> Result<Done, StepError> {
     let input: ResetInput = ctx.input()?;
-    let safety = name(&input.safety)?;
-    on_disk(ctx, &input.disk, move |driver, guard, disk, _| {
-        driver.unkeep(guard, disk, &safety)
-    })
-    .await?;
-    Ok(Done::nothing())
-}
-
-/// What `stage` and `keep` left, if both have run.
-fn receipts(ctx: &StepContext) -> Result<Option<(Staged, Kept)>, StepError> {
-    Ok(ctx.output("stage")?.zip(ctx.output("keep")?))
+    heads::unkeep(ctx, &input.disk, &input.safety).await
 }
 
 async fn swap(ctx: &StepContext) -> Result<Done, StepError> {
     let input: ResetInput = ctx.input()?;
-    let (staged, kept) = receipts(ctx)?.ok_or_else(|| {
-        StepError::failed(
-            Code::Internal,
-            "swap heads: the records of stage and keep are missing",
-        )
-    })?;
-    let size_bytes = staged.size_bytes;
-    let swapped = on_disk(ctx, &input.disk, move |driver, guard, disk, _| {
-        driver.swap(guard, disk, &staged, &kept)
-    })
-    .await?;
+    let (done, size_bytes) = heads::swap(ctx, &input.disk).await?;
     // Before the start, whose machine calls its disk by that id.
-    Ok(Done::remember(&swapped)?
-        .with(move |tx| become_disk(tx, &input.server, &input.becomes.to, size_bytes)))
+    Ok(done.with(move |tx| become_disk(tx, &input.server, &input.becomes.to, size_bytes)))
 }
 
 async fn unswap(ctx: &StepContext) -> Result<Done, StepError> {
     let input: ResetInput = ctx.input()?;
-    if let Some((staged, kept)) = receipts(ctx)? {
-        on_disk(ctx, &input.disk, move |driver, guard, disk, _| {
-            driver.unswap(guard, disk, &staged, &kept)
-        })
-        .await?;
-    }
+    heads::unswap(ctx, &input.disk).await?;
     let size_bytes = input.disk.size_bytes;
     Ok(Done::nothing()
         .with(move |tx| become_disk(tx, &input.server, &input.becomes.from, size_bytes)))
