@@ -416,6 +416,12 @@ async fn tend(servers: Servers) {
         tick.tick().await;
         match servers.tend().await {
             Ok(tended) => {
+                if tended.reconciled > 0 {
+                    tracing::warn!(
+                        servers = tended.reconciled,
+                        "the power of servers was not what was on record: what runs was stopped, or started, from outside"
+                    );
+                }
                 for (disk, why) in tended.put_off {
                     tracing::info!(%disk, "put off what was due by itself: failed to {why}");
                 }

@@ -323,6 +323,7 @@ async fn run(
             .open(&log)
     };
     let out = open().map_err(|e| failed(e.to_string()))?;
+    let begins_at = out.metadata().map_or(0, |m| m.len());
     let err = out.try_clone().map_err(|e| failed(e.to_string()))?;
     let mut child = tokio::process::Command::new("sh")
         .arg("-c")
@@ -342,7 +343,7 @@ async fn run(
     let group = child.id();
     match tokio::time::timeout(COMMAND_TIMEOUT, child.wait()).await {
         Ok(Ok(status)) if status.success() => Ok(()),
-        Ok(Ok(status)) => Err(failed(format!("{status}{}", tail(&log)))),
+        Ok(Ok(status)) => Err(failed(format!("{status}{}", tail(&log, begins_at)))),
         Ok(Err(e)) => Err(failed(e.to_string())),
         Err(_) => {
             if let Some(pid) = group.and_then(|p| rustix::process::Pid::from_raw(p.cast_signed())) {
@@ -361,12 +362,17 @@ fn log_path(logs: &Path, server: &Server) -> PathBuf {
     logs.join(format!("{}.log", server.id))
 }
 
-fn tail(log: &Path) -> String {
+/// The last that was said in `log` after its first `begins_at` bytes, which are
+/// of earlier commands.
+fn tail(log: &Path, begins_at: u64) -> String {
     let Ok(bytes) = std::fs::read(log) else {
         return String::new();
     };
-    let from = bytes.len().saturating_sub(TAIL_BYTES);
-    let text = String::from_utf8_lossy(&bytes[from..]);
+    let own = bytes
+        .get(usize::try_from(begins_at).unwrap_or(usize::MAX)..)
+        .unwrap_or_default();
+    let from = own.len().saturating_sub(TAIL_BYTES);
+    let text = String::from_utf8_lossy(&own[from..]);
     let text = text.trim();
     if text.is_empty() {
         String::new()

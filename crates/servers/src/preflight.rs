@@ -365,7 +365,7 @@ impl Checked {
                 .push(Refusal::server_busy(&server.id, holding)),
             (Power::Running | Power::Stopped, None) => {}
             (Power::Isolated, None) => self.blockers.push(state(
-                "it was given back; terminate it, or add its disk as a new server",
+                "it was given back: all that is left is to terminate it",
             )),
             (Power::LaunchFailed, None) => self
                 .blockers

@@ -32,6 +32,18 @@ pub enum Refusal {
     /// No size has this id.
     #[error("find size {0:?}: list the sizes to see which there are")]
     BundleNotFound(String),
+    /// Several have this name.
+    #[error(
+        "tell which {what} is meant by {name:?}: several have that name; give one of the ids {ids}"
+    )]
+    Ambiguous {
+        /// What was looked for.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// Some of their ids, the newest first.
+        ids: String,
+    },
     /// The snapshot was taken of another disk.
     #[error(
         "use restore point {snapshot} on {server}: it was taken of another disk, and only the original one can go back to it"
@@ -253,7 +265,7 @@ impl Refusal {
             Self::NoDiskFile(_) => Code::DiskMissing,
             Self::ChainFull { .. } => Code::ChainFull,
             Self::Taken(_) | Self::FileTaken { .. } => Code::NameTaken,
-            Self::Invalid(_) => Code::BadRequest,
+            Self::Invalid(_) | Self::Ambiguous { .. } => Code::BadRequest,
             Self::IdempotencyMismatch => Code::IdempotencyMismatch,
             Self::NotReversible { .. } => Code::NotReversible,
             Self::Store(_) => Code::Store,

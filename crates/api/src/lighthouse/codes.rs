@@ -378,7 +378,10 @@ pub fn cause(refusal: &Refusal) -> Cause {
         Refusal::Machine(Machine::Unanswered { .. }) => NO_STATUS,
         Refusal::Machine(Machine::ImageLocked { .. }) => DISK_OPEN,
         Refusal::NoSpace { .. } | Refusal::Machine(_) => FAILED,
-        Refusal::Invalid(_) | Refusal::Taken(_) | Refusal::FileTaken { .. } => BAD_REQUEST,
+        Refusal::Invalid(_)
+        | Refusal::Ambiguous { .. }
+        | Refusal::Taken(_)
+        | Refusal::FileTaken { .. } => BAD_REQUEST,
         Refusal::IdempotencyMismatch => OTHER_REQUEST,
         Refusal::NotReversible { .. } => NOT_HERE,
         Refusal::Store(Store::Contended(_)) => CONTENDED,

@@ -2,6 +2,7 @@
 
 use backout_core::code::Code;
 use backout_core::ids::JobId;
+use backout_core::outcome::Outcome;
 use backout_jobs::{CancelAnswer, Filter, JobView, State};
 use backout_servers::Refusal;
 use backout_servers::model::Subject;
@@ -131,11 +132,21 @@ impl Native {
                 }
                 CancelAnswer::TooLate => Err(NativeError::new(
                     Code::JobState,
-                    format!(
-                        "cancel job {0}: it has ended, or is past its last step that can be taken back; \
-                         an applied one can be undone: backout undo {0}",
-                        view.id
-                    ),
+                    match view.outcome {
+                        Some(Outcome::Held) => format!(
+                            "cancel job {0}: it is held; put right what it names, then: backout jobs retry {0}",
+                            view.id
+                        ),
+                        Some(Outcome::Reverted) => format!(
+                            "cancel job {}: it has been taken back already, everything is as before",
+                            view.id
+                        ),
+                        Some(Outcome::Applied) | None => format!(
+                            "cancel job {0}: it has ended, or is past its last step that can be taken back; \
+                             a rollback that ended as applied can be undone: backout undo {0}",
+                            view.id
+                        ),
+                    },
                 )),
             }
         })

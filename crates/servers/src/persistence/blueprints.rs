@@ -74,6 +74,23 @@ pub fn find_blueprint(
         .transpose()
 }
 
+/// The images of `owner` that have this name, the newest first, at most `limit`
+/// of them.
+pub fn blueprints_named(
+    tx: &mut dyn Tx,
+    owner: &AccountId,
+    name: &str,
+    limit: i64,
+) -> Result<Vec<BlueprintId>, Error> {
+    tx.query(
+        "SELECT id FROM blueprints WHERE owner = $1 AND name = $2 ORDER BY created_ms DESC LIMIT $3",
+        params![owner.as_str(), name, limit],
+    )?
+    .iter()
+    .map(|row| row.parse(0, |t| t.parse().ok()))
+    .collect()
+}
+
 /// An image by id, whoever owns it. Nobody else uses it, or deletes it, until
 /// this transaction has ended.
 pub fn lock_blueprint(tx: &mut dyn Tx, id: &BlueprintId) -> Result<Option<Blueprint>, Error> {

@@ -62,6 +62,25 @@ pub struct SnapshotFilter {
     pub nothing: bool,
 }
 
+/// The restore points of `subject` that have this name, the newest first, at
+/// most `limit` of them.
+pub fn points_named(
+    tx: &mut dyn Tx,
+    subject: &Subject,
+    name: &str,
+    limit: i64,
+) -> Result<Vec<PointId>, Error> {
+    let sql = format!(
+        "SELECT id FROM snapshots{} WHERE subject = $1 AND name = $2 \
+         ORDER BY created_ms DESC LIMIT $3",
+        by_index(tx, "snapshots_by_name")
+    );
+    tx.query(&sql, params![subject_text(subject), name, limit])?
+        .iter()
+        .map(|row| row.parse(0, |t| t.parse().ok()))
+        .collect()
+}
+
 /// A restore point by id, or by its name among those of `subject`, the newest
 /// when several have it.
 pub fn find_snapshot(

@@ -10,7 +10,8 @@ use backout_store::Tx;
 use super::lifecycle::{blueprints_of, existing, resolved, unchanged, users_of};
 use super::points::still_there;
 use super::{
-    Caller, DiskRef, Proposal, Servers, blocking, check_name, check_tags, insert_blueprint,
+    Caller, DiskRef, NAMED_ALIKE, Proposal, Servers, blocking, check_name, check_tags,
+    insert_blueprint, not_ambiguous,
 };
 use crate::model::{Blueprint, BlueprintState, Holding, OperationKind, Tag, blueprint_resource};
 use crate::persistence::{self, BlueprintFilter, Page};
@@ -59,7 +60,8 @@ impl Servers {
     /// An image by id, or by name, the newest when several have it.
     ///
     /// # Errors
-    /// [`Refusal::BlueprintNotFound`], [`Refusal::Store`].
+    /// [`Refusal::BlueprintNotFound`], [`Refusal::Ambiguous`],
+    /// [`Refusal::Store`].
     pub async fn blueprint(
         &self,
         owner: &AccountId,
@@ -68,8 +70,14 @@ impl Servers {
         let (owner, wanted) = (owner.clone(), id_or_name.to_owned());
         self.store
             .read(move |tx| {
-                persistence::find_blueprint(tx, &owner, &wanted)?
-                    .ok_or(Refusal::BlueprintNotFound(wanted))
+                let Some(found) = persistence::find_blueprint(tx, &owner, &wanted)? else {
+                    return Err(Refusal::BlueprintNotFound(wanted));
+                };
+                if found.id.as_str() != wanted {
+                    let all = persistence::blueprints_named(tx, &owner, &wanted, NAMED_ALIKE)?;
+                    not_ambiguous("image", &wanted, &all)?;
+                }
+                Ok(found)
             })
             .await
     }

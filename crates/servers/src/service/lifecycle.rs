@@ -722,7 +722,9 @@ impl Servers {
             ));
             judged.push((
                 OperationKind::CreateBlueprint,
-                self.judge_image(owner, &target, false).await?,
+                // As a call that says nothing of it: the server is stopped
+                // meanwhile.
+                self.judge_image(owner, &target, true).await?,
             ));
             let mut still = Checked::default();
             still.server("attach a disk to", &server, holding);

@@ -443,6 +443,27 @@ fn server_of(tx: &mut dyn Tx, owner: &AccountId, wanted: &str) -> Result<Server,
         .ok_or_else(|| Refusal::ServerNotFound(wanted.to_owned()))
 }
 
+/// How many that have one name a refusal tells.
+const NAMED_ALIKE: i64 = 5;
+
+/// Refuses a name that several have: to guess which is meant could take a disk
+/// back to the wrong state, or delete the wrong image.
+fn not_ambiguous<T: std::fmt::Display>(
+    what: &'static str,
+    name: &str,
+    all: &[T],
+) -> Result<(), Refusal> {
+    if all.len() <= 1 {
+        return Ok(());
+    }
+    let ids: Vec<String> = all.iter().map(ToString::to_string).collect();
+    Err(Refusal::Ambiguous {
+        what,
+        name: name.to_owned(),
+        ids: ids.join(", "),
+    })
+}
+
 fn disk_of(tx: &mut dyn Tx, owner: &AccountId, wanted: &str) -> Result<ManagedDisk, Refusal> {
     persistence::find_disk(tx, owner, wanted)?
         .ok_or_else(|| Refusal::DiskNotFound(wanted.to_owned()))

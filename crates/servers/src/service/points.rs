@@ -7,8 +7,8 @@ use backout_store::Tx;
 
 use super::lifecycle::identity;
 use super::{
-    BACKUP_NAME_MAX_CHARS, Caller, Denied, DiskRef, NAME_MAX_CHARS, Proposal, Servers,
-    check_name_of, check_tags, default_name, job_view, submit_job,
+    BACKUP_NAME_MAX_CHARS, Caller, Denied, DiskRef, NAME_MAX_CHARS, NAMED_ALIKE, Proposal, Servers,
+    check_name_of, check_tags, default_name, job_view, not_ambiguous, submit_job,
 };
 use crate::model::{DiskState, OperationKind, Snapshot, SnapshotKind, SnapshotState, Subject, Tag};
 use crate::persistence::{self, Page, SnapshotFilter};
@@ -76,7 +76,8 @@ impl Servers {
     /// A restore point by id, or by name among those of `subject`.
     ///
     /// # Errors
-    /// [`Refusal::SnapshotNotFound`], [`Refusal::Store`].
+    /// [`Refusal::SnapshotNotFound`], [`Refusal::Ambiguous`],
+    /// [`Refusal::Store`].
     pub async fn snapshot(
         &self,
         owner: &AccountId,
@@ -86,8 +87,16 @@ impl Servers {
         let (owner, subject, wanted) = (owner.clone(), subject.cloned(), id_or_name.to_owned());
         self.store
             .read(move |tx| {
-                persistence::find_snapshot(tx, &owner, subject.as_ref(), &wanted)?
-                    .ok_or(Refusal::SnapshotNotFound(wanted))
+                let Some(found) =
+                    persistence::find_snapshot(tx, &owner, subject.as_ref(), &wanted)?
+                else {
+                    return Err(Refusal::SnapshotNotFound(wanted));
+                };
+                if found.id.as_str() != wanted {
+                    let all = persistence::points_named(tx, &found.subject, &wanted, NAMED_ALIKE)?;
+                    not_ambiguous("restore point", &wanted, &all)?;
+                }
+                Ok(found)
             })
             .await
     }

@@ -16,7 +16,9 @@ use backout_servers::model::{
     BlueprintState, Holding, OperationKind, Power, PowerCommands, Server, SnapshotKind,
 };
 use backout_servers::persistence::{self, Page, SnapshotFilter};
-use backout_servers::{Caller, NewBlueprint, NewDisk, NewServer, Refusal, Source, preflight};
+use backout_servers::{
+    AskedBy, Caller, DiskRef, NewBlueprint, NewDisk, NewServer, Refusal, Source, preflight,
+};
 
 use crate::stage::{OLD, SAFETY_DAYS, SIZE_BYTES, Stage, caller, owner, read, write};
 
@@ -525,4 +527,41 @@ async fn what_a_guest_may_have_written_does_not_say_what_a_file_is() {
         .add(&caller(), server(Some(Format::Raw)))
         .await
         .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_several_have_is_not_guessed_at() {
+    let (_folder, stage) = stage();
+    stage.add("web", false).await;
+    let web = || DiskRef::Of("web".into());
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        let (id, job) = stage
+            .servers
+            .create_snapshot(
+                &caller(),
+                web(),
+                Some("clean".into()),
+                Vec::new(),
+                AskedBy::Caller,
+            )
+            .await
+            .unwrap();
+        stage.finish(&job).await;
+        ids.push(id);
+    }
+    let refused = stage
+        .servers
+        .apply_snapshot(&caller(), web(), "clean")
+        .await
+        .unwrap_err();
+    let told = refused.to_string();
+    assert!(matches!(refused, Refusal::Ambiguous { .. }), "{told}");
+    assert!(ids.iter().all(|id| told.contains(id.as_str())), "{told}");
+    let job = stage
+        .servers
+        .apply_snapshot(&caller(), web(), ids[0].as_str())
+        .await
+        .unwrap();
+    stage.finish(&job).await;
 }
