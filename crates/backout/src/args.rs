@@ -253,6 +253,22 @@ pub(crate) enum Servers {
         #[arg(value_name = "NEW")]
         name: String,
     },
+    /// Change the commands that start and stop one, at any time: a job that is held
+    /// for a wrong one can be retried then
+    #[command(group = clap::ArgGroup::new("what").required(true).multiple(true).args(["start_cmd", "stop_cmd"]))]
+    Set {
+        /// Its name or id
+        #[arg(value_name = "NAME")]
+        server: String,
+        /// Command, for `sh -c`, that starts what runs on the disk; an empty text
+        /// takes it away
+        #[arg(long, value_name = "COMMAND")]
+        start_cmd: Option<String>,
+        /// Command, for `sh -c`, that stops it, and returns when it let the disk
+        /// go; an empty text takes it away
+        #[arg(long, value_name = "COMMAND")]
+        stop_cmd: Option<String>,
+    },
     /// Shorten the chain of layers under the disk of one, while it runs or not
     Compact {
         /// Its name or id

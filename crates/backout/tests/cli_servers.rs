@@ -254,6 +254,22 @@ fn commands_start_and_stop_servers() {
     ]);
     refused(&server, &["servers", "start", "odd"], 4, "BO0030");
     assert_eq!(server.ok(&["servers", "show", "odd"])["state"], "stopped");
+    let set = server.ok(&[
+        "servers",
+        "set",
+        "odd",
+        "--start-cmd",
+        "true",
+        "--stop-cmd",
+        "",
+    ]);
+    assert_eq!(
+        (&set["start_cmd"], &set["stop_cmd"]),
+        (&json!("true"), &Value::Null),
+        "{set}"
+    );
+    server.ok(&["servers", "start", "odd"]);
+    refused(&server, &["servers", "set", "odd"], 2, "BO0002");
     server.make_disk("alone", 1);
     let disk = server.disk("alone");
     server.ok(&["servers", "add", "alone", "--disk", text(&disk)]);

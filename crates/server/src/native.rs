@@ -107,7 +107,7 @@ fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(list_resources))
         .routes(routes!(list_servers, add_server))
-        .routes(routes!(get_server, rename_server, release_server))
+        .routes(routes!(get_server, change_server, release_server))
         .routes(routes!(reset_server))
         .routes(routes!(set_schedule, end_schedule))
         .routes(routes!(create_image))
@@ -452,25 +452,26 @@ async fn release_server(
     )
 }
 
-/// Gives a server another name.
+/// Gives a server another name, or other commands. Its commands can be changed at
+/// any time, also while a job is held for a wrong one: retry the job then.
 #[utoipa::path(
     patch,
     path = "/v1/servers/{server}",
     tag = "servers",
     params(("server" = String, Path, description = "Its id or its name")),
-    request_body = dto::Rename,
+    request_body = dto::ChangeServer,
     responses((status = 200, description = "Done", body = dto::Server), (status = "default", description = "Refused", body = ErrorEnvelope))
 )]
-async fn rename_server(
+async fn change_server(
     State(app): App,
     Extension(call): Who,
     Path(server): Path<String>,
-    Json(ask): Json<dto::Rename>,
+    Json(ask): Json<dto::ChangeServer>,
 ) -> Response {
     done(
         action::RENAME_SERVER,
         StatusCode::OK,
-        app.native.rename_server(&call, &server, &ask).await,
+        app.native.change_server(&call, &server, ask).await,
     )
 }
 

@@ -346,11 +346,11 @@ impl Checked {
         server: &Server,
         holding: Option<&Holding>,
     ) {
-        let state = |hint| Refusal::ServerState {
+        let state = |hint: &'static str| Refusal::ServerState {
             action,
             server: server.id.clone(),
             power: server.power,
-            hint,
+            hint: hint.into(),
         };
         match (server.power, holding) {
             // Nobody is creating it any more: it waits for a person.
@@ -681,7 +681,7 @@ pub fn release(server: &Server, holding: Option<&Holding>) -> Checked {
             action: "release",
             server: server.id.clone(),
             power: server.power,
-            hint: "stop it first, since nobody would watch its machine",
+            hint: "stop it first, since nobody would watch its machine".into(),
         },
     );
     checked

@@ -1,5 +1,6 @@
 //! Every reason why a server's disk cannot be worked on now.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use backout_core::code::Code;
@@ -67,7 +68,7 @@ pub enum Refusal {
         /// Its state.
         power: Power,
         /// What to do instead.
-        hint: &'static str,
+        hint: Cow<'static, str>,
     },
     /// A job works on the server, or is held on it.
     #[error("use server {server}: job {job} holds it; follow it with: backout jobs show {job}")]

@@ -7,9 +7,9 @@ use backout_servers::persistence::{DiskFilter, Page, ServerFilter};
 use backout_servers::{NewInstances, NewServer, model};
 
 use super::dto::{
-    Accepted, AcceptedJobs, AddServer, AddedServer, CreateServers, CreatedServer, CreatedServers,
-    IsolateServers, List, OnServers, Planned, Rename, ResetServer, Resource, Server, ServerSizes,
-    SetSchedule, StopServers,
+    Accepted, AcceptedJobs, AddServer, AddedServer, ChangeServer, CreateServers, CreatedServer,
+    CreatedServers, IsolateServers, List, OnServers, Planned, ResetServer, Resource, Server,
+    ServerSizes, SetSchedule, StopServers,
 };
 use super::{Call, Kind, Native, NativeError, PageOf, Result, action, next_offset};
 
@@ -417,12 +417,38 @@ impl Native {
         .await
     }
 
-    /// `PATCH /v1/servers/{server}`.
+    /// `PATCH /v1/servers/{server}`: another name, or other commands.
     ///
     /// # Errors
     /// A refusal.
-    pub async fn rename_server(&self, call: &Call, server: &str, ask: &Rename) -> Result<Server> {
-        let about = format!("server/{server} to {}", ask.name);
+    pub async fn change_server(
+        &self,
+        call: &Call,
+        server: &str,
+        ask: ChangeServer,
+    ) -> Result<Server> {
+        match ask {
+            ChangeServer {
+                name: Some(name),
+                start_cmd: None,
+                stop_cmd: None,
+            } => self.rename_server(call, server, &name).await,
+            ChangeServer {
+                name: None,
+                start_cmd,
+                stop_cmd,
+            } if start_cmd.is_some() || stop_cmd.is_some() => {
+                self.set_commands(call, server, start_cmd, stop_cmd).await
+            }
+            // One change would be made, and the other perhaps refused.
+            _ => Err(NativeError::malformed(
+                "change a server: give either name, or start_cmd, stop_cmd or both",
+            )),
+        }
+    }
+
+    async fn rename_server(&self, call: &Call, server: &str, name: &str) -> Result<Server> {
+        let about = format!("server/{server} to {name}");
         self.audited(call, action::RENAME_SERVER, &about, async {
             let known = self
                 .allowed_server(call, action::RENAME_SERVER, server)
@@ -431,15 +457,56 @@ impl Native {
             Self::allow(
                 call,
                 action::RENAME_SERVER,
-                &[vec![format!("server/{}", ask.name)]],
+                &[vec![format!("server/{name}")]],
             )?;
             let id = known.id.to_string();
             self.parts
                 .servers
-                .rename(&Self::caller(call), std::slice::from_ref(&id), &ask.name)
+                .rename(&Self::caller(call), std::slice::from_ref(&id), name)
                 .await?;
             let renamed = self.parts.servers.get(&call.principal.owner, &id).await?;
             self.shown_one(call, renamed).await
+        })
+        .await
+    }
+
+    /// The texts themselves are not audited: they may hold secrets.
+    async fn set_commands(
+        &self,
+        call: &Call,
+        server: &str,
+        start: Option<String>,
+        stop: Option<String>,
+    ) -> Result<Server> {
+        let which = match (&start, &stop) {
+            (Some(_), Some(_)) => "start and stop command",
+            (Some(_), None) => "start command",
+            _ => "stop command",
+        };
+        let about = format!("server/{server}: its {which}");
+        self.audited(call, action::RENAME_SERVER, &about, async {
+            let known = self
+                .allowed_server(call, action::RENAME_SERVER, server)
+                .await?;
+            // A command runs on this host: who may give a server one is who may
+            // add a server with one, and not all who may rename it.
+            Self::allow(
+                call,
+                action::ADD_SERVER,
+                &[vec![format!("server/{}", known.name)]],
+            )?;
+            let given = |text: String| (!text.is_empty()).then_some(text);
+            let changed = self
+                .parts
+                .servers
+                .set_commands(
+                    &Self::caller(call),
+                    known.id.as_str(),
+                    start.map(given),
+                    stop.map(given),
+                )
+                .await?;
+            self.shown_one(call, changed).await
         })
         .await
     }

@@ -89,6 +89,19 @@ pub(super) fn servers(shell: &Shell, command: &args::Servers) -> Outcome<Said> {
             let answer = client.patch(&server_path(server), &json!({ "name": name }))?;
             show_server(shell, answer)
         }
+        args::Servers::Set {
+            server,
+            start_cmd,
+            stop_cmd,
+        } => {
+            let mut body = json!({});
+            for (name, value) in [("start_cmd", start_cmd), ("stop_cmd", stop_cmd)] {
+                if let Some(value) = value {
+                    body[name] = json!(value);
+                }
+            }
+            show_server(shell, client.patch(&server_path(server), &body)?)
+        }
         args::Servers::Compact { server, compact } => {
             compacted(shell, &client, &format!("server/{server}"), *compact)
         }

@@ -229,6 +229,30 @@ pub fn rename_server(tx: &mut dyn Tx, server: &Server, name: &str) -> Result<boo
     Ok(changed > 0)
 }
 
+/// Records the commands by which a server is started and stopped: `None` leaves
+/// one as it is, `Some(None)` takes it away.
+pub fn set_commands(
+    tx: &mut dyn Tx,
+    id: &InstanceId,
+    start: Option<Option<String>>,
+    stop: Option<Option<String>>,
+) -> Result<(), Error> {
+    // One at a time, so that two calls that set one each lose neither.
+    if let Some(start) = start {
+        tx.execute(
+            "UPDATE servers SET start_command = $2 WHERE id = $1",
+            params![id.as_str(), start],
+        )?;
+    }
+    if let Some(stop) = stop {
+        tx.execute(
+            "UPDATE servers SET stop_command = $2 WHERE id = $1",
+            params![id.as_str(), stop],
+        )?;
+    }
+    Ok(())
+}
+
 /// Gives a server's system disk another identity: it was made anew of an image.
 pub fn replace_system_disk(tx: &mut dyn Tx, server: &Server, volume: &Volume) -> Result<(), Error> {
     tx.execute(

@@ -27,6 +27,17 @@ pub const BLUEPRINTS_MAX: u64 = 1_000;
 /// nothing more is to be counted when one is taken.
 pub const SNAPSHOTS_PER_SERVER_MAX: u64 = 10_000;
 
+/// What a person types for a server: its name, or its id where a shell, or the
+/// command line, would take the name apart.
+fn typed(server: &Server) -> &str {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if !server.name.starts_with('-') && server.name.chars().all(is_plain) {
+        &server.name
+    } else {
+        server.id.as_str()
+    }
+}
+
 impl Cleared {
     /// The same proof for another job of the same call, which was judged as a
     /// whole.
@@ -64,7 +75,8 @@ impl Checked {
                     "wait for its job"
                 } else {
                     hint
-                },
+                }
+                .into(),
             }),
         }
     }
@@ -77,7 +89,11 @@ impl Checked {
                 action,
                 server: server.id.clone(),
                 power: server.power,
-                hint: "it has no start command; release it, and add it again with one",
+                hint: format!(
+                    "it has no start command; give it one with: backout servers set {} --start-cmd ...",
+                    typed(server)
+                )
+                .into(),
             },
         );
         if let Some(host) = host.filter(|_| server.machine.is_some()) {
@@ -91,7 +107,11 @@ impl Checked {
             action,
             server: server.id.clone(),
             power: server.power,
-            hint: "it has no stop command; release it, and add it again with one",
+            hint: format!(
+                "it has no stop command; give it one with: backout servers set {} --stop-cmd ...",
+                typed(server)
+            )
+            .into(),
         });
     }
 
@@ -363,7 +383,7 @@ pub fn create_blueprint(
                 action,
                 server: server.id.clone(),
                 power: server.power,
-                hint: "stop it first, or ask for it to be stopped meanwhile",
+                hint: "stop it first, or ask for it to be stopped meanwhile".into(),
             }),
             (true, true) => {
                 checked.stoppable(action, server);

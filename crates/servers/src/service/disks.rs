@@ -511,6 +511,6 @@ fn still_still(tx: &mut dyn Tx, server: &Server) -> Result<(), Refusal> {
         action: "change the disks of",
         server: now.id,
         power: now.power,
-        hint: "it changed this very moment, try again",
+        hint: "it changed this very moment, try again".into(),
     })
 }

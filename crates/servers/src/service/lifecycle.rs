@@ -1057,7 +1057,7 @@ pub(super) fn unchanged(
         action,
         server: now.id,
         power: now.power,
-        hint: "it changed this very moment, try again",
+        hint: "it changed this very moment, try again".into(),
     })
 }
 

@@ -7,7 +7,7 @@ use backout_disks::{Disk, DriverKind, Format};
 
 use super::blueprints::check_boot;
 use super::lifecycle::room_for_server;
-use super::{Caller, Servers, blocking, check_name, check_tags, insert_server};
+use super::{Caller, Servers, blocking, check_name, check_tags, insert_server, server_of};
 use crate::model::{OperationKind, Power, PowerCommands, Server, Subject, Tag, Volume};
 use crate::persistence;
 use crate::plan::plan;
@@ -165,6 +165,39 @@ impl Servers {
             ));
         }
         Ok(found)
+    }
+
+    /// Sets the commands by which a server is started and stopped: `None` leaves
+    /// one as it is, `Some(None)` takes it away.
+    ///
+    /// Allowed at any time, also while a job works on the server or is held on
+    /// it: each step reads them when it runs, so that a job which is held for a
+    /// wrong command can be retried with a right one.
+    ///
+    /// # Errors
+    /// [`Refusal::ServerNotFound`], [`Refusal::Invalid`] for a server that is a
+    /// machine, [`Refusal::Store`].
+    pub async fn set_commands(
+        &self,
+        caller: &Caller,
+        server: &str,
+        start: Option<Option<String>>,
+        stop: Option<Option<String>>,
+    ) -> Result<Server, Refusal> {
+        let (owner, wanted) = (caller.owner.clone(), server.to_owned());
+        self.store
+            .write(move |tx| {
+                let server = server_of(tx, &owner, &wanted)?;
+                if server.machine.is_some() {
+                    return Err(Refusal::Invalid(format!(
+                        "set the commands of server {}: it is a machine, which is started and stopped without any; leave them out",
+                        server.name
+                    )));
+                }
+                persistence::set_commands(tx, &server.id, start.clone(), stop.clone())?;
+                server_of(tx, &owner, server.id.as_str())
+            })
+            .await
     }
 
     /// Takes a server out of management. Its disk stays as it is, and its

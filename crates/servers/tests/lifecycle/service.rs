@@ -252,6 +252,91 @@ async fn a_command_that_fails_leaves_the_server_as_it_was() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn wrong_commands_are_put_right_while_their_job_is_held() {
+    let (_folder, stage) = stage();
+    let right = stage.commands("web");
+    write(&stage.disk("web"), OLD);
+    let new = NewServer {
+        format: None,
+        name: "web".to_owned(),
+        disk: stage.disk("web"),
+        driver: None,
+        commands: PowerCommands {
+            start: Some("exit 3".to_owned()),
+            stop: Some("exit 4".to_owned()),
+        },
+        machine: None,
+        running: false,
+        tags: Vec::new(),
+    };
+    let (_, job) = stage.servers.add(&caller(), new).await.unwrap();
+    stage.finish(&job).await;
+    let servers = &stage.servers;
+    let worker = stage.worker().await;
+    let job = servers.start(&caller(), &names(&["web"])).await.unwrap()[0].clone();
+    let held = stage.ended(&job).await;
+    assert_eq!(held.outcome, Some(Outcome::Held), "{held:?}");
+
+    // What is not named stays.
+    let set = servers
+        .set_commands(&caller(), "web", None, Some(right.stop.clone()))
+        .await
+        .unwrap();
+    assert_eq!(set.commands.start.as_deref(), Some("exit 3"));
+    assert_eq!(set.commands.stop, right.stop);
+    stage.jobs.retry(&job).await.unwrap();
+    let ended = stage.ended(&job).await;
+    assert_eq!(ended.outcome, Some(Outcome::Reverted), "{ended:?}");
+    assert_eq!(stage.server("web").await.power, Power::Stopped);
+
+    servers
+        .set_commands(&caller(), "web", Some(right.start.clone()), None)
+        .await
+        .unwrap();
+    let job = servers.start(&caller(), &names(&["web"])).await.unwrap()[0].clone();
+    let ended = stage.ended(&job).await;
+    worker.stop().await;
+    assert_eq!(ended.outcome, Some(Outcome::Applied), "{ended:?}");
+    assert!(stage.runs("web"));
+
+    servers
+        .set_commands(&caller(), "web", None, Some(None))
+        .await
+        .unwrap();
+    assert_eq!(
+        stage.server("web").await.commands,
+        PowerCommands {
+            start: right.start,
+            stop: None
+        }
+    );
+    let refused = servers
+        .stop(&caller(), &names(&["web"]), Stop::Hard)
+        .await
+        .unwrap_err();
+    let hint = "give it one with: backout servers set web --stop-cmd ...";
+    assert!(refused.to_string().ends_with(hint), "{refused}");
+
+    let spec = Spec {
+        cpus: 1,
+        memory_bytes: 256 << 20,
+        boot: Boot::Disk,
+        forwards: Vec::new(),
+    };
+    let machine = row(1, Some(spec));
+    let (id, row) = (machine.id.clone(), machine);
+    let insert = stage
+        .store
+        .write(move |tx| persistence::insert_server(tx, &row));
+    assert!(insert.await.unwrap());
+    let refused = servers
+        .set_commands(&caller(), id.as_str(), Some(None), None)
+        .await
+        .unwrap_err();
+    assert!(matches!(refused, Refusal::Invalid(_)), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn names_stay_unique() {
     let (_folder, stage) = stage();
     for name in ["a", "b", "c"] {

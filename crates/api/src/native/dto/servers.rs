@@ -444,6 +444,23 @@ pub struct Rename {
     pub name: String,
 }
 
+/// What to change of a server: its name, or its commands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeServer {
+    /// Another name; left out when its commands are changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Command, for `sh -c`, that starts what runs on the disk. An empty text
+    /// takes it away; what is left out stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_cmd: Option<String>,
+    /// Command, for `sh -c`, that stops it. An empty text takes it away; what is
+    /// left out stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_cmd: Option<String>,
+}
+
 /// A snapshot that is being taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct CreatedSnapshot {
