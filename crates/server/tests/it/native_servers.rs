@@ -319,6 +319,30 @@ fn schedules_sizes_and_names() {
     };
     rename("yours").refused(403, "BO0004");
     assert_eq!(rename("mine-1").expect(200)["name"], "mine-1");
+    let path = "/v1/servers/mine-1";
+    let set = house
+        .call("PATCH", path, Some(json!({ "stop_cmd": "true" })))
+        .expect(200);
+    assert_eq!(
+        (&set["name"], &set["stop_cmd"]),
+        (&json!("mine-1"), &json!("true"))
+    );
+    let taken = house
+        .call("PATCH", path, Some(json!({ "stop_cmd": "" })))
+        .expect(200);
+    assert_eq!(taken["stop_cmd"], Value::Null);
+    for bad in [json!({}), json!({ "name": "x", "stop_cmd": "true" })] {
+        house.call("PATCH", path, Some(bad)).refused(400, "BO0002");
+    }
+    // A command runs on the host: to be allowed to rename is not enough.
+    let renames = json!([{ "Effect": "Allow", "Action": "backout:RenameServer", "Resource": "*" }]);
+    let who = somebody(&house, "renames", &renames);
+    let body = Some(json!({ "start_cmd": "true" }));
+    house
+        .call_as(&who, "PATCH", path, body, &[])
+        .refused(403, "BO0004");
+    let body = Some(json!({ "name": "mine-2" }));
+    house.call_as(&who, "PATCH", path, body, &[]).expect(200);
 }
 
 #[test]
