@@ -274,19 +274,10 @@ impl Lighthouse {
         let page = ask.page(asked.offset, asked.limit)?;
         let ids = ask.listed("DiskBackupIds", &asked.disk_backup_ids, |id| ask.backup(id))?;
         ask.exclusive(&ids, &asked.filters)?;
-        let mut filter = backup_filter(ask, &asked.filters)?;
-        if !ids.is_empty() {
-            filter.ids = ids;
-        }
-        filter.usage = Some(Usage::Data);
-        filter.safety = Some(false);
-        let (total, found) = self
-            .servers
-            .snapshots(ask.owner(), filter, page)
-            .await
-            .map_err(|e| ask.refused(e))?;
+        let filter = backup_filter(ask, &asked.filters)?;
+        let (total_count, found) = self.points(ask, Usage::Data, ids, filter, page).await?;
         Ok(wire::DescribeDiskBackupsResponse {
-            total_count: total.cast_signed(),
+            total_count,
             disk_backup_set: found
                 .iter()
                 .map(|(b, percent)| backup(b, *percent))
@@ -300,14 +291,7 @@ impl Lighthouse {
     ) -> Result<wire::DescribeDiskBackupsDeniedActionsResponse, Refused> {
         let asked: wire::DescribeDiskBackupsDeniedActionsRequest = ask.params()?;
         let ids = ask.named("DiskBackupIds", &asked.disk_backup_ids, |id| ask.backup(id))?;
-        for id in &ids {
-            self.point(ask, id).await?;
-        }
-        let found = self
-            .servers
-            .denied_on_snapshots(ask.owner(), &ids)
-            .await
-            .map_err(|e| ask.refused(e))?;
+        let found = self.denied_of_points(ask, &ids).await?;
         let set = found
             .iter()
             .map(|(id, denied)| wire::DiskBackupDeniedActions {

@@ -1,11 +1,11 @@
 //! Snapshots of a server's system disk (seed 004).
 
-use backout_core::ids::{InstanceId, SnapshotId};
+use backout_core::ids::{InstanceId, PointId, SnapshotId};
 use backout_servers::model::{
     OperationKind, Snapshot, SnapshotKind, SnapshotState, Usage, size_gib,
 };
-use backout_servers::persistence::SnapshotFilter;
-use backout_servers::{AskedBy, DiskRef, NAME_MAX_CHARS, Refusal};
+use backout_servers::persistence::{Page, SnapshotFilter};
+use backout_servers::{AskedBy, Denied, DiskRef, NAME_MAX_CHARS, Refusal};
 use backout_wire::SurfaceError;
 use backout_wire::types::lighthouse as wire;
 
@@ -59,6 +59,45 @@ impl Lighthouse {
             SnapshotKind::User | SnapshotKind::Scheduled => Ok(found),
             SnapshotKind::Safety => Err(ask.refused(Refusal::SnapshotNotFound(id.to_owned()))),
         }
+    }
+
+    /// One page of restore points of disks for `usage`, without safety points,
+    /// each with the progress of its job; and how many match.
+    pub(super) async fn points(
+        &self,
+        ask: Ask<'_>,
+        usage: Usage,
+        ids: Vec<String>,
+        filter: SnapshotFilter,
+        page: Page,
+    ) -> Result<(i64, Vec<(Snapshot, u8)>), SurfaceError> {
+        let filter = SnapshotFilter {
+            ids: if ids.is_empty() { filter.ids } else { ids },
+            usage: Some(usage),
+            safety: Some(false),
+            ..filter
+        };
+        let (total, found) = self
+            .servers
+            .snapshots(ask.owner(), filter, page)
+            .await
+            .map_err(|e| ask.refused(e))?;
+        Ok((total.cast_signed(), found))
+    }
+
+    /// What is refused now of each of these, none of them a safety point.
+    pub(super) async fn denied_of_points(
+        &self,
+        ask: Ask<'_>,
+        ids: &[String],
+    ) -> Result<Vec<(PointId, Vec<Denied>)>, SurfaceError> {
+        for id in ids {
+            self.point(ask, id).await?;
+        }
+        self.servers
+            .denied_on_snapshots(ask.owner(), ids)
+            .await
+            .map_err(|e| ask.refused(e))
     }
 
     pub(super) async fn create_instance_snapshot(
@@ -124,19 +163,10 @@ impl Lighthouse {
         let page = ask.page(asked.offset, asked.limit)?;
         let ids = ask.listed("SnapshotIds", &asked.snapshot_ids, |id| ask.snapshot(id))?;
         ask.exclusive(&ids, &asked.filters)?;
-        let mut filter = snapshot_filter(ask, &asked.filters)?;
-        if !ids.is_empty() {
-            filter.ids = ids;
-        }
-        filter.usage = Some(Usage::System);
-        filter.safety = Some(false);
-        let (total, found) = self
-            .servers
-            .snapshots(ask.owner(), filter, page)
-            .await
-            .map_err(|e| ask.refused(e))?;
+        let filter = snapshot_filter(ask, &asked.filters)?;
+        let (total_count, found) = self.points(ask, Usage::System, ids, filter, page).await?;
         Ok(wire::DescribeSnapshotsResponse {
-            total_count: total.cast_signed(),
+            total_count,
             snapshot_set: found
                 .iter()
                 .map(|(s, percent)| snapshot(s, *percent))
@@ -150,14 +180,7 @@ impl Lighthouse {
     ) -> Result<wire::DescribeSnapshotsDeniedActionsResponse, Refused> {
         let asked: wire::DescribeSnapshotsDeniedActionsRequest = ask.params()?;
         let ids = ask.named("SnapshotIds", &asked.snapshot_ids, |id| ask.snapshot(id))?;
-        for id in &ids {
-            self.point(ask, id).await?;
-        }
-        let found = self
-            .servers
-            .denied_on_snapshots(ask.owner(), &ids)
-            .await
-            .map_err(|e| ask.refused(e))?;
+        let found = self.denied_of_points(ask, &ids).await?;
         let set = found
             .iter()
             .map(|(id, denied)| wire::SnapshotDeniedActions {

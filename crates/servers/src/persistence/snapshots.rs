@@ -267,11 +267,10 @@ pub fn count_points(tx: &mut dyn Tx, subject: &Subject) -> Result<u64, Error> {
     read_count(row.as_ref())
 }
 
-/// How many restore points an owner has, of system disks or of data disks,
+/// How many restore points an owner has, of system disks and of data disks,
 /// safety points not counted.
-pub fn count_snapshots(tx: &mut dyn Tx, owner: &AccountId, usage: Usage) -> Result<u64, Error> {
+pub fn count_snapshots(tx: &mut dyn Tx, owner: &AccountId) -> Result<u64, Error> {
     let filter = SnapshotFilter {
-        usage: Some(usage),
         safety: Some(false),
         ..SnapshotFilter::default()
     };

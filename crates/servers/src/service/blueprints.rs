@@ -10,8 +10,8 @@ use backout_store::Tx;
 use super::lifecycle::{blueprints_of, existing, resolved, unchanged, users_of};
 use super::points::still_there;
 use super::{
-    Caller, DiskRef, NAMED_ALIKE, Proposal, Servers, blocking, check_name, check_tags,
-    insert_blueprint, not_ambiguous,
+    Caller, DiskRef, NAMED_ALIKE, Servers, blocking, check_name, check_tags, insert_blueprint,
+    not_ambiguous,
 };
 use crate::model::{Blueprint, BlueprintState, Holding, OperationKind, Tag, blueprint_resource};
 use crate::persistence::{self, BlueprintFilter, Page};
@@ -136,28 +136,6 @@ impl Servers {
             })
             .await?;
         Ok(blueprint)
-    }
-
-    /// Judges and plans the making of an image of a server's system disk.
-    ///
-    /// # Errors
-    /// [`Refusal::ServerNotFound`], [`Refusal::Store`].
-    pub async fn propose_create_blueprint(
-        &self,
-        owner: &AccountId,
-        server: &str,
-        force_stop: bool,
-    ) -> Result<Proposal, Refusal> {
-        let target = self.target(owner, DiskRef::Of(server.to_owned())).await?;
-        let checked = self.judge_image(owner, &target, force_stop).await?;
-        Ok(Proposal {
-            preflight: checked.view(),
-            plan: plan(
-                &CreateBlueprint(self.runtime.clone()),
-                format!("make an image of {}", target.name()),
-                target.claims(),
-            ),
-        })
     }
 
     /// Makes an image of a server's system disk. The server must be stopped;

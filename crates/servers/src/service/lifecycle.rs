@@ -18,7 +18,7 @@ use crate::model::{
     Blueprint, BlueprintState, Holding, OperationKind, OperationState, Power, PowerCommands,
     Server, Subject, Tag, Usage, Volume, blueprint_resource,
 };
-use crate::persistence::{self, BlueprintFilter, DiskFilter, Page, ServerFilter, SnapshotFilter};
+use crate::persistence::{self, BlueprintFilter, DiskFilter, Page, ServerFilter};
 use crate::plan::plan;
 use crate::preflight::{
     self, BACKUPS_PER_DISK_MAX, BLUEPRINTS_MAX, Checked, Making, SERVERS_MAX,
@@ -768,16 +768,11 @@ impl Servers {
         let owner = owner.clone();
         self.store
             .read(move |tx| {
-                let points = SnapshotFilter {
-                    safety: Some(false),
-                    ..SnapshotFilter::default()
-                };
-                let (snapshots, _) = persistence::list_snapshots(tx, &owner, &points, NOTHING)?;
                 let quota = |used, total| Quota { used, total };
                 Ok(Quotas {
                     servers: quota(servers_of(tx, &owner)?, SERVERS_MAX),
                     snapshots: quota(
-                        snapshots,
+                        persistence::count_snapshots(tx, &owner)?,
                         SNAPSHOTS_PER_SERVER_MAX * SERVERS_MAX
                             + BACKUPS_PER_DISK_MAX * DATA_DISKS_MAX,
                     ),

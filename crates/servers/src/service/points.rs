@@ -158,29 +158,6 @@ impl Servers {
             .await
     }
 
-    /// Judges and plans the taking of a restore point.
-    ///
-    /// # Errors
-    /// [`Refusal::ServerNotFound`], [`Refusal::DiskNotFound`],
-    /// [`Refusal::Store`].
-    pub async fn propose_snapshot(
-        &self,
-        owner: &AccountId,
-        disk: DiskRef,
-    ) -> Result<Proposal, Refusal> {
-        let target = self.target(owner, disk).await?;
-        let facts = self.look(&target, None).await?;
-        let title = format!("take a snapshot of {}", target.name());
-        Ok(Proposal {
-            preflight: preflight::create_snapshot(&target, facts).view(),
-            plan: plan(
-                &CreateSnapshot(self.runtime.clone()),
-                title,
-                target.claims(),
-            ),
-        })
-    }
-
     /// Takes a restore point of a disk. `name` defaults to the server's or the
     /// disk's name and the time.
     ///
