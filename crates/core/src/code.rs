@@ -112,6 +112,36 @@ codes! {
     BlueprintState = "BO0051", "image not in a usable state";
     /// There are as many as there may be.
     Quota = "BO0052", "quota reached";
+    /// The database server cannot be reached, or does not let us in.
+    DatabaseUnreachable = "BO0060", "database server does not answer";
+    /// The database server refused a statement.
+    DatabaseRefused = "BO0061", "database server refused a statement";
+    /// A setting of the database server stands in the way.
+    DatabaseSettings = "BO0062", "a database setting stands in the way";
+    /// History does not reach there.
+    HistoryGap = "BO0063", "history does not reach there";
+    /// History is damaged.
+    HistoryDamaged = "BO0064", "history is damaged";
+    /// History holds something that cannot be taken back row by row.
+    HistoryUnsupported = "BO0065", "history holds what cannot be taken back";
+    /// Reading or writing the archive failed.
+    ArchiveIo = "BO0066", "archive operation failed";
+    /// The table cannot be taken back this way.
+    TableUnsupported = "BO0067", "table cannot be taken back this way";
+    /// The name the result should get is taken.
+    TargetExists = "BO0068", "target name is taken";
+    /// The database instance is not in a state for this.
+    DatabaseState = "BO0069", "database not in a state for this";
+    /// The result is not what history says it must be.
+    ProofFailed = "BO0070", "result is not as computed";
+    /// Transactions cross to tables that are not chosen.
+    TornTransaction = "BO0071", "transactions cross to what is not chosen";
+    /// The backup is not usable now.
+    BackupState = "BO0072", "backup not in a usable state";
+    /// The backup tool failed.
+    BackupTool = "BO0073", "backup tool failed";
+    /// Rows were changed since.
+    RowsChanged = "BO0074", "rows changed since";
 }
 
 impl fmt::Display for Code {

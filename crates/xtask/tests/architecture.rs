@@ -15,6 +15,8 @@ const HOUSE: &[(&str, &[&str], bool)] = &[
     ("disks", &["core"], false),
     ("shim", &["core"], false),
     ("machines", &["core", "disks", "shim"], false),
+    ("history", &["core"], false),
+    ("mariadb", &["core", "history", "shim"], false),
     ("accounts", &["core", "store"], false),
     ("jobs", &["core", "store"], false),
     ("faults", &["core", "store", "jobs"], false),
@@ -63,7 +65,8 @@ const HTTP: &[&str] = &[
 
 /// Crates that must not name a vendor, outside comments and tests.
 const VENDORLESS: &[&str] = &[
-    "core", "store", "disks", "shim", "machines", "accounts", "jobs", "faults", "servers",
+    "core", "store", "disks", "shim", "machines", "history", "mariadb", "accounts", "jobs",
+    "faults", "servers",
 ];
 
 const VENDORS: &[&str] = &["tencent", "alibaba", "aliyun", "qcloud", "lighthouse"];
