@@ -40,5 +40,5 @@ pub use model::{
 };
 pub use nonces::{NONCES_MAX, NonceError, Nonces, Unique};
 pub use persistence::{MIGRATIONS, holds_secrets};
-pub use secret::{SECRET_ID_PREFIX, SECRET_KEY_CHARS, Secret, TOKEN_CHARS};
+pub use secret::{SECRET_ID_PREFIX, SECRET_KEY_CHARS, Secret, TOKEN_CHARS, Vault, VaultError};
 pub use service::{ADMIN, Accounts};

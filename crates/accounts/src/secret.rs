@@ -182,6 +182,59 @@ impl Sealer {
     }
 }
 
+/// Seals secrets of other parts of the house under the same master key: they
+/// keep what is sealed in their own rows.
+#[derive(Clone)]
+pub struct Vault(Arc<Sealer>);
+
+/// Something that was sealed does not open, or a secret could not be sealed:
+/// another master key, or a changed row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "open a secret in the store: start with the key file or the BACKOUT_MASTER_KEY that this store was made with"
+)]
+pub struct VaultError;
+
+impl Vault {
+    /// Under this key.
+    #[must_use]
+    pub fn new(master: &MasterKey) -> Self {
+        Self(Arc::new(Sealer::new(master)))
+    }
+
+    /// Seals `secret`. It opens only with the same `bound_to`, which should name
+    /// the row that it is kept in.
+    ///
+    /// # Errors
+    /// [`VaultError`].
+    pub fn seal(
+        &self,
+        entropy: &dyn Entropy,
+        bound_to: &str,
+        secret: &str,
+    ) -> Result<Vec<u8>, VaultError> {
+        self.0
+            .seal(entropy, bound_to, secret)
+            .map_err(|CannotOpen| VaultError)
+    }
+
+    /// Opens what was sealed.
+    ///
+    /// # Errors
+    /// [`VaultError`].
+    pub fn open(&self, bound_to: &str, sealed: &[u8]) -> Result<Secret, VaultError> {
+        self.0
+            .open(bound_to, sealed)
+            .map_err(|CannotOpen| VaultError)
+    }
+}
+
+impl std::fmt::Debug for Vault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Vault(..)")
+    }
+}
+
 /// What the sealed secret of a key is bound to. The account belongs to it:
 /// who can write to the store, but has no master key, cannot hand their own
 /// key to another account.

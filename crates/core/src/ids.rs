@@ -154,6 +154,8 @@ ids! {
     BackupId = "lhbak-" + 8;
     /// An image that new disks are made of.
     BlueprintId = "lhbp-" + 8;
+    /// A database instance (SEMANTICS section 3: `cdb-` and 8 of `[a-z0-9]`).
+    DatabaseId = "cdb-" + 8;
 }
 
 /// A restore point of a disk, whichever kind of disk that is.
