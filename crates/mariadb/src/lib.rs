@@ -1,6 +1,21 @@
 //! The driver for database servers that speak the MySQL protocol.
 //!
+//! | module | what it does |
+//! |---|---|
+//! | [`endpoint`] | where a server is, and as whom we come |
+//! | [`error`] | what can go wrong |
+//!
 //! Architecture invariants:
 //! - nothing here knows a job, a product or a store;
 //! - what a server, its catalogue or its rows say is untrusted: names and values
 //!   are quoted, never pasted.
+
+pub mod endpoint;
+pub mod error;
+
+pub use endpoint::{Endpoint, Password, Tls};
+pub use error::{Error, Result};
+
+pub mod process;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
