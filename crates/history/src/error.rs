@@ -46,6 +46,17 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// A net effect could not be made, or is torn.
+    #[error("{doing}: {what}")]
+    Net {
+        /// E.g. `reduce the changes of shop.orders`.
+        doing: String,
+        /// What stands in the way, and what to do.
+        what: String,
+        /// Whether it is the history that cannot be reduced; else it is
+        /// damaged.
+        unsupported: bool,
+    },
     /// The archive could not be read or written.
     #[error("{doing}: {why}")]
     Archive {
@@ -74,8 +85,14 @@ impl Error {
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
-            Self::Damaged { .. } => Code::HistoryDamaged,
-            Self::Unsupported { .. } => Code::HistoryUnsupported,
+            Self::Damaged { .. }
+            | Self::Net {
+                unsupported: false, ..
+            } => Code::HistoryDamaged,
+            Self::Unsupported { .. }
+            | Self::Net {
+                unsupported: true, ..
+            } => Code::HistoryUnsupported,
             Self::Gap { .. } => Code::HistoryGap,
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 Code::NoSpace

@@ -7,6 +7,10 @@
 
 use std::ops::Range;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use crate::change::TableName;
 
 /// A column as the table map event tells it.
@@ -232,6 +236,23 @@ impl Layout {
             }
         }
         (at == image.len()).then_some(())
+    }
+}
+
+/// As the base64 text of the body of a table map event.
+impl Serialize for Layout {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(&self.body))
+    }
+}
+
+impl<'de> Deserialize<'de> for Layout {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error as _;
+        let text = String::deserialize(deserializer)?;
+        let body = STANDARD.decode(text).map_err(D::Error::custom)?;
+        let (_, _, layout) = read_table_map(&body).map_err(D::Error::custom)?;
+        Ok(layout)
     }
 }
 

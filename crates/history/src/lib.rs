@@ -6,6 +6,8 @@
 //! | [`event`] | splits a log into events and checks their checksums |
 //! | [`layout`] | what a table's row images look like, and how to take them apart |
 //! | [`change`] | what reading yields: groups (transactions), changes of rows, statements |
+//! | [`net`] | the net effect of a window: how each touched row was, and how it is |
+//! | [`synth`] | statements of synthesised events that bring rows to another state |
 //! | [`error`] | what may be wrong with a history |
 //!
 //! Architecture invariants:
@@ -20,6 +22,10 @@ pub mod change;
 pub mod error;
 pub mod event;
 pub mod layout;
+pub mod net;
+pub mod synth;
 
 pub use change::{Change, Group, GroupEnd, Gtid, Item, Position, Statement, Table, TableName};
 pub use error::{Error, Result};
+pub use net::{Direction, Key, NetFiles, NetRow, NetRows, NetSummary, NetTable, Reducer};
+pub use synth::{Phase, Synth, SynthOptions};
