@@ -1,0 +1,478 @@
+//! What can be asked of databases: the one way in for every surface.
+//!
+//! | file | what is asked there |
+//! |---|---|
+//! | `mod` | who there is; what all share: claims, tasks, jobs |
+//! | `lifecycle` | instances come under management or are made, are restarted, isolated, and go |
+//! | `backups` | base backups, their schedule |
+//! | `rollback` | the ways back, what they would do, and how they are stopped and undone |
+//! | `history` | what happened when |
+//! | `keeper` | what is archived, taken and deleted by itself |
+
+use std::sync::Arc;
+
+use backout_core::ids::{AccountId, DatabaseId, Entropy, JobId, RequestId};
+use backout_core::outcome::Outcome;
+use backout_core::plan::{Plan, Preflight};
+use backout_core::time::{Clock, Timestamp};
+use backout_jobs::{
+    Idempotency, JobView, Jobs, JobsError, NewJob, Registry, SubmitError, Submitted,
+};
+use backout_store::{Store, Tx};
+use serde::Serialize;
+
+use crate::model::{Detail, Instance, InstanceState, Standing, Task, TaskKind};
+use crate::persistence::{self, InstanceFilter, Page, TaskFilter};
+use crate::refusal::Refusal;
+use crate::runtime::Runtime;
+
+/// The longest name of an instance, in characters (contract).
+pub const NAME_MAX_CHARS: usize = 60;
+
+/// Who calls, on whose resources, under which request id.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The account that signed the call.
+    pub account: AccountId,
+    /// The account whose resources it works on.
+    pub owner: AccountId,
+    /// The id of the call.
+    pub request: RequestId,
+    /// The caller's idempotency key and a hash of its request.
+    pub idempotency: Option<Idempotency>,
+}
+
+/// Work that was accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Asked {
+    /// The number of its task.
+    pub number: u64,
+    /// The id of the call's work: tasks of one call share it.
+    pub asked: String,
+    /// Its job.
+    pub job: JobId,
+    /// The instance.
+    pub instance: DatabaseId,
+    /// Whether an earlier call with the same idempotency key had asked for it.
+    pub repeated: bool,
+}
+
+/// A preflight with the plan that would run.
+#[derive(Clone, Debug, Serialize)]
+pub struct Proposal {
+    /// What stands in the way, and what to know.
+    pub preflight: Preflight,
+    /// The steps.
+    pub plan: Plan,
+}
+
+/// The job that has a claim on an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holding {
+    /// The job.
+    pub job: JobId,
+    /// What it does.
+    pub kind: Option<TaskKind>,
+    /// Whether it is held.
+    pub held: bool,
+}
+
+/// The databases of this store.
+#[derive(Clone)]
+pub struct Databases {
+    pub(crate) store: Store,
+    pub(crate) jobs: Jobs,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) node: String,
+    pub(crate) runtime: Runtime,
+}
+
+impl std::fmt::Debug for Databases {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Databases")
+            .field("node", &self.node)
+            .field("runtime", &self.runtime)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Databases {
+    /// Databases whose jobs run on the host `node`, and what works on them
+    /// there.
+    #[must_use]
+    pub fn new(
+        store: Store,
+        jobs: Jobs,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        node: String,
+        runtime: Runtime,
+    ) -> Self {
+        Self {
+            store,
+            jobs,
+            clock,
+            entropy,
+            node,
+            runtime,
+        }
+    }
+
+    /// The kinds of job that a worker for databases must know.
+    #[must_use]
+    pub fn register(&self, registry: Registry) -> Registry {
+        registry
+    }
+
+    /// One page of instances, newest first, and how many match.
+    ///
+    /// # Errors
+    /// [`Refusal::Store`].
+    pub async fn list(
+        &self,
+        owner: &AccountId,
+        filter: InstanceFilter,
+        page: Page,
+    ) -> Result<(u64, Vec<Instance>), Refusal> {
+        let owner = owner.clone();
+        self.store
+            .read(move |tx| Ok(persistence::list_instances(tx, &owner, &filter, page)?))
+            .await
+    }
+
+    /// An instance by id or name.
+    ///
+    /// # Errors
+    /// [`Refusal::InstanceNotFound`], [`Refusal::Store`].
+    pub async fn get(&self, owner: &AccountId, id_or_name: &str) -> Result<Instance, Refusal> {
+        let (owner, wanted) = (owner.clone(), id_or_name.to_owned());
+        self.store
+            .read(move |tx| instance_of(tx, &owner, &wanted))
+            .await
+    }
+
+    /// An instance and the job that holds it.
+    ///
+    /// # Errors
+    /// [`Refusal::InstanceNotFound`], [`Refusal::Store`].
+    pub async fn get_with_holding(
+        &self,
+        owner: &AccountId,
+        id_or_name: &str,
+    ) -> Result<(Instance, Option<Holding>), Refusal> {
+        let (owner, wanted) = (owner.clone(), id_or_name.to_owned());
+        self.store
+            .read(move |tx| {
+                let instance = instance_of(tx, &owner, &wanted)?;
+                let holding = holding_of(tx, &instance.resource())?;
+                Ok((instance, holding))
+            })
+            .await
+    }
+
+    /// The jobs that hold these instances, in their order.
+    ///
+    /// # Errors
+    /// [`Refusal::Store`].
+    pub async fn holdings(&self, ids: &[DatabaseId]) -> Result<Vec<Option<Holding>>, Refusal> {
+        let ids = ids.to_vec();
+        self.store
+            .read(move |tx| {
+                ids.iter()
+                    .map(|id| holding_of(tx, &crate::model::resource(id)))
+                    .collect()
+            })
+            .await
+    }
+
+    /// One page of tasks, newest first, and how many match.
+    ///
+    /// # Errors
+    /// [`Refusal::Store`].
+    pub async fn tasks(
+        &self,
+        owner: &AccountId,
+        filter: TaskFilter,
+        page: Page,
+    ) -> Result<(u64, Vec<Task>), Refusal> {
+        let owner = owner.clone();
+        self.store
+            .read(move |tx| Ok(persistence::list_tasks(tx, &owner, &filter, page)?))
+            .await
+    }
+
+    /// The tasks that one call made.
+    ///
+    /// # Errors
+    /// [`Refusal::TaskNotFound`], [`Refusal::Store`].
+    pub async fn tasks_asked(&self, owner: &AccountId, asked: &str) -> Result<Vec<Task>, Refusal> {
+        let (owner, asked) = (owner.clone(), asked.to_owned());
+        self.store
+            .read(move |tx| {
+                let tasks = persistence::tasks_by_asked(tx, &owner, &asked)?;
+                match tasks.is_empty() {
+                    true => Err(Refusal::TaskNotFound(asked)),
+                    false => Ok(tasks),
+                }
+            })
+            .await
+    }
+
+    /// The node of this host.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        &self.node
+    }
+
+    /// Refuses an instance whose jobs run elsewhere.
+    pub(crate) fn here(&self, instance: &Instance) -> Result<(), Refusal> {
+        if instance.node == self.node {
+            return Ok(());
+        }
+        Err(Refusal::Elsewhere {
+            instance: instance.id.clone(),
+            node: instance.node.clone(),
+        })
+    }
+
+    /// A fresh id for the work of one call.
+    pub(crate) fn draw_asked(&self) -> String {
+        let mut bytes = [0; 16];
+        self.entropy.fill(&mut bytes);
+        let groups: Vec<String> = bytes
+            .chunks(4)
+            .map(|group| group.iter().map(|b| format!("{b:02x}")).collect())
+            .collect();
+        groups.join("-")
+    }
+
+    /// The job that an earlier call with the same idempotency key made. Asked
+    /// before the preflight, which would find that very job in the way.
+    pub(crate) async fn earlier(&self, caller: &Caller) -> Result<Option<JobId>, Refusal> {
+        let Some(idempotency) = caller.idempotency.clone() else {
+            return Ok(None);
+        };
+        let owner = caller.owner.clone();
+        self.store
+            .read(move |tx| backout_jobs::earlier(tx, &owner, &idempotency).map_err(refused))
+            .await
+    }
+
+    /// A job on `instance`; the first claim of the plan is what it is about.
+    pub(crate) fn job(
+        &self,
+        caller: &Caller,
+        id: JobId,
+        plan: Plan,
+        node: &str,
+        input: &impl Serialize,
+    ) -> Result<NewJob, Refusal> {
+        Ok(NewJob {
+            id,
+            procedure: plan.procedure.clone(),
+            title: plan.title.clone(),
+            account: caller.owner.clone(),
+            request: caller.request.clone(),
+            node: node.to_owned(),
+            resource: plan.claims.first().cloned().unwrap_or_default(),
+            claims: plan.claims.clone(),
+            input: serde_json::to_value(input).map_err(|e| {
+                Refusal::Store(backout_store::Error::corrupt(format!("job input: {e}")))
+            })?,
+            plan,
+            undo_of: None,
+            idempotency: caller.idempotency.clone(),
+            background: false,
+            now: self.clock.now(),
+        })
+    }
+
+    /// Writes jobs, their tasks and the product's own rows in one transaction.
+    /// All jobs are accepted, or none.
+    pub(crate) async fn submit(
+        &self,
+        caller: &Caller,
+        work: Vec<NewWork>,
+        rows: impl FnOnce(&mut dyn Tx) -> Result<(), Refusal> + Send + 'static,
+    ) -> Result<Vec<Asked>, Refusal> {
+        let (asked, now) = (self.draw_asked(), self.clock.now());
+        let caller = caller.clone();
+        let out = self
+            .store
+            .write(move |tx| {
+                let mut out = Vec::with_capacity(work.len());
+                let mut fresh = false;
+                for work in work {
+                    let submitted = submit_job(tx, &work.job)?;
+                    if submitted.repeated {
+                        let task = persistence::task_of_job(tx, &submitted.id)?
+                            .ok_or_else(|| Refusal::TaskNotFound(submitted.id.to_string()))?;
+                        out.push(Asked {
+                            number: task.number,
+                            asked: task.asked,
+                            job: submitted.id,
+                            instance: task.instance,
+                            repeated: true,
+                        });
+                        continue;
+                    }
+                    fresh = true;
+                    let task = Task {
+                        number: persistence::next_task_number(tx)?,
+                        asked: asked.clone(),
+                        owner: caller.owner.clone(),
+                        operator: caller.account.clone(),
+                        request: caller.request.clone(),
+                        instance: work.instance.clone(),
+                        kind: work.kind,
+                        detail: work.detail,
+                        job: submitted.id.clone(),
+                        standing: Standing::Waiting,
+                        percent: 0,
+                        words: String::new(),
+                        error: None,
+                        created: now,
+                        ended: None,
+                    };
+                    persistence::insert_task(tx, &task)?;
+                    out.push(Asked {
+                        number: task.number,
+                        asked: asked.clone(),
+                        job: submitted.id,
+                        instance: work.instance,
+                        repeated: false,
+                    });
+                }
+                if fresh {
+                    rows(tx)?;
+                }
+                Ok::<_, Refusal>(out)
+            })
+            .await?;
+        self.jobs.wake();
+        Ok(out)
+    }
+}
+
+/// A job to be, with what its task row says.
+pub(crate) struct NewWork {
+    /// The job.
+    pub(crate) job: NewJob,
+    /// The instance.
+    pub(crate) instance: DatabaseId,
+    /// What kind of work.
+    pub(crate) kind: TaskKind,
+    /// Details.
+    pub(crate) detail: Detail,
+}
+
+pub(crate) fn submit_job(tx: &mut dyn Tx, new_job: &NewJob) -> Result<Submitted, Refusal> {
+    backout_jobs::submit(tx, new_job).map_err(refused)
+}
+
+/// A job that was not accepted, in the words of this product.
+pub(crate) fn refused(e: SubmitError) -> Refusal {
+    match e {
+        SubmitError::Busy { resource, job } => {
+            match resource
+                .strip_prefix("database/")
+                .and_then(|id| id.parse().ok())
+            {
+                Some(instance) => Refusal::Busy {
+                    instance,
+                    job,
+                    kind: None,
+                    held: false,
+                },
+                None => Refusal::Invalid(format!("claim {resource}: job {job} holds it")),
+            }
+        }
+        SubmitError::IdempotencyMismatch { .. } => Refusal::IdempotencyMismatch,
+        SubmitError::TooManyClaims { .. } => Refusal::Invalid(e.to_string()),
+        SubmitError::Store(e) => Refusal::Store(e),
+    }
+}
+
+pub(crate) fn job_view(tx: &mut dyn Tx, job: &JobId) -> Result<JobView, Refusal> {
+    backout_jobs::get_in(tx, job).map_err(|e| match e {
+        JobsError::Store(e) => Refusal::Store(e),
+        other => Refusal::Store(backout_store::Error::corrupt(other.to_string())),
+    })
+}
+
+pub(crate) fn instance_of(
+    tx: &mut dyn Tx,
+    owner: &AccountId,
+    wanted: &str,
+) -> Result<Instance, Refusal> {
+    persistence::find_instance(tx, owner, wanted)?
+        .ok_or_else(|| Refusal::InstanceNotFound(wanted.to_owned()))
+}
+
+/// The job that has a claim on `resource`, unless it is background work, which
+/// makes room when it is asked to.
+pub(crate) fn holding_of(tx: &mut dyn Tx, resource: &str) -> Result<Option<Holding>, Refusal> {
+    let Some(job) = backout_jobs::holder_of(tx, resource)? else {
+        return Ok(None);
+    };
+    let view = job_view(tx, &job)?;
+    let held = view.outcome == Some(Outcome::Held);
+    if view.background && !held {
+        return Ok(None);
+    }
+    Ok(Some(Holding {
+        job,
+        kind: kind_of(&view.procedure),
+        held,
+    }))
+}
+
+/// What the job of that procedure does; `None` when it is not one of ours.
+#[must_use]
+pub fn kind_of(procedure: &str) -> Option<TaskKind> {
+    TaskKind::parse(procedure.strip_prefix("databases.")?)
+}
+
+/// Refuses an instance that is not running, or that a job holds.
+pub(crate) fn usable(
+    tx: &mut dyn Tx,
+    instance: &Instance,
+    action: &'static str,
+) -> Result<(), Refusal> {
+    if let Some(holding) = holding_of(tx, &instance.resource())? {
+        return Err(Refusal::Busy {
+            instance: instance.id.clone(),
+            job: holding.job,
+            kind: holding.kind,
+            held: holding.held,
+        });
+    }
+    let hint = match instance.state {
+        InstanceState::Running => return Ok(()),
+        InstanceState::Creating => "wait until it runs",
+        InstanceState::Isolating | InstanceState::Isolated => "bring it back first",
+        InstanceState::Removing => "it will be gone",
+    };
+    Err(Refusal::State {
+        action,
+        instance: instance.id.clone(),
+        state: instance.state,
+        hint,
+    })
+}
+
+/// Performs blocking work (sessions, files) off the async threads.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(e) => Err(Refusal::Invalid(format!("look at the database: {e}"))),
+    }
+}
+
+/// The instant `us` microseconds since 1970, to the millisecond below.
+pub(crate) fn instant_of(us: i64) -> Timestamp {
+    Timestamp(us.div_euclid(1000))
+}
