@@ -124,7 +124,8 @@ impl Endpoint {
         };
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let value = decoded(value).ok_or_else(|| bad("a value is not percent-encoded UTF-8"))?;
+            let value =
+                decoded(value).ok_or_else(|| bad("a value is not percent-encoded UTF-8"))?;
             match name {
                 "socket" if value.starts_with('/') => endpoint.socket = Some(value.into()),
                 "socket" => return Err(bad("the socket is not an absolute path")),
@@ -136,9 +137,7 @@ impl Endpoint {
                         _ => match value.strip_prefix("ca:") {
                             Some(path) if path.starts_with('/') => Tls::Authority(path.into()),
                             _ => {
-                                return Err(bad(
-                                    "tls is none of off, unchecked, public, ca:/PATH",
-                                ));
+                                return Err(bad("tls is none of off, unchecked, public, ca:/PATH"));
                             }
                         },
                     }

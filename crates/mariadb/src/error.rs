@@ -151,7 +151,10 @@ pub enum Error {
 }
 
 /// Numbers of the server's errors, with the names that it gives them.
-#[expect(missing_docs, reason = "they have the names that the server gives them")]
+#[expect(
+    missing_docs,
+    reason = "they have the names that the server gives them"
+)]
 pub mod number {
     pub const CON_COUNT: u16 = 1040;
     pub const DBACCESS_DENIED: u16 = 1044;

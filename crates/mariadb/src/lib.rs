@@ -3,6 +3,7 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`endpoint`] | where a server is, and as whom we come |
+//! | [`session`] | connections, with settings of ours |
 //! | [`error`] | what can go wrong |
 //!
 //! Architecture invariants:
@@ -15,7 +16,9 @@ pub mod error;
 
 pub use endpoint::{Endpoint, Password, Tls};
 pub use error::{Error, Result};
+pub use session::Session;
 
 pub mod process;
+pub mod session;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
