@@ -271,8 +271,14 @@ pub enum StatementKind {
 /// A definition statement about tables or databases.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ddl {
-    /// `CREATE TABLE`.
-    Create(TableName),
+    /// `CREATE TABLE`, `CREATE SEQUENCE`.
+    Create {
+        /// The table.
+        table: TableName,
+        /// `IF NOT EXISTS`: such a statement is logged also when the table was
+        /// there and nothing happened.
+        unless_exists: bool,
+    },
     /// `ALTER TABLE`, `CREATE INDEX`, `DROP INDEX`, `OPTIMIZE`, ...; a rename
     /// within it is told as well.
     Alter {
@@ -280,6 +286,13 @@ pub enum Ddl {
         table: TableName,
         /// Its new name, when the statement gives one.
         renamed: Option<TableName>,
+        /// Whether its words tell that every row stays as it is, and so does
+        /// what tells rows apart: e.g. a secondary index is added. Dropping a
+        /// partition, adding a column or a primary key is not such.
+        keeps_rows: bool,
+        /// Further tables that it changes, e.g. those of `EXCHANGE PARTITION`,
+        /// `CONVERT PARTITION`, `REPAIR TABLE a, b`.
+        others: Vec<TableName>,
     },
     /// `RENAME TABLE`, each from and to, in order.
     Rename(Vec<(TableName, TableName)>),

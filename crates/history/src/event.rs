@@ -186,3 +186,51 @@ fn crc_holds(raw: &[u8], kind: Kind) -> bool {
     }
     hasher.finalize().to_le_bytes() == *sum
 }
+
+/// What a format description event says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Format {
+    /// The version of the server that wrote the log, e.g.
+    /// `10.11.6-MariaDB-log`.
+    pub server_version: String,
+    /// Whether the events after it end with a checksum.
+    pub checksum: Checksum,
+}
+
+impl Format {
+    /// What the event says; `body` is all that comes after the header, the
+    /// checksum included. `None` when it is malformed, or of a format other
+    /// than the one that there has been since 2005.
+    #[must_use]
+    pub fn read(body: &[u8]) -> Option<Self> {
+        const VERSION: usize = 50;
+        let version = body.get(2..2 + VERSION)?;
+        if body.get(..2)? != [4, 0] || usize::from(*body.get(2 + VERSION + 4)?) != HEADER_BYTES {
+            return None;
+        }
+        let end = version.iter().position(|b| *b == 0).unwrap_or(VERSION);
+        let server_version = String::from_utf8_lossy(&version[..end]).into_owned();
+        let mut numbers = server_version
+            .split(|c: char| !c.is_ascii_digit())
+            .map(|n| n.parse::<u32>().unwrap_or(0));
+        let number = (numbers.next()?, numbers.next().unwrap_or(0));
+        let first = if server_version.contains("MariaDB") {
+            (5, 3)
+        } else {
+            (5, 6)
+        };
+        let checksum = if number < first {
+            Checksum::None
+        } else {
+            match body.get(body.len().checked_sub(CHECKSUM_BYTES + 1)?)? {
+                0 => Checksum::None,
+                1 => Checksum::Crc32,
+                _ => return None,
+            }
+        };
+        Some(Self {
+            server_version,
+            checksum,
+        })
+    }
+}

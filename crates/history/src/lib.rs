@@ -8,6 +8,8 @@
 //! | [`change`] | what reading yields: groups (transactions), changes of rows, statements |
 //! | [`net`] | the net effect of a window: how each touched row was, and how it is |
 //! | [`synth`] | statements of synthesised events that bring rows to another state |
+//! | [`source`](mod@source) | where the bytes of a history come from; binary log files |
+//! | [`reader`] | yields groups, changes and statements in the order in which they took effect |
 //! | [`error`] | what may be wrong with a history |
 //!
 //! Architecture invariants:
@@ -23,9 +25,13 @@ pub mod error;
 pub mod event;
 pub mod layout;
 pub mod net;
+pub mod reader;
+pub mod source;
 pub mod synth;
 
 pub use change::{Change, Group, GroupEnd, Gtid, Item, Position, Statement, Table, TableName};
 pub use error::{Error, Result};
 pub use net::{Direction, Key, NetFiles, NetRow, NetRows, NetSummary, NetTable, Reducer};
+pub use reader::{Reader, ReaderOptions};
+pub use source::{Block, FileSource, Source};
 pub use synth::{Phase, Synth, SynthOptions};
