@@ -9,6 +9,26 @@ use serde::{Deserialize, Serialize};
 
 use crate::layout::Layout;
 
+/// An instant: microseconds since the Unix epoch.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
+pub struct Micros(pub i64);
+
+impl Micros {
+    /// The begin of a second.
+    #[must_use]
+    pub fn from_s(seconds: u32) -> Self {
+        Self(i64::from(seconds) * 1_000_000)
+    }
+
+    /// The second it lies in.
+    #[must_use]
+    pub const fn second(self) -> i64 {
+        self.0.div_euclid(1_000_000)
+    }
+}
+
 /// A place in a server's binary logs: before the event at that byte.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Position {

@@ -6,10 +6,13 @@
 //! | [`event`] | splits a log into events and checks their checksums |
 //! | [`layout`] | what a table's row images look like, and how to take them apart |
 //! | [`change`] | what reading yields: groups (transactions), changes of rows, statements |
+//! | [`archive`] | keeps the history of a server: pulls, indexes, finds, hands out |
 //! | [`net`] | the net effect of a window: how each touched row was, and how it is |
 //! | [`synth`] | statements of synthesised events that bring rows to another state |
 //! | [`source`](mod@source) | where the bytes of a history come from; binary log files |
 //! | [`reader`] | yields groups, changes and statements in the order in which they took effect |
+//! | [`value`] | what the packed bytes of a value say: literals, texts, what people read |
+//! | [`digest`] | digests of rows, by which a result is proved |
 //! | [`error`] | what may be wrong with a history |
 //!
 //! Architecture invariants:
@@ -20,7 +23,9 @@
 //! - what cannot be reduced (text statements, partial images, encrypted logs,
 //!   unknown events that matter) is refused by name, never skipped.
 
+pub mod archive;
 pub mod change;
+pub mod digest;
 pub mod error;
 pub mod event;
 pub mod layout;
@@ -28,10 +33,16 @@ pub mod net;
 pub mod reader;
 pub mod source;
 pub mod synth;
+pub mod value;
 
-pub use change::{Change, Group, GroupEnd, Gtid, Item, Position, Statement, Table, TableName};
+pub use archive::{Archive, ArchiveSource, Instant, Located, TableCount, Txn, Until, Window};
+pub use change::{
+    Change, Group, GroupEnd, Gtid, Item, Micros, Position, Statement, Table, TableName,
+};
+pub use digest::RowDigest;
 pub use error::{Error, Result};
 pub use net::{Direction, Key, NetFiles, NetRow, NetRows, NetSummary, NetTable, Reducer};
 pub use reader::{Reader, ReaderOptions};
 pub use source::{Block, FileSource, Source};
 pub use synth::{Phase, Synth, SynthOptions};
+pub use value::{CatalogueRow, ColumnInfo, Generated};
