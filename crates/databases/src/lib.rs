@@ -6,3 +6,4 @@
 //! windows that are shown ask the same functions of `preflight`.
 
 pub mod model;
+pub mod zone;

@@ -1,0 +1,173 @@
+//! Reads a stretch of history and writes down its net effect on some tables.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use backout_history::archive::Archive;
+use backout_history::change::{Ddl, StatementKind};
+use backout_history::net::{NetSummary, NetTable, Reducer};
+use backout_history::reader::{Reader, ReaderOptions};
+use backout_history::{Error, Gtid, Item, Position, Result, Statement, TableName};
+
+/// What one stretch of history is reduced to.
+pub(crate) struct Stretch<'a> {
+    /// Where it begins: between two groups.
+    pub(crate) from: &'a Position,
+    /// Where it ends: between two groups.
+    pub(crate) to: &'a Position,
+    /// The tables, by their names at its beginning.
+    pub(crate) tables: Vec<NetTable>,
+    /// Only these transactions; all when `None`.
+    pub(crate) only: Option<&'a HashSet<Gtid>>,
+    /// Whether the server folds names to lower case.
+    pub(crate) lower_case_names: bool,
+}
+
+/// How often it is asked whether to go on, in items of history.
+const ASK_EVERY: u32 = 4096;
+
+/// Reduces a stretch into `folder`; what was begun there by an attempt that
+/// died is begun anew. `progress` is told where it is.
+///
+/// # Errors
+/// Those of the archive; [`Error::Unsupported`] for what cannot be taken back
+/// row by row, by name; [`Error::Cancelled`].
+pub(crate) fn reduce(
+    archive: &Archive,
+    stretch: Stretch<'_>,
+    folder: &Path,
+    memory_bytes: u64,
+    progress: &dyn Fn(&Position),
+    cancelled: &dyn Fn() -> bool,
+) -> Result<Vec<NetSummary>> {
+    let names: HashSet<TableName> = stretch.tables.iter().map(|t| t.name.clone()).collect();
+    let source = archive.source(stretch.from, stretch.to, Some(&names))?;
+    let options = ReaderOptions {
+        wanted: Some(archive.names(stretch.from, stretch.to, &names)?),
+        spill: folder.join("xa"),
+        xa_memory: memory_bytes / 8,
+        lower_case_names: stretch.lower_case_names,
+    };
+    let mut reader = Reader::new(source, options);
+    let mut reducer = Reducer::new(folder, memory_bytes - memory_bytes / 8, stretch.tables)?;
+    let mut present = names;
+    let mut chosen = true;
+    let mut until_asked = 0;
+    while let Some(item) = reader.next()? {
+        until_asked += 1;
+        if until_asked == ASK_EVERY {
+            until_asked = 0;
+            if cancelled() {
+                return Err(Error::Cancelled);
+            }
+        }
+        match item {
+            Item::Begin(group) => {
+                progress(&group.start);
+                chosen = stretch.only.is_none_or(|only| {
+                    group.gtid.as_ref().is_some_and(|gtid| only.contains(gtid))
+                });
+            }
+            Item::Change(change) if chosen => reducer.change(&change)?,
+            Item::Change(_) | Item::End(_) => {}
+            Item::Statement(statement) => {
+                if let Some((from, to)) = judge(statement, &present)? {
+                    for (from, to) in from.into_iter().zip(to) {
+                        reducer.rename(&from, &to);
+                        if present.remove(&from) {
+                            present.insert(to);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    if cancelled() {
+        return Err(Error::Cancelled);
+    }
+    reducer.finish()
+}
+
+/// Renames that a statement makes; refuses one after which rows cannot be taken
+/// back one by one.
+fn judge(
+    statement: &Statement,
+    present: &HashSet<TableName>,
+) -> Result<Option<(Vec<TableName>, Vec<TableName>)>> {
+    let refuse = |what: String| {
+        Err(Error::Unsupported {
+            at: statement.at.clone(),
+            what,
+        })
+    };
+    let shown = || {
+        let text = String::from_utf8_lossy(&statement.text);
+        text.chars().take(120).collect::<String>()
+    };
+    match &statement.kind {
+        StatementKind::Other => Ok(None),
+        StatementKind::Rows => match mentioned(statement, present) {
+            false => Ok(None),
+            true => refuse(format!(
+                "a statement changed rows that are not in the history, take the way from a base backup after it: {}",
+                shown()
+            )),
+        },
+        StatementKind::Ddl(Ddl::Rename(pairs)) => Ok(Some(pairs.iter().cloned().unzip())),
+        StatementKind::Ddl(ddl) => match changes(ddl, present) {
+            false => Ok(None),
+            true => refuse(format!(
+                "the table was altered, take the way from a base backup: {}",
+                shown()
+            )),
+        },
+    }
+}
+
+/// Whether a statement that was logged as text may have changed one of the
+/// tables: it names one, or calls what may.
+fn mentioned(statement: &Statement, present: &HashSet<TableName>) -> bool {
+    let text = String::from_utf8_lossy(&statement.text).to_lowercase();
+    text.trim_start().starts_with("call")
+        || present
+            .iter()
+            .any(|name| text.contains(&name.table.to_lowercase()))
+}
+
+/// Whether after this definition statement rows of one of the tables cannot be
+/// taken back one by one. (That a table gets another name does not hinder that.)
+pub(crate) fn changes(ddl: &Ddl, tables: &HashSet<TableName>) -> bool {
+    match ddl {
+        Ddl::Alter {
+            table,
+            renamed: None,
+            keeps_rows: true,
+            others,
+        } => tables.contains(table) && others.iter().any(|t| tables.contains(t)),
+        Ddl::Rename(_) => false,
+        ddl => concerns(ddl, tables),
+    }
+}
+
+/// Whether a definition statement is about one of the tables.
+pub(crate) fn concerns(ddl: &Ddl, tables: &HashSet<TableName>) -> bool {
+    match ddl {
+        Ddl::Create { table, .. } | Ddl::Truncate(table) => tables.contains(table),
+        Ddl::Alter {
+            table,
+            renamed,
+            others,
+            ..
+        } => [table]
+            .into_iter()
+            .chain(renamed)
+            .chain(others)
+            .any(|t| tables.contains(t)),
+        Ddl::Rename(pairs) => pairs
+            .iter()
+            .any(|(from, to)| tables.contains(from) || tables.contains(to)),
+        Ddl::Drop(dropped) => dropped.iter().any(|t| tables.contains(t)),
+        Ddl::CreateDatabase(_) | Ddl::AlterDatabase(_) => false,
+        Ddl::DropDatabase(schema) => tables.iter().any(|t| t.schema == *schema),
+    }
+}
