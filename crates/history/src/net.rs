@@ -10,10 +10,13 @@
 //! | `net/files.rs` | [`NetFiles`], [`NetRows`]: the result, durable and checksummed |
 
 mod files;
+mod key;
+mod pool;
 mod reduce;
+mod runs;
 
 pub use files::{NetFiles, NetRows};
-pub use reduce::Reducer;
+pub use reduce::{MEMORY_MIN, Reducer};
 
 use serde::{Deserialize, Serialize};
 

@@ -26,7 +26,7 @@ const BLOCKS_MIN: usize = 16;
 /// Slots of a new table.
 const SLOTS_MIN: usize = 256;
 
-/// What a record costs when it is sorted: an [`Place`].
+/// What a record costs when it is sorted: a [`Place`].
 const SORT_BYTES: usize = size_of::<Place>();
 
 /// More than this cannot be addressed in units of eight bytes by 32 bits; half
@@ -193,10 +193,7 @@ impl Pool {
         let start = HEAD_BYTES + get(raw, 4) as usize;
         let (before, end) = match get(raw, 8) {
             NONE => (None, start),
-            n => (
-                Some(&raw[start..start + n as usize]),
-                start + n as usize,
-            ),
+            n => (Some(&raw[start..start + n as usize]), start + n as usize),
         };
         let after = match (get(raw, 12), get(raw, 20)) {
             (NONE, _) => None,
@@ -312,7 +309,7 @@ impl Pool {
         self.slots[i] = slot;
     }
 
-    /// Where so many bytes are, in units of eight.
+    /// Where so many bytes are, in units of eight, from 1.
     fn allocate(&mut self, bytes: usize) -> Option<u32> {
         let bytes = round_up(bytes);
         if bytes > self.end - self.at {
@@ -330,7 +327,8 @@ impl Pool {
                 self.begin_block(vec![0; length].into(), length);
             }
         }
-        let at = u32::try_from(self.at / 8).ok()?;
+        // No record is at 0, since that is an empty slot.
+        let at = u32::try_from(self.at / 8 + 1).ok()?;
         self.at += bytes;
         Some(at)
     }
@@ -342,21 +340,16 @@ impl Pool {
         let covered = length.div_ceil(1 << self.shift);
         self.blocks
             .resize_with(self.blocks.len() + covered - 1, Box::default);
-        if self.at == 0 {
-            // No record is at 0, since that is an empty slot.
-            self.at = 8;
-            debug_assert!(length > 8);
-        }
     }
 
     /// What is from `at` to the end of its block.
     fn bytes(&self, at: u32) -> &[u8] {
-        let at = at as usize * 8;
+        let at = (at as usize - 1) * 8;
         &self.blocks[at >> self.shift][at & ((1 << self.shift) - 1)..]
     }
 
     fn bytes_mut(&mut self, at: u32) -> &mut [u8] {
-        let at = at as usize * 8;
+        let at = (at as usize - 1) * 8;
         &mut self.blocks[at >> self.shift][at & ((1 << self.shift) - 1)..]
     }
 
@@ -372,7 +365,8 @@ impl Pool {
                         NONE => 0,
                         n => n as usize,
                     };
-                    &mut record[HEAD_BYTES + get_key_length(at, record) + before..]
+                    let start = HEAD_BYTES + get(record, 4) as usize + before;
+                    &mut record[start..]
                 } else {
                     self.bytes_mut(moved)
                 };
@@ -402,16 +396,14 @@ pub(super) fn prefix(key: &[u8]) -> u64 {
     u64::from_be_bytes(first)
 }
 
-fn get_key_length(_at: u32, record: &[u8]) -> usize {
-    get(record, 4) as usize
-}
-
 fn get(record: &[u8], at: usize) -> u32 {
     u32::from_le_bytes([record[at], record[at + 1], record[at + 2], record[at + 3]])
 }
 
 fn get_i64(record: &[u8]) -> i64 {
-    record[8..16].first_chunk().map_or(0, |b| i64::from_le_bytes(*b))
+    record[8..16]
+        .first_chunk()
+        .map_or(0, |b| i64::from_le_bytes(*b))
 }
 
 fn put(record: &mut [u8], at: usize, value: u32) {
