@@ -159,6 +159,7 @@ pub mod number {
     pub const CON_COUNT: u16 = 1040;
     pub const DBACCESS_DENIED: u16 = 1044;
     pub const ACCESS_DENIED: u16 = 1045;
+    pub const BAD_DB: u16 = 1049;
     pub const TABLE_EXISTS: u16 = 1050;
     pub const SERVER_SHUTDOWN: u16 = 1053;
     pub const DUP_ENTRY: u16 = 1062;

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`endpoint`] | where a server is, and as whom we come |
 //! | [`session`] | connections, with settings of ours |
+//! | [`catalog`] | what a server says of itself: databases, tables, definitions |
 //! | [`error`] | what can go wrong |
 //!
 //! Architecture invariants:
@@ -11,9 +12,11 @@
 //! - what a server, its catalogue or its rows say is untrusted: names and values
 //!   are quoted, never pasted.
 
+pub mod catalog;
 pub mod endpoint;
 pub mod error;
 
+pub use catalog::TableDef;
 pub use endpoint::{Endpoint, Password, Tls};
 pub use error::{Error, Result};
 pub use session::Session;
