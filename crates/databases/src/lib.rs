@@ -6,4 +6,5 @@
 //! windows that are shown ask the same functions of `preflight`.
 
 pub mod model;
+pub mod persistence;
 pub mod zone;
