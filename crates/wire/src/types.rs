@@ -6,3 +6,8 @@
 pub mod lighthouse {
     pub use crate::generated::lighthouse_types::*;
 }
+
+/// Tencent CDB, API version 2017-03-20.
+pub mod cdb {
+    pub use crate::generated::cdb_types::*;
+}

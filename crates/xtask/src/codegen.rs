@@ -24,7 +24,7 @@ const FAMILIES: [(&str, &str); 5] = [
 /// The families that Backout serves: only these get typed requests and
 /// responses, the rest would be dead code. Tencent API 3.0 families only; the
 /// SAE contract does not say which response members are always present.
-const TYPED: [&str; 1] = ["lighthouse"];
+const TYPED: [&str; 2] = ["lighthouse", "cdb"];
 
 const HEADER: &str = "// Made by `cargo run -p xtask -- codegen`, do not edit.\n";
 

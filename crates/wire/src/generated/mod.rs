@@ -2,6 +2,7 @@
 //! Tables and types made from `contract/*.json`.
 
 pub(crate) mod cdb;
+pub(crate) mod cdb_types;
 pub(crate) mod cdb_v2;
 pub(crate) mod common;
 pub(crate) mod dlc;
