@@ -4,6 +4,7 @@
 use std::fmt;
 
 use crate::generated;
+use crate::generated::cdb_v2::MODULE_CODES;
 use crate::generated::common::{ALIBABA_CODES, TENCENT_CODES};
 use crate::generated::sae::ERRORS;
 
@@ -245,6 +246,21 @@ impl Operation {
         self.errors.contains(&code) || self.service.has_common_code(code)
     }
 
+    /// The word (`codeDesc`) that the legacy API has for a module number in this
+    /// operation; `None` in any other API, and for a number that is not one of
+    /// the operation's.
+    #[must_use]
+    pub fn module_word(&self, number: &str) -> Option<&'static str> {
+        if self.service != Service::CdbV2 {
+            return None;
+        }
+        let number: u32 = number.parse().ok()?;
+        MODULE_CODES
+            .iter()
+            .find(|(operation, known, _)| *operation == self.name && *known == number)
+            .map(|(_, _, word)| *word)
+    }
+
     /// The parameter of this name.
     #[must_use]
     pub fn param(&self, name: &str) -> Option<&'static Param> {
@@ -328,6 +344,19 @@ mod tests {
             ("UnsupportedOperation.SystemBusy", false),
         ] {
             assert_eq!(operation.may_answer(code), expect, "{code}");
+        }
+    }
+
+    #[test]
+    fn words_of_module_numbers_are_the_operation_s() {
+        for (name, number, expect) in [
+            ("GetCdbRollbackJob", "9590", Some("InternalFailure")),
+            ("RollbackCdbDatabaseTables", "9590", Some("OperationDenied")),
+            ("QueryCdbDatabases", "9590", None),
+            ("GetCdbRollbackJob", "odd", None),
+        ] {
+            let operation = find(Service::CdbV2, name).expect("known operation");
+            assert_eq!(operation.module_word(number), expect, "{name} {number}");
         }
     }
 
