@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use backout_core::code::Code;
 
 use crate::change::Position;
+use crate::value::ValueError;
 
 /// As everywhere in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -75,6 +76,9 @@ pub enum Error {
         /// Whether it may work when repeated.
         passing: bool,
     },
+    /// Values of a row cannot be told.
+    #[error(transparent)]
+    Value(#[from] ValueError),
     /// Whoever asked wants it no longer.
     #[error("stop on request")]
     Cancelled,
@@ -98,6 +102,8 @@ impl Error {
                 Code::NoSpace
             }
             Self::Io { .. } | Self::Archive { .. } => Code::ArchiveIo,
+            Self::Value(ValueError::Unsupported { .. }) => Code::TableUnsupported,
+            Self::Value(_) => Code::HistoryDamaged,
             Self::Server { .. } => Code::DatabaseUnreachable,
             Self::Cancelled => Code::Cancelled,
         }

@@ -45,4 +45,4 @@ pub use net::{Direction, Key, NetFiles, NetRow, NetRows, NetSummary, NetTable, R
 pub use reader::{Reader, ReaderOptions};
 pub use source::{Block, FileSource, Source};
 pub use synth::{Phase, Synth, SynthOptions};
-pub use value::{CatalogueRow, ColumnInfo, Generated};
+pub use value::{CatalogueRow, Codec, ColumnInfo, Generated, RowCodec, ValueError};
