@@ -5,6 +5,23 @@
 //! the world it changes inside a job's step. The call, its dry run and the
 //! windows that are shown ask the same functions of `preflight`.
 
+mod lock;
 pub mod model;
 pub mod persistence;
+mod preflight;
+pub mod procedures;
+mod reduction;
+mod refusal;
+pub mod request;
+mod runtime;
+mod service;
 pub mod zone;
+
+pub use persistence::MIGRATIONS;
+pub use refusal::Refusal;
+pub use request::{
+    Found, FoundTable, Preview, PreviewRow, RewindRequest, RewindWhat, RollbackRequest, Until,
+};
+pub use runtime::{MEMORY_BYTES, Runtime, SAFETY_KEEP_MS, Secrets};
+pub use service::{Asked, Caller, Databases, Holding, NAME_MAX_CHARS, Proposal};
+pub use zone::{Written, Zone};

@@ -106,7 +106,7 @@ fn instances_are_found_by_what_they_are_asked_for() {
             f.ids = vec![id(2).to_string(), id(3).to_string()];
             assert_eq!(ask(tx, &f)?, ["Shop_2"]);
             let search = |text: &str| InstanceFilter {
-                search: Some(text.into()),
+                text: Some(text.into()),
                 ..InstanceFilter::default()
             };
             assert_eq!(ask(tx, &search("shop_3"))?, ["Shop_3"]);
@@ -306,8 +306,8 @@ fn backups_are_found_with_what_they_build_on() {
             };
             assert_eq!(ask(tx, &f)?, [5]);
             let f = BackupFilter {
-                from: Some(Timestamp(195)),
-                to: Some(Timestamp(295)),
+                started_from: Some(Timestamp(195)),
+                started_to: Some(Timestamp(295)),
                 ..BackupFilter::default()
             };
             assert_eq!(ask(tx, &f)?, [3, 2]);
@@ -537,19 +537,19 @@ fn tasks_are_found_by_what_they_are_asked_for() {
             };
             assert_eq!(ask(tx, &TaskFilter::default())?, [6, 5, 4, 3, 2, 1]);
             let f = TaskFilter {
-                instances: vec![id(1).to_string()],
+                instance: Some(id(1)),
                 ..TaskFilter::default()
             };
             assert_eq!(ask(tx, &f)?, [6, 4, 2]);
             let f = TaskFilter {
                 kinds: vec![TaskKind::Rewind],
-                asked: vec![task(1, TaskKind::Rewind, 1).asked],
+                asked: Some(task(1, TaskKind::Rewind, 1).asked),
                 ..TaskFilter::default()
             };
             assert_eq!(ask(tx, &f)?, [5]);
             let f = TaskFilter {
-                from: Some(Timestamp(2_000)),
-                to: Some(Timestamp(3_000)),
+                created_from: Some(Timestamp(2_000)),
+                created_to: Some(Timestamp(3_000)),
                 ..TaskFilter::default()
             };
             assert_eq!(ask(tx, &f)?, [3, 2]);

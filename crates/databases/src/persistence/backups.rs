@@ -29,9 +29,9 @@ pub struct BackupFilter {
     /// With one of these contents.
     pub methods: Vec<Method>,
     /// Begun at this instant or later.
-    pub from: Option<Timestamp>,
+    pub started_from: Option<Timestamp>,
     /// Begun at this instant or earlier.
-    pub to: Option<Timestamp>,
+    pub started_to: Option<Timestamp>,
 }
 
 /// How a backup was made.
@@ -63,8 +63,8 @@ pub fn list_backups(
     w.one_of("method", filter.methods.iter().map(|m| m.as_str()));
     w.between(
         "started_ms",
-        filter.from.map(|t| t.0),
-        filter.to.map(|t| t.0),
+        filter.started_from.map(|t| t.0),
+        filter.started_to.map(|t| t.0),
     );
     let order = "started_ms DESC, number DESC";
     paged(tx, COLUMNS, "database_backups", w, order, page, read_backup)

@@ -25,7 +25,7 @@ pub struct InstanceFilter {
     /// At one of these hosts.
     pub hosts: Vec<String>,
     /// With this in their id, name or host, whatever the case.
-    pub search: Option<String>,
+    pub text: Option<String>,
     /// With these labels.
     pub tags: Vec<TagFilter>,
     /// Matches nothing at all: for a condition that no instance here can meet.
@@ -48,8 +48,8 @@ pub fn list_instances(
     w.one_of("state", filter.states.iter().map(|s| s.as_str()));
     w.one_of("kind", filter.kinds.iter().map(|k| k.as_str()));
     w.one_of("host", &filter.hosts);
-    if let Some(search) = &filter.search {
-        let mark = w.bind(format!("%{}%", escaped(search)));
+    if let Some(text) = &filter.text {
+        let mark = w.bind(format!("%{}%", escaped(text)));
         w.sql.push_str(&format!(
             " AND (LOWER(id) LIKE LOWER({mark}) ESCAPE '!' \
              OR LOWER(name) LIKE LOWER({mark}) ESCAPE '!' \

@@ -23,18 +23,18 @@ const COLUMNS: &str = "number, asked, owner, operator, request, instance, kind, 
 pub struct TaskFilter {
     /// These numbers.
     pub numbers: Vec<u64>,
-    /// Of one of these instances, by id.
-    pub instances: Vec<String>,
-    /// Of one of these calls' work.
-    pub asked: Vec<String>,
+    /// Of this instance.
+    pub instance: Option<DatabaseId>,
+    /// Of the work of this call.
+    pub asked: Option<String>,
     /// Of one of these kinds.
     pub kinds: Vec<TaskKind>,
     /// Standing like one of these.
     pub standings: Vec<Standing>,
     /// Asked for at this instant or later.
-    pub from: Option<Timestamp>,
+    pub created_from: Option<Timestamp>,
     /// Asked for at this instant or earlier.
-    pub to: Option<Timestamp>,
+    pub created_to: Option<Timestamp>,
     /// Matches nothing at all: for a condition that no task here can meet.
     pub nothing: bool,
 }
@@ -130,13 +130,13 @@ pub fn list_tasks(
     }
     let mut w = Conditions::new("owner", owner.as_str());
     w.one_of("number", filter.numbers.iter().map(|n| n.cast_signed()));
-    w.one_of("instance", &filter.instances);
+    w.one_of("instance", filter.instance.iter().map(DatabaseId::as_str));
     w.one_of("asked", &filter.asked);
     w.one_of("kind", filter.kinds.iter().map(|k| k.as_str()));
     w.between(
         "created_ms",
-        filter.from.map(|t| t.0),
-        filter.to.map(|t| t.0),
+        filter.created_from.map(|t| t.0),
+        filter.created_to.map(|t| t.0),
     );
     if !filter.standings.is_empty() {
         // Few: an instance has one job at a time.

@@ -1,0 +1,943 @@
+//! Whether tables can be taken back, and by which way. The call, its dry run
+//! and the windows that are shown ask this one room.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use backout_core::code::Code;
+use backout_core::plan::{Estimate, Finding, Preflight};
+use backout_history::archive::{self, Archive, Located, Txn};
+use backout_history::{Gtid, Position, TableName};
+use backout_mariadb::catalog::{self, TableDef};
+use backout_mariadb::doctor::{self, Level};
+use backout_mariadb::{Session, transport};
+
+use crate::model::{Backup, BackupState, Copying, Instance, Method, Renamed, Road, Strategy};
+use crate::reduction;
+use crate::refusal::Refusal;
+use crate::request::{Found, FoundTable, RewindRequest, RewindWhat, RollbackRequest, Until};
+use crate::runtime::Runtime;
+use crate::zone::{Written, Zone};
+
+/// How long a preflight waits for what the server has just written to arrive in
+/// the archive.
+const CATCH_UP: Duration = Duration::from_secs(10);
+
+/// How many tables one job may take back. Each is a file, a scratch table and
+/// a line of the statement that publishes all at once.
+pub const TABLES_MAX: usize = 1_000;
+
+/// The longest name of a table or a database, in characters (the server's).
+const IDENTIFIER_MAX_CHARS: usize = 64;
+
+/// A table that is taken back.
+#[derive(Clone, Debug)]
+pub(crate) struct Chosen {
+    /// What it is called now, and what its earlier state will be called.
+    pub(crate) name: Renamed<TableName>,
+    /// How it is defined now; `None` when it is not there any more.
+    pub(crate) def: Option<TableDef>,
+}
+
+/// What a passed preflight leads to.
+#[derive(Clone, Debug)]
+pub(crate) struct Choice {
+    pub(crate) incarnation: u32,
+    pub(crate) located: Located,
+    pub(crate) road: Road,
+    pub(crate) copying: Copying,
+    /// The base backup, on the restore road.
+    pub(crate) base: Option<u64>,
+    pub(crate) tables: Vec<Chosen>,
+    pub(crate) databases: Vec<Renamed<String>>,
+    pub(crate) lower_case_names: bool,
+    /// The server's data folder, when its files are reached.
+    pub(crate) datadir: Option<PathBuf>,
+    /// In place: only these transactions.
+    pub(crate) only: Option<Vec<Gtid>>,
+}
+
+/// What was found.
+#[derive(Clone, Debug)]
+pub(crate) struct Checked {
+    pub(crate) preflight: Preflight,
+    pub(crate) found: Option<Found>,
+    /// There when nothing stands in the way.
+    pub(crate) choice: Option<Choice>,
+}
+
+/// Collects what stands in the way and what to know.
+#[derive(Default)]
+struct Findings {
+    blockers: Vec<Finding>,
+    warnings: Vec<Finding>,
+}
+
+impl Findings {
+    fn block(&mut self, code: Code, message: impl Into<String>) {
+        self.blockers.push(Finding {
+            code,
+            message: message.into(),
+        });
+    }
+
+    fn warn(&mut self, code: Code, message: impl Into<String>) {
+        self.warnings.push(Finding {
+            code,
+            message: message.into(),
+        });
+    }
+
+    fn blocked(self) -> Checked {
+        Checked {
+            preflight: Preflight {
+                blockers: self.blockers,
+                warnings: self.warnings,
+                estimate: Estimate::default(),
+            },
+            found: None,
+            choice: None,
+        }
+    }
+}
+
+/// What is looked at.
+pub(crate) struct Sight<'a> {
+    pub(crate) runtime: &'a Runtime,
+    pub(crate) instance: &'a Instance,
+    /// Base backups that can be used, with the chain of each.
+    pub(crate) backups: &'a [Backup],
+}
+
+/// What is open while one looks.
+struct View {
+    session: Session,
+    archive: Archive,
+    zone: Zone,
+    end: Position,
+    lower_case_names: bool,
+    datadir: Option<PathBuf>,
+}
+
+impl Sight<'_> {
+    /// Opens a session and the archive; sees to it that the archive has what
+    /// the server has written until now.
+    fn open(&self, findings: &mut Findings) -> Result<View, Refusal> {
+        let endpoint = self.runtime.endpoint(self.instance)?;
+        let mut session = Session::open(&endpoint).map_err(Refusal::Database)?;
+        for finding in doctor::examine(&mut session).map_err(Refusal::Database)? {
+            let message = format!("{}: {}", finding.why, finding.fix);
+            match finding.level {
+                Level::Blocker => findings.block(Code::DatabaseSettings, message),
+                Level::Warning => findings.warn(Code::DatabaseSettings, message),
+                Level::Ok => {}
+            }
+        }
+        let archive = (*self.runtime.archive(&self.instance.id)?).clone();
+        let end = catalog::binlog_end(&mut session)
+            .map_err(Refusal::Database)?
+            .ok_or_else(|| {
+                Refusal::Invalid(format!(
+                    "read the history of database {}: its server keeps no binary log (log_bin)",
+                    self.instance.id
+                ))
+            })?;
+        let there = archive
+            .wait_until(&end, CATCH_UP, &|| false)
+            .map_err(Refusal::History)?;
+        if !there {
+            findings.block(
+                Code::HistoryGap,
+                format!(
+                    "read the history up to now: the archive is behind the server's {end}; see \"backout databases range {}\" and try again",
+                    self.instance.name
+                ),
+            );
+        }
+        let zone = self
+            .instance
+            .facts
+            .zone
+            .parse()
+            .map_err(|e| Refusal::Invalid(format!("use the zone of the database: {e}")))?;
+        let lower: Option<u8> = session
+            .first("ask how names are compared", "SELECT @@lower_case_table_names")
+            .map_err(Refusal::Database)?;
+        let datadir = transport::reachable(&mut session).map_err(Refusal::Database)?;
+        Ok(View {
+            session,
+            archive,
+            zone,
+            end,
+            lower_case_names: lower.is_some_and(|l| l != 0),
+            datadir,
+        })
+    }
+}
+
+/// The instant, as history understands it, and as it is shown.
+pub(crate) fn meant(until: &Until, zone: &Zone) -> Result<(archive::Until, Option<i64>, String), Refusal> {
+    Ok(match until {
+        Until::Written(written) => {
+            let us = zone
+                .instant(written)
+                .map_err(|e| Refusal::Invalid(e.to_string()))?;
+            let until = archive::Until::Time(backout_history::Micros(us));
+            (until, Some(us), zone.explicit(us))
+        }
+        Until::Gtid(gtid) => (archive::Until::Gtid(gtid.clone()), None, gtid.to_string()),
+        Until::Position(at) => (archive::Until::Position(at.clone()), None, at.to_string()),
+    })
+}
+
+/// Looks whether tables or databases can be taken back under new names.
+///
+/// # Errors
+/// What made it impossible to look; what stands in the way is found instead.
+pub(crate) fn rollback(sight: &Sight<'_>, request: &RollbackRequest) -> Result<Checked, Refusal> {
+    let mut findings = Findings::default();
+    shape(request)?;
+    let mut view = sight.open(&mut findings)?;
+    let (until, until_us, until_text) = meant(&request.until, &view.zone)?;
+    let located = match view.archive.locate(&until) {
+        Ok(located) => located,
+        Err(e @ backout_history::Error::Gap { .. }) => {
+            findings.block(e.code(), e.to_string());
+            return Ok(findings.blocked());
+        }
+        Err(e) => return Err(Refusal::History(e)),
+    };
+    if let (Some(us), true) = (until_us, located.undone.is_none())
+        && us > now_us()
+    {
+        findings.block(
+            Code::HistoryGap,
+            format!("take tables back to {until_text}: that is in the future"),
+        );
+    }
+    let chosen = choose(&mut view, request, &located, &mut findings)?;
+    if chosen.len() > TABLES_MAX {
+        findings.block(
+            Code::Quota,
+            format!(
+                "take back {} tables in one job: at most {TABLES_MAX}; split the request",
+                chosen.len()
+            ),
+        );
+    }
+    targets(&mut view, request, &chosen, &mut findings)?;
+    let names: HashSet<TableName> = chosen.iter().map(|c| c.name.from.clone()).collect();
+    torn(&view, request, &located, &names, &mut findings)?;
+    let road = roads(sight, &mut view, request, &located, &chosen, &mut findings)?;
+    let Some((road, why, base)) = road else {
+        return Ok(findings.blocked());
+    };
+    let copying = match view.datadir.is_some() {
+        true => Copying::Files,
+        false => Copying::Rows,
+    };
+    if road == Road::Restore && copying == Copying::Rows {
+        // The scratch server is on this host, the instance is not: rows travel.
+        findings.warn(
+            Code::NotConstantTime,
+            "the files of the server are not reached from here: rows are copied by statements",
+        );
+    }
+    carried(&chosen, &mut findings);
+    let bytes: u64 = chosen
+        .iter()
+        .filter_map(|c| c.def.as_ref())
+        .map(|d| d.data_bytes + d.index_bytes)
+        .sum();
+    let found = Found {
+        instance: sight.instance.id.clone(),
+        until_us,
+        until: until_text,
+        cut: located.position.clone(),
+        kept: located.kept.clone(),
+        undone: located.undone.clone(),
+        exact: located.exact,
+        road,
+        why,
+        copying,
+        tables: chosen.iter().map(found_table).collect(),
+    };
+    let choice = findings.blockers.is_empty().then(|| Choice {
+        incarnation: located.incarnation,
+        located,
+        road,
+        copying,
+        base,
+        tables: chosen,
+        databases: request.databases.clone(),
+        lower_case_names: view.lower_case_names,
+        datadir: view.datadir,
+        only: None,
+    });
+    Ok(Checked {
+        preflight: Preflight {
+            blockers: findings.blockers,
+            warnings: findings.warnings,
+            estimate: Estimate {
+                copy_bytes: Some(bytes),
+                space_bytes: Some(bytes * 2),
+                constant_time: false,
+            },
+        },
+        found: Some(found),
+        choice,
+    })
+}
+
+fn found_table(chosen: &Chosen) -> FoundTable {
+    FoundTable {
+        from: chosen.name.from.clone(),
+        to: chosen.name.to.clone(),
+        rows_now: chosen.def.as_ref().map_or(0, |d| d.rows),
+        bytes: chosen
+            .def
+            .as_ref()
+            .map_or(0, |d| d.data_bytes + d.index_bytes),
+    }
+}
+
+fn now_us() -> i64 {
+    use std::time::{SystemTime, UNIX_EPOCH};
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| i64::try_from(d.as_micros()).unwrap_or(i64::MAX))
+}
+
+/// Refuses what is wrong in the request by itself.
+fn shape(request: &RollbackRequest) -> Result<(), Refusal> {
+    let invalid = |message: String| Err(Refusal::Invalid(message));
+    if request.tables.is_empty() && request.databases.is_empty() {
+        return invalid("take tables back: name at least one table or database".to_owned());
+    }
+    if request.strategy == Strategy::Table && !request.databases.is_empty() {
+        return invalid(
+            "take databases back with the strategy table: it takes tables only; use db or full"
+                .to_owned(),
+        );
+    }
+    let names = request
+        .databases
+        .iter()
+        .flat_map(|d| [&d.from, &d.to])
+        .chain(request.tables.iter().flat_map(|t| {
+            [
+                &t.from.schema,
+                &t.from.table,
+                &t.to.schema,
+                &t.to.table,
+            ]
+        }));
+    for name in names {
+        let chars = name.chars().count();
+        if chars == 0
+            || chars > IDENTIFIER_MAX_CHARS
+            || name.ends_with(' ')
+            || name.chars().any(|c| c == '\0' || u32::from(c) > 0xffff)
+        {
+            return invalid(format!(
+                "use the name {name:?}: a name has 1 to {IDENTIFIER_MAX_CHARS} characters and does not end with a space"
+            ));
+        }
+    }
+    for schema in request
+        .databases
+        .iter()
+        .flat_map(|d| [&d.from, &d.to])
+        .chain(request.tables.iter().flat_map(|t| [&t.from.schema, &t.to.schema]))
+    {
+        if catalog::is_system(schema) {
+            return invalid(format!(
+                "use database {schema:?}: it is the server's own"
+            ));
+        }
+    }
+    let mut from = HashSet::new();
+    let mut to = HashSet::new();
+    for table in &request.tables {
+        if !from.insert(&table.from) {
+            return invalid(format!("take {} back: it is named twice", table.from));
+        }
+        if request.databases.iter().any(|d| d.from == table.from.schema) {
+            return invalid(format!(
+                "take {} back: its whole database is named as well",
+                table.from
+            ));
+        }
+        if !to.insert(&table.to) {
+            return Err(Refusal::Blocked(vec![Finding {
+                code: Code::TargetExists,
+                message: format!(
+                    "use the name {} for two tables: choose another for one",
+                    table.to
+                ),
+            }]));
+        }
+    }
+    let (mut from, mut to) = (HashSet::new(), HashSet::new());
+    for database in &request.databases {
+        if !from.insert(&database.from) {
+            return invalid(format!("take {} back: it is named twice", database.from));
+        }
+        if !to.insert(&database.to) {
+            return Err(Refusal::Blocked(vec![Finding {
+                code: Code::TargetExists,
+                message: format!(
+                    "use the name {} for two databases: choose another for one",
+                    database.to
+                ),
+            }]));
+        }
+    }
+    Ok(())
+}
+
+/// The tables that are to be taken back, by the names they had at the cut.
+fn choose(
+    view: &mut View,
+    request: &RollbackRequest,
+    located: &Located,
+    findings: &mut Findings,
+) -> Result<Vec<Chosen>, Refusal> {
+    let mut wanted: BTreeMap<TableName, TableName> = request
+        .tables
+        .iter()
+        .map(|t| (t.from.clone(), t.to.clone()))
+        .collect();
+    for database in &request.databases {
+        let mut there: HashSet<String> = catalog::tables(&mut view.session, &database.from)
+            .map_err(Refusal::Database)?
+            .into_iter()
+            .map(|t| t.name)
+            .collect();
+        // What was dropped since was there at the cut; what was created was not.
+        let statements = view
+            .archive
+            .ddl(&located.position, &view.end, None)
+            .map_err(Refusal::History)?;
+        for statement in statements.iter().rev() {
+            let backout_history::change::StatementKind::Ddl(ddl) = &statement.kind else {
+                continue;
+            };
+            then_there(ddl, &database.from, &mut there, findings);
+        }
+        if there.is_empty() {
+            findings.block(
+                Code::NotFound,
+                format!(
+                    "find database {}: it has no tables, then or now; list the databases",
+                    database.from
+                ),
+            );
+        }
+        for table in there {
+            wanted.insert(
+                TableName::new(&database.from, &table),
+                TableName::new(&database.to, &table),
+            );
+        }
+    }
+    let mut chosen = Vec::with_capacity(wanted.len());
+    for (from, to) in wanted {
+        let def = catalog::table(&mut view.session, &from).map_err(Refusal::Database)?;
+        chosen.push(Chosen {
+            name: Renamed { from, to },
+            def,
+        });
+    }
+    Ok(chosen)
+}
+
+/// Goes one definition statement back in time.
+fn then_there(
+    ddl: &backout_history::change::Ddl,
+    schema: &str,
+    there: &mut HashSet<String>,
+    findings: &mut Findings,
+) {
+    use backout_history::change::Ddl;
+    match ddl {
+        Ddl::Create {
+            table,
+            unless_exists: false,
+        } if table.schema == schema => {
+            there.remove(&table.table);
+        }
+        Ddl::Drop(tables) => {
+            there.extend(
+                tables
+                    .iter()
+                    .filter(|t| t.schema == schema)
+                    .map(|t| t.table.clone()),
+            );
+        }
+        Ddl::Rename(pairs) => {
+            for (from, to) in pairs.iter().rev() {
+                if to.schema == schema {
+                    there.remove(&to.table);
+                }
+                if from.schema == schema {
+                    there.insert(from.table.clone());
+                }
+            }
+        }
+        Ddl::Alter {
+            table,
+            renamed: Some(to),
+            ..
+        } => {
+            if to.schema == schema {
+                there.remove(&to.table);
+            }
+            if table.schema == schema {
+                there.insert(table.table.clone());
+            }
+        }
+        Ddl::DropDatabase(dropped) if dropped == schema => findings.block(
+            Code::TableUnsupported,
+            format!(
+                "tell which tables database {schema} had: it was dropped since; name its tables one by one"
+            ),
+        ),
+        _ => {}
+    }
+}
+
+/// Refuses names that are taken.
+fn targets(
+    view: &mut View,
+    request: &RollbackRequest,
+    chosen: &[Chosen],
+    findings: &mut Findings,
+) -> Result<(), Refusal> {
+    let there: HashSet<String> = catalog::databases(&mut view.session)
+        .map_err(Refusal::Database)?
+        .into_iter()
+        .collect();
+    for database in &request.databases {
+        if there.contains(&database.to) {
+            findings.block(
+                Code::TargetExists,
+                format!(
+                    "use the name {}: a database has it; choose another",
+                    database.to
+                ),
+            );
+        }
+    }
+    for table in chosen.iter().filter(|c| {
+        request
+            .databases
+            .iter()
+            .all(|d| d.to != c.name.to.schema)
+    }) {
+        let to = &table.name.to;
+        if !there.contains(&to.schema) {
+            findings.block(
+                Code::NotFound,
+                format!(
+                    "put a table into database {}: there is none of that name; create it, or choose another",
+                    to.schema
+                ),
+            );
+        } else if catalog::exists(&mut view.session, to).map_err(Refusal::Database)? {
+            findings.block(
+                Code::TargetExists,
+                format!("use the name {to}: a table or view has it; choose another"),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Refuses to tear transactions, unless that was accepted.
+fn torn(
+    view: &View,
+    request: &RollbackRequest,
+    located: &Located,
+    names: &HashSet<TableName>,
+    findings: &mut Findings,
+) -> Result<(), Refusal> {
+    let crossing = match request.strategy {
+        Strategy::Full => return Ok(()),
+        Strategy::Table | Strategy::Db => view
+            .archive
+            .crossings(&located.position, &view.end, names, &|| false)
+            .map_err(Refusal::History)?,
+    };
+    let Some(crossing) = crossing else {
+        return Ok(());
+    };
+    let (chosen, other) = sides(&crossing, names);
+    let refusal = Refusal::Torn {
+        chosen,
+        other,
+        transaction: crossing
+            .gtid
+            .map_or_else(|| crossing.position.to_string(), |gtid| gtid.to_string()),
+    };
+    match request.torn {
+        true => findings.warnings.push(refusal.finding()),
+        false => findings.blockers.push(refusal.finding()),
+    }
+    Ok(())
+}
+
+fn sides(crossing: &Txn, names: &HashSet<TableName>) -> (TableName, TableName) {
+    let one = |wanted: bool| {
+        crossing
+            .tables
+            .iter()
+            .map(|t| &t.name)
+            .find(|name| names.contains(*name) == wanted)
+            .cloned()
+            .unwrap_or_else(|| TableName::new("?", "?"))
+    };
+    (one(true), one(false))
+}
+
+type RoadChoice = Option<(Road, String, Option<u64>)>;
+
+/// Which way, and why. What stands in the way of each is a blocker when no way
+/// is left.
+fn roads(
+    sight: &Sight<'_>,
+    view: &mut View,
+    request: &RollbackRequest,
+    located: &Located,
+    chosen: &[Chosen],
+    findings: &mut Findings,
+) -> Result<RoadChoice, Refusal> {
+    let undo = hinders_undo(view, located, chosen)?;
+    let restore = base_for(sight, view, located, chosen)?;
+    let weigh = || -> Result<(Road, String, Option<u64>), Vec<Finding>> {
+        match (request.road, &undo, &restore) {
+            (Some(Road::InPlace), ..) => Err(vec![Finding {
+                code: Code::BadRequest,
+                message: "take tables back in place under new names: choose one of the two"
+                    .to_owned(),
+            }]),
+            (Some(Road::Undo), None, _) => Ok((Road::Undo, "it was asked for".to_owned(), None)),
+            (Some(Road::Undo), Some(hindrance), _) => Err(vec![hindrance.clone()]),
+            (Some(Road::Restore), _, Ok(base)) => {
+                Ok((Road::Restore, "it was asked for".to_owned(), Some(*base)))
+            }
+            (Some(Road::Restore), _, Err(hindrance)) => Err(vec![hindrance.clone()]),
+            (None, None, _) => Ok((
+                Road::Undo,
+                "all that changed since is in the history, so no backup is needed".to_owned(),
+                None,
+            )),
+            (None, Some(hindrance), Ok(base)) => Ok((
+                Road::Restore,
+                format!("the other way cannot be taken: {}", hindrance.message),
+                Some(*base),
+            )),
+            (None, Some(one), Err(other)) => Err(vec![one.clone(), other.clone()]),
+        }
+    };
+    match weigh() {
+        Ok(choice) => Ok(Some(choice)),
+        Err(hindrances) => {
+            findings.blockers.extend(hindrances);
+            Ok(None)
+        }
+    }
+}
+
+/// What stands in the way of taking back what changed since in a copy of the
+/// present rows.
+fn hinders_undo(
+    view: &mut View,
+    located: &Located,
+    chosen: &[Chosen],
+) -> Result<Option<Finding>, Refusal> {
+    let unsupported = |message: String| {
+        Ok(Some(Finding {
+            code: Code::TableUnsupported,
+            message,
+        }))
+    };
+    for table in chosen {
+        let name = &table.name.from;
+        let Some(def) = &table.def else {
+            return unsupported(format!(
+                "copy the present rows of {name}: it is not there any more"
+            ));
+        };
+        if let Some(why) = hinders_rows(def) {
+            return unsupported(format!("take rows of {name} back: {why}"));
+        }
+    }
+    let names: HashSet<TableName> = chosen.iter().map(|c| c.name.from.clone()).collect();
+    let statements = view
+        .archive
+        .ddl(&located.position, &view.end, Some(&names))
+        .map_err(Refusal::History)?;
+    for statement in &statements {
+        if let backout_history::change::StatementKind::Ddl(ddl) = &statement.kind
+            && (reduction::changes(ddl, &names) || reduction::concerns(ddl, &names))
+            && !matches!(
+                ddl,
+                backout_history::change::Ddl::Alter {
+                    keeps_rows: true,
+                    renamed: None,
+                    ..
+                }
+            )
+        {
+            let text: String = String::from_utf8_lossy(&statement.text)
+                .chars()
+                .take(120)
+                .collect();
+            return unsupported(format!(
+                "take rows back one by one: the tables were altered since, at {}: {text}",
+                statement.at
+            ));
+        }
+    }
+    Ok(None)
+}
+
+/// Why the rows of a table cannot be taken back one by one; `None` when they
+/// can.
+pub(crate) fn hinders_rows(def: &TableDef) -> Option<String> {
+    if !def.engine.eq_ignore_ascii_case("innodb") {
+        return Some(format!(
+            "its engine {} has no transactions; convert it to InnoDB",
+            def.engine
+        ));
+    }
+    if let Some(key) = def.foreign_keys.iter().find(|k| k.cascades()) {
+        return Some(format!(
+            "its foreign key {} cascades from {}, and what a cascade changes is not in the binary log",
+            key.name, key.parent
+        ));
+    }
+    None
+}
+
+/// The base backup that a restore begins with, or why there is none.
+fn base_for(
+    sight: &Sight<'_>,
+    view: &View,
+    located: &Located,
+    chosen: &[Chosen],
+) -> Result<Result<u64, Finding>, Refusal> {
+    let windows = view.archive.windows().map_err(Refusal::History)?;
+    let window = windows
+        .iter()
+        .filter(|w| w.incarnation == located.incarnation)
+        .find(|w| w.from.position <= located.position && located.position <= w.to.position);
+    let usable = sight.backups.iter().filter(|b| {
+        b.state == BackupState::Ready
+            && (b.method != Method::Partial
+                || chosen.iter().all(|c| {
+                    b.tables.iter().any(|t| {
+                        t.schema == c.name.from.schema
+                            && (t.table.is_empty() || t.table == c.name.from.table)
+                    })
+                }))
+            && b.position.as_ref().is_some_and(|at| {
+                window.is_some_and(|w| w.from.position <= *at) && *at <= located.position
+            })
+    });
+    Ok(usable
+        .max_by(|a, b| a.position.cmp(&b.position))
+        .map(|b| b.number)
+        .ok_or_else(|| Finding {
+            code: Code::HistoryGap,
+            message: format!(
+                "restore from a base backup: none was taken before {} within the history that is kept; take one now for the next time (backout databases backup {})",
+                located.position, sight.instance.name
+            ),
+        }))
+}
+
+/// Tells what a copy under a new name does not carry over.
+fn carried(chosen: &[Chosen], findings: &mut Findings) {
+    for (table, def) in chosen
+        .iter()
+        .filter_map(|c| Some((&c.name, c.def.as_ref()?)))
+    {
+        let mut left: Vec<String> = def
+            .triggers
+            .iter()
+            .map(|t| format!("trigger {}", t.name))
+            .collect();
+        left.extend(
+            def.foreign_keys
+                .iter()
+                .map(|k| format!("foreign key {}", k.name)),
+        );
+        if !left.is_empty() {
+            findings.warn(
+                Code::TableUnsupported,
+                format!(
+                    "{} will be without {} of {}: copies must not act on other tables",
+                    table.to,
+                    left.join(", "),
+                    table.from
+                ),
+            );
+        }
+    }
+}
+
+/// Looks whether tables can be taken back in place.
+///
+/// # Errors
+/// As [`rollback`].
+pub(crate) fn rewind(sight: &Sight<'_>, request: &RewindRequest) -> Result<Checked, Refusal> {
+    let mut findings = Findings::default();
+    let mut view = sight.open(&mut findings)?;
+    let (until, only, mut tables) = match &request.what {
+        RewindWhat::Until { until, tables } => (until.clone(), None, tables.clone()),
+        RewindWhat::Transactions { gtids, tables } => {
+            let Some(first) = gtids.first() else {
+                return Err(Refusal::Invalid(
+                    "undo transactions: name at least one".to_owned(),
+                ));
+            };
+            (Until::Gtid(first.clone()), Some(gtids.clone()), tables.clone())
+        }
+    };
+    let (asked, until_us, until_text) = meant(&until, &view.zone)?;
+    let gap = |e: backout_history::Error, findings: Findings| match e {
+        backout_history::Error::Gap { .. } => {
+            let mut findings = findings;
+            findings.block(e.code(), e.to_string());
+            Ok(findings.blocked())
+        }
+        e => Err(Refusal::History(e)),
+    };
+    let mut located = match view.archive.locate(&asked) {
+        Ok(located) => located,
+        Err(e) => return gap(e, findings),
+    };
+    if let Some(only) = &only {
+        // Each of them, the first byte of the earliest.
+        for gtid in only {
+            let one = match view.archive.locate(&archive::Until::Gtid(gtid.clone())) {
+                Ok(one) => one,
+                Err(e) => return gap(e, findings),
+            };
+            let Some(kept) = one.kept.filter(|t| t.gtid.as_ref() == Some(gtid)) else {
+                findings.block(
+                    Code::NotFound,
+                    format!("find transaction {gtid}: it is not in the history"),
+                );
+                return Ok(findings.blocked());
+            };
+            if request_is_all(&request.what) {
+                for table in &kept.tables {
+                    if !tables.contains(&table.name) {
+                        tables.push(table.name.clone());
+                    }
+                }
+            }
+            if kept.position < located.position {
+                located.position = kept.position.clone();
+            }
+            located.undone = Some(kept);
+        }
+    }
+    let mut distinct = HashSet::new();
+    tables.retain(|t| distinct.insert(t.clone()));
+    if tables.is_empty() {
+        return Err(Refusal::Invalid(
+            "take tables back in place: name at least one".to_owned(),
+        ));
+    }
+    let mut chosen = Vec::with_capacity(tables.len());
+    for name in tables {
+        let def = catalog::table(&mut view.session, &name).map_err(Refusal::Database)?;
+        if def.is_none() {
+            findings.block(
+                Code::NotFound,
+                format!("find table {name}: list the tables to see which there are"),
+            );
+        }
+        chosen.push(Chosen {
+            name: Renamed {
+                from: name.clone(),
+                to: name,
+            },
+            def,
+        });
+    }
+    if let Some(hindrance) = hinders_undo(&mut view, &located, &chosen)? {
+        findings.blockers.push(hindrance);
+    }
+    for def in chosen.iter().filter_map(|c| c.def.as_ref()) {
+        if let Some(key) = def.referenced_by.iter().find(|k| k.cascades()) {
+            findings.block(
+                Code::TableUnsupported,
+                format!(
+                    "take {} back in place: foreign key {} of {} would cascade; take it back under a new name",
+                    def.name, key.name, key.child
+                ),
+            );
+        }
+    }
+    let names: HashSet<TableName> = distinct;
+    if only.is_none() {
+        let as_rollback = RollbackRequest {
+            instance: request.instance.clone(),
+            until,
+            strategy: Strategy::Table,
+            databases: Vec::new(),
+            tables: Vec::new(),
+            torn: request.torn,
+            road: None,
+        };
+        torn(&view, &as_rollback, &located, &names, &mut findings)?;
+    }
+    let found = Found {
+        instance: sight.instance.id.clone(),
+        until_us,
+        until: until_text,
+        cut: located.position.clone(),
+        kept: located.kept.clone(),
+        undone: located.undone.clone(),
+        exact: located.exact,
+        road: Road::InPlace,
+        why: "it was asked for".to_owned(),
+        copying: Copying::Rows,
+        tables: chosen.iter().map(found_table).collect(),
+    };
+    let choice = findings.blockers.is_empty().then(|| Choice {
+        incarnation: located.incarnation,
+        located,
+        road: Road::InPlace,
+        copying: Copying::Rows,
+        base: None,
+        tables: chosen,
+        databases: Vec::new(),
+        lower_case_names: view.lower_case_names,
+        datadir: view.datadir,
+        only,
+    });
+    Ok(Checked {
+        preflight: Preflight {
+            blockers: findings.blockers,
+            warnings: findings.warnings,
+            estimate: Estimate {
+                copy_bytes: Some(0),
+                space_bytes: None,
+                constant_time: false,
+            },
+        },
+        found: Some(found),
+        choice,
+    })
+}
+
+fn request_is_all(what: &RewindWhat) -> bool {
+    matches!(what, RewindWhat::Transactions { tables, .. } if tables.is_empty())
+}
