@@ -5,6 +5,8 @@
 //! | [`endpoint`] | where a server is, and as whom we come |
 //! | [`session`] | connections, with settings of ours |
 //! | [`catalog`] | what a server says of itself: databases, tables, definitions |
+//! | [`copy`] | copies of a table while others write |
+//! | [`guard`] | one worker at a time for an instance |
 //! | [`error`] | what can go wrong |
 //!
 //! Architecture invariants:
@@ -13,8 +15,10 @@
 //!   are quoted, never pasted.
 
 pub mod catalog;
+pub mod copy;
 pub mod endpoint;
 pub mod error;
+pub mod guard;
 
 pub use catalog::TableDef;
 pub use endpoint::{Endpoint, Password, Tls};

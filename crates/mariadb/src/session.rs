@@ -47,6 +47,10 @@ const SETTINGS: &str = "SET NAMES utf8mb4, \
     SESSION idle_write_transaction_timeout=0, SESSION idle_readonly_transaction_timeout=0, \
     SESSION check_constraint_checks=1 */";
 
+/// Takes back what was set for values that are bytes.
+pub(crate) const RESET_NAMES: &str = "SET NAMES utf8mb4, \
+    SESSION sql_mode='STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES'";
+
 /// A connection to a server. It is closed when it is dropped; a transaction
 /// that is open is then rolled back by the server.
 pub struct Session {
