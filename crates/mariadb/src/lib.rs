@@ -25,7 +25,11 @@ pub use endpoint::{Endpoint, Password, Tls};
 pub use error::{Error, Result};
 pub use session::Session;
 
+pub mod backup;
+mod files;
 pub mod process;
 pub mod session;
+mod stream;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod tool;
