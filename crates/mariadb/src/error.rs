@@ -86,6 +86,14 @@ pub enum Error {
         /// What stands in the way, and what to do.
         why: String,
     },
+    /// What cannot be taken up again was cut off in the middle.
+    #[error("{what}: it was cut off in the middle ({why}); begin again with a new copy")]
+    Interrupted {
+        /// What was tried, e.g. `import shop.orders`.
+        what: String,
+        /// What was found.
+        why: String,
+    },
     /// Rows that are to be taken back were changed by someone else since.
     #[error("take back rows of {table}: {why}")]
     RowsChanged {
@@ -220,7 +228,7 @@ impl Error {
             Self::Table { .. } => Code::TableUnsupported,
             Self::NoTable { .. } => Code::NotFound,
             Self::TargetExists { .. } => Code::TargetExists,
-            Self::State { .. } => Code::DatabaseState,
+            Self::State { .. } | Self::Interrupted { .. } => Code::DatabaseState,
             Self::RowsChanged { .. } => Code::RowsChanged,
             Self::Proof { .. } => Code::ProofFailed,
             Self::Backup { .. } => Code::BackupState,
