@@ -259,6 +259,7 @@ pub fn datadir(folder: &Path) -> PathBuf {
 
 fn wipe(to: &Path) -> Result<()> {
     discard(to)?;
+    files::make_way(to)?;
     files::make_folder(&to.join(DATA))
 }
 

@@ -76,10 +76,23 @@ pub(crate) fn remove_tree(path: &Path) -> Result<()> {
 
 /// Makes a folder that is for us alone, and what is above it.
 pub(crate) fn make_folder(path: &Path) -> Result<()> {
+    make(path, 0o700)
+}
+
+/// Makes a folder that others may pass through, without seeing what is in it:
+/// a server has its data folder there, under another account.
+pub(crate) fn make_way(path: &Path) -> Result<()> {
+    if let Some(above) = path.parent() {
+        make_folder(above)?;
+    }
+    make(path, 0o711)
+}
+
+fn make(path: &Path, mode: u32) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     std::fs::DirBuilder::new()
         .recursive(true)
-        .mode(0o700)
+        .mode(mode)
         .create(path)
         .map_err(Error::io("make the folder", path))
 }

@@ -33,3 +33,7 @@ mod stream;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod tool;
+mod daemon;
+pub mod scratch;
+pub mod transport;
+pub mod local;
