@@ -95,8 +95,14 @@ pub fn write_decimal(raw: &[u8], precision: usize, scale: usize, out: &mut Vec<u
     Some(())
 }
 
-/// Decimal exponents up to which the server writes a double without one.
+/// Places before the point up to which the server writes a double without an
+/// exponent; beyond only when there are digits after it. As many zeros after the
+/// point need none either.
 const PLAIN_MAX: i32 = 15;
+
+/// How many digits the shortest form of a value that lies between two such has
+/// at least: with fewer, a double has room for the digit that follows.
+const DIGITS_OF_TIES: usize = 15;
 
 /// Writes a double as the server does: the shortest digits that lead back to
 /// it, with an exponent when it is large or small.
@@ -106,6 +112,20 @@ pub fn write_double(value: f64, out: &mut Vec<u8>) -> Option<()> {
     }
     let mut shortest = Vec::with_capacity(32);
     write!(shortest, "{value:e}").ok()?;
+    // Of two shortest ones that are as near, the server takes the even one,
+    // as rounding does. Only a value with more digits than that is between two.
+    let count = shortest.iter().filter(|b| b.is_ascii_digit()).count();
+    if count >= DIGITS_OF_TIES {
+        let e = shortest.iter().position(|b| *b == b'e')?;
+        let places = shortest[..e]
+            .iter()
+            .position(|b| *b == b'.')
+            .map_or(0, |point| e - point - 1);
+        let rounded = format!("{value:.places$e}");
+        if rounded.parse() == Ok(value) {
+            shortest = rounded.into_bytes();
+        }
+    }
     let mut digits = shortest.as_slice();
     if let Some(rest) = digits.strip_prefix(b"-") {
         out.push(b'-');
@@ -120,7 +140,8 @@ pub fn write_double(value: f64, out: &mut Vec<u8>) -> Option<()> {
     }
     // Where the point is, counted from the first digit.
     let point = exponent + 1;
-    if !(-PLAIN_MAX + 1..=PLAIN_MAX).contains(&point) {
+    let has_fraction = usize::try_from(point).is_ok_and(|p| p < mantissa.len());
+    if point <= -PLAIN_MAX || (point > PLAIN_MAX && !has_fraction) {
         out.push(mantissa[0]);
         if mantissa.len() > 1 {
             out.push(b'.');
@@ -190,10 +211,14 @@ mod tests {
             (-1.0e14, "-100000000000000"),
             (1.0e15, "1e15"),
             (1.5e300, "1.5e300"),
+            (4_396_171_231_510_606.5, "4396171231510606.5"),
+            (9_396_171_231_510_606.0, "9.396171231510606e15"),
             (0.001, "0.001"),
             (1.0e-15, "0.000000000000001"),
             (1.0e-16, "1e-16"),
             (f64::from(1.1_f32), "1.100000023841858"),
+            // Half-way between two of 17 digits.
+            (151.378_082_275_390_625, "151.37808227539062"),
         ] {
             assert_eq!(text(value).unwrap(), wanted);
         }
