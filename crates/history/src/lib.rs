@@ -5,6 +5,8 @@
 //! |---|---|
 //! | [`event`] | splits a log into events and checks their checksums |
 //! | [`layout`] | what a table's row images look like, and how to take them apart |
+//! | [`body`] | what the bodies of events say: transaction ids, statements, XA |
+//! | [`ddl`] | what a statement does to which tables, told from its words |
 //! | [`change`] | what reading yields: groups (transactions), changes of rows, statements |
 //! | [`archive`] | keeps the history of a server: pulls, indexes, finds, hands out |
 //! | [`net`] | the net effect of a window: how each touched row was, and how it is |
@@ -24,16 +26,21 @@
 //!   unknown events that matter) is refused by name, never skipped.
 
 pub mod archive;
+pub mod body;
 pub mod change;
+mod compressed;
+pub mod ddl;
 pub mod digest;
 pub mod error;
 pub mod event;
 pub mod layout;
+mod mysql8;
 pub mod net;
 pub mod reader;
 pub mod source;
 pub mod synth;
 pub mod value;
+mod xa;
 
 pub use archive::{Archive, ArchiveSource, Instant, Located, TableCount, Txn, Until, Window};
 pub use change::{
