@@ -5,11 +5,13 @@
 //! the world it changes inside a job's step. The call, its dry run and the
 //! windows that are shown ask the same functions of `preflight`.
 
+mod files;
 mod lock;
 pub mod model;
 pub mod persistence;
 mod preflight;
 pub mod procedures;
+mod proof;
 mod reduction;
 mod refusal;
 pub mod request;
@@ -23,5 +25,8 @@ pub use request::{
     Found, FoundTable, Preview, PreviewRow, RewindRequest, RewindWhat, RollbackRequest, Until,
 };
 pub use runtime::{MEMORY_BYTES, Runtime, SAFETY_KEEP_MS, Secrets};
-pub use service::{Asked, Caller, Databases, Holding, NAME_MAX_CHARS, Proposal};
+pub use service::{
+    Asked, Caller, Databases, Holding, INSTANCES_MAX, LogFile, NAME_MAX_CHARS, Proposal,
+    TRANSACTIONS_MAX,
+};
 pub use zone::{Written, Zone};

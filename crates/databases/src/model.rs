@@ -468,6 +468,10 @@ pub struct RollbackDetail {
     pub kept: Option<Gtid>,
     /// The first that is taken back.
     pub undone: Option<Gtid>,
+    /// In place: the transaction that took the rows back, by which that is
+    /// undone.
+    #[serde(default)]
+    pub made: Option<Gtid>,
     /// What the result was compared with.
     #[serde(default)]
     pub proofs: Vec<Proof>,

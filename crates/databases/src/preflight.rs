@@ -1,28 +1,24 @@
 //! Whether tables can be taken back, and by which way. The call, its dry run
 //! and the windows that are shown ask this one room.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use backout_core::code::Code;
 use backout_core::plan::{Estimate, Finding, Preflight};
 use backout_history::archive::{self, Archive, Located, Txn};
 use backout_history::{Gtid, Position, TableName};
+use backout_mariadb::Session;
 use backout_mariadb::catalog::{self, TableDef};
 use backout_mariadb::doctor::{self, Level};
-use backout_mariadb::{Session, transport};
 
 use crate::model::{Backup, BackupState, Copying, Instance, Method, Renamed, Road, Strategy};
+use crate::procedures::found;
 use crate::reduction;
 use crate::refusal::Refusal;
 use crate::request::{Found, FoundTable, RewindRequest, RewindWhat, RollbackRequest, Until};
-use crate::runtime::Runtime;
-use crate::zone::{Written, Zone};
-
-/// How long a preflight waits for what the server has just written to arrive in
-/// the archive.
-const CATCH_UP: Duration = Duration::from_secs(10);
+use crate::runtime::{CATCH_UP, Runtime};
+use crate::zone::Zone;
 
 /// How many tables one job may take back. Each is a file, a scratch table and
 /// a line of the statement that publishes all at once.
@@ -52,8 +48,6 @@ pub(crate) struct Choice {
     pub(crate) tables: Vec<Chosen>,
     pub(crate) databases: Vec<Renamed<String>>,
     pub(crate) lower_case_names: bool,
-    /// The server's data folder, when its files are reached.
-    pub(crate) datadir: Option<PathBuf>,
     /// In place: only these transactions.
     pub(crate) only: Option<Vec<Gtid>>,
 }
@@ -162,9 +156,13 @@ impl Sight<'_> {
             .parse()
             .map_err(|e| Refusal::Invalid(format!("use the zone of the database: {e}")))?;
         let lower: Option<u8> = session
-            .first("ask how names are compared", "SELECT @@lower_case_table_names")
+            .first(
+                "ask how names are compared",
+                "SELECT @@lower_case_table_names",
+            )
             .map_err(Refusal::Database)?;
-        let datadir = transport::reachable(&mut session).map_err(Refusal::Database)?;
+        // Found out when it came under management, by a table made for that.
+        let datadir = self.instance.facts.datadir.clone().filter(|d| d.is_dir());
         Ok(View {
             session,
             archive,
@@ -177,7 +175,10 @@ impl Sight<'_> {
 }
 
 /// The instant, as history understands it, and as it is shown.
-pub(crate) fn meant(until: &Until, zone: &Zone) -> Result<(archive::Until, Option<i64>, String), Refusal> {
+pub(crate) fn meant(
+    until: &Until,
+    zone: &Zone,
+) -> Result<(archive::Until, Option<i64>, String), Refusal> {
     Ok(match until {
         Until::Written(written) => {
             let us = zone
@@ -250,7 +251,7 @@ pub(crate) fn rollback(sight: &Sight<'_>, request: &RollbackRequest) -> Result<C
         .filter_map(|c| c.def.as_ref())
         .map(|d| d.data_bytes + d.index_bytes)
         .sum();
-    let found = Found {
+    let shown = Found {
         instance: sight.instance.id.clone(),
         until_us,
         until: until_text,
@@ -272,7 +273,7 @@ pub(crate) fn rollback(sight: &Sight<'_>, request: &RollbackRequest) -> Result<C
         tables: chosen,
         databases: request.databases.clone(),
         lower_case_names: view.lower_case_names,
-        datadir: view.datadir,
+
         only: None,
     });
     Ok(Checked {
@@ -285,7 +286,7 @@ pub(crate) fn rollback(sight: &Sight<'_>, request: &RollbackRequest) -> Result<C
                 constant_time: false,
             },
         },
-        found: Some(found),
+        found: Some(shown),
         choice,
     })
 }
@@ -325,14 +326,12 @@ fn shape(request: &RollbackRequest) -> Result<(), Refusal> {
         .databases
         .iter()
         .flat_map(|d| [&d.from, &d.to])
-        .chain(request.tables.iter().flat_map(|t| {
-            [
-                &t.from.schema,
-                &t.from.table,
-                &t.to.schema,
-                &t.to.table,
-            ]
-        }));
+        .chain(
+            request
+                .tables
+                .iter()
+                .flat_map(|t| [&t.from.schema, &t.from.table, &t.to.schema, &t.to.table]),
+        );
     for name in names {
         let chars = name.chars().count();
         if chars == 0
@@ -349,12 +348,15 @@ fn shape(request: &RollbackRequest) -> Result<(), Refusal> {
         .databases
         .iter()
         .flat_map(|d| [&d.from, &d.to])
-        .chain(request.tables.iter().flat_map(|t| [&t.from.schema, &t.to.schema]))
+        .chain(
+            request
+                .tables
+                .iter()
+                .flat_map(|t| [&t.from.schema, &t.to.schema]),
+        )
     {
         if catalog::is_system(schema) {
-            return invalid(format!(
-                "use database {schema:?}: it is the server's own"
-            ));
+            return invalid(format!("use database {schema:?}: it is the server's own"));
         }
     }
     let mut from = HashSet::new();
@@ -363,7 +365,11 @@ fn shape(request: &RollbackRequest) -> Result<(), Refusal> {
         if !from.insert(&table.from) {
             return invalid(format!("take {} back: it is named twice", table.from));
         }
-        if request.databases.iter().any(|d| d.from == table.from.schema) {
+        if request
+            .databases
+            .iter()
+            .any(|d| d.from == table.from.schema)
+        {
             return invalid(format!(
                 "take {} back: its whole database is named as well",
                 table.from
@@ -444,7 +450,7 @@ fn choose(
     }
     let mut chosen = Vec::with_capacity(wanted.len());
     for (from, to) in wanted {
-        let def = catalog::table(&mut view.session, &from).map_err(Refusal::Database)?;
+        let def = found(&mut view.session, &from).map_err(Refusal::Database)?;
         chosen.push(Chosen {
             name: Renamed { from, to },
             def,
@@ -530,12 +536,10 @@ fn targets(
             );
         }
     }
-    for table in chosen.iter().filter(|c| {
-        request
-            .databases
-            .iter()
-            .all(|d| d.to != c.name.to.schema)
-    }) {
+    for table in chosen
+        .iter()
+        .filter(|c| request.databases.iter().all(|d| d.to != c.name.to.schema))
+    {
         let to = &table.name.to;
         if !there.contains(&to.schema) {
             findings.block(
@@ -729,6 +733,12 @@ fn base_for(
     located: &Located,
     chosen: &[Chosen],
 ) -> Result<Result<u64, Finding>, Refusal> {
+    if view.datadir.is_none() {
+        return Ok(Err(Finding {
+            code: Code::BackupState,
+            message: "restore from a base backup: the files of the server are not reached from here, and that is how its tables would come back".to_owned(),
+        }));
+    }
     let windows = view.archive.windows().map_err(Refusal::History)?;
     let window = windows
         .iter()
@@ -804,7 +814,11 @@ pub(crate) fn rewind(sight: &Sight<'_>, request: &RewindRequest) -> Result<Check
                     "undo transactions: name at least one".to_owned(),
                 ));
             };
-            (Until::Gtid(first.clone()), Some(gtids.clone()), tables.clone())
+            (
+                Until::Gtid(first.clone()),
+                Some(gtids.clone()),
+                tables.clone(),
+            )
         }
     };
     let (asked, until_us, until_text) = meant(&until, &view.zone)?;
@@ -856,7 +870,7 @@ pub(crate) fn rewind(sight: &Sight<'_>, request: &RewindRequest) -> Result<Check
     }
     let mut chosen = Vec::with_capacity(tables.len());
     for name in tables {
-        let def = catalog::table(&mut view.session, &name).map_err(Refusal::Database)?;
+        let def = found(&mut view.session, &name).map_err(Refusal::Database)?;
         if def.is_none() {
             findings.block(
                 Code::NotFound,
@@ -898,7 +912,7 @@ pub(crate) fn rewind(sight: &Sight<'_>, request: &RewindRequest) -> Result<Check
         };
         torn(&view, &as_rollback, &located, &names, &mut findings)?;
     }
-    let found = Found {
+    let shown = Found {
         instance: sight.instance.id.clone(),
         until_us,
         until: until_text,
@@ -920,7 +934,7 @@ pub(crate) fn rewind(sight: &Sight<'_>, request: &RewindRequest) -> Result<Check
         tables: chosen,
         databases: Vec::new(),
         lower_case_names: view.lower_case_names,
-        datadir: view.datadir,
+
         only,
     });
     Ok(Checked {
@@ -933,7 +947,7 @@ pub(crate) fn rewind(sight: &Sight<'_>, request: &RewindRequest) -> Result<Check
                 constant_time: false,
             },
         },
-        found: Some(found),
+        found: Some(shown),
         choice,
     })
 }

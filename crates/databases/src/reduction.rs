@@ -9,7 +9,7 @@ use backout_history::net::{NetSummary, NetTable, Reducer};
 use backout_history::reader::{Reader, ReaderOptions};
 use backout_history::{Error, Gtid, Item, Position, Result, Statement, TableName};
 
-/// What one stretch of history is reduced to.
+/// What is reduced.
 pub(crate) struct Stretch<'a> {
     /// Where it begins: between two groups.
     pub(crate) from: &'a Position,
@@ -19,8 +19,20 @@ pub(crate) struct Stretch<'a> {
     pub(crate) tables: Vec<NetTable>,
     /// Only these transactions; all when `None`.
     pub(crate) only: Option<&'a HashSet<Gtid>>,
+    /// What a definition statement about one of these tables does: with names
+    /// here, the stretch ends before it; without, it is refused.
+    pub(crate) until_altered: Option<&'a HashSet<TableName>>,
     /// Whether the server folds names to lower case.
     pub(crate) lower_case_names: bool,
+}
+
+/// A stretch that was reduced.
+pub(crate) struct Reduced {
+    /// Its net effect, as it was written down.
+    pub(crate) summaries: Vec<NetSummary>,
+    /// The definition statement before which it ended, and where to go on
+    /// after it.
+    pub(crate) altered: Option<(Statement, Position)>,
 }
 
 /// How often it is asked whether to go on, in items of history.
@@ -39,19 +51,20 @@ pub(crate) fn reduce(
     memory_bytes: u64,
     progress: &dyn Fn(&Position),
     cancelled: &dyn Fn() -> bool,
-) -> Result<Vec<NetSummary>> {
-    let names: HashSet<TableName> = stretch.tables.iter().map(|t| t.name.clone()).collect();
+) -> Result<Reduced> {
+    let mut names: HashSet<TableName> = stretch.tables.iter().map(|t| t.name.clone()).collect();
+    names.extend(stretch.until_altered.into_iter().flatten().cloned());
     let source = archive.source(stretch.from, stretch.to, Some(&names))?;
     let options = ReaderOptions {
-        wanted: Some(archive.names(stretch.from, stretch.to, &names)?),
+        wanted: Some(names.clone()),
         spill: folder.join("xa"),
         xa_memory: memory_bytes / 8,
         lower_case_names: stretch.lower_case_names,
     };
     let mut reader = Reader::new(source, options);
     let mut reducer = Reducer::new(folder, memory_bytes - memory_bytes / 8, stretch.tables)?;
-    let mut present = names;
     let mut chosen = true;
+    let mut altered: Option<Statement> = None;
     let mut until_asked = 0;
     while let Some(item) = reader.next()? {
         until_asked += 1;
@@ -64,20 +77,42 @@ pub(crate) fn reduce(
         match item {
             Item::Begin(group) => {
                 progress(&group.start);
-                chosen = stretch.only.is_none_or(|only| {
-                    group.gtid.as_ref().is_some_and(|gtid| only.contains(gtid))
-                });
+                chosen = stretch
+                    .only
+                    .is_none_or(|only| group.gtid.as_ref().is_some_and(|gtid| only.contains(gtid)));
             }
-            Item::Change(change) if chosen => reducer.change(&change)?,
-            Item::Change(_) | Item::End(_) => {}
-            Item::Statement(statement) => {
-                if let Some((from, to)) = judge(statement, &present)? {
-                    for (from, to) in from.into_iter().zip(to) {
-                        reducer.rename(&from, &to);
-                        if present.remove(&from) {
-                            present.insert(to);
-                        }
+            Item::Change(change) => {
+                if let Some(statement) = &altered {
+                    return refuse(statement, "a statement made a table and filled it at once");
+                }
+                if chosen {
+                    reducer.change(&change)?;
+                }
+            }
+            Item::Statement(statement) => match &statement.kind {
+                StatementKind::Other => {}
+                StatementKind::Rows => {
+                    if mentioned(statement, &names) {
+                        return refuse(
+                            statement,
+                            "a statement changed rows that are not in the history",
+                        );
                     }
+                }
+                StatementKind::Ddl(ddl) => match stretch.until_altered {
+                    Some(_) if concerns(ddl, &names) => altered = Some(statement.clone()),
+                    None if changes(ddl, &names) => {
+                        return refuse(statement, "a table was altered");
+                    }
+                    _ => {}
+                },
+            },
+            Item::End(end) => {
+                if let Some(statement) = altered.take() {
+                    return Ok(Reduced {
+                        summaries: reducer.finish(cancelled)?,
+                        altered: Some((statement, end.end.clone())),
+                    });
                 }
             }
         }
@@ -85,43 +120,19 @@ pub(crate) fn reduce(
     if cancelled() {
         return Err(Error::Cancelled);
     }
-    reducer.finish()
+    Ok(Reduced {
+        summaries: reducer.finish(cancelled)?,
+        altered: None,
+    })
 }
 
-/// Renames that a statement makes; refuses one after which rows cannot be taken
-/// back one by one.
-fn judge(
-    statement: &Statement,
-    present: &HashSet<TableName>,
-) -> Result<Option<(Vec<TableName>, Vec<TableName>)>> {
-    let refuse = |what: String| {
-        Err(Error::Unsupported {
-            at: statement.at.clone(),
-            what,
-        })
-    };
-    let shown = || {
-        let text = String::from_utf8_lossy(&statement.text);
-        text.chars().take(120).collect::<String>()
-    };
-    match &statement.kind {
-        StatementKind::Other => Ok(None),
-        StatementKind::Rows => match mentioned(statement, present) {
-            false => Ok(None),
-            true => refuse(format!(
-                "a statement changed rows that are not in the history, take the way from a base backup after it: {}",
-                shown()
-            )),
-        },
-        StatementKind::Ddl(Ddl::Rename(pairs)) => Ok(Some(pairs.iter().cloned().unzip())),
-        StatementKind::Ddl(ddl) => match changes(ddl, present) {
-            false => Ok(None),
-            true => refuse(format!(
-                "the table was altered, take the way from a base backup: {}",
-                shown()
-            )),
-        },
-    }
+fn refuse<T>(statement: &Statement, what: &str) -> Result<T> {
+    let text = String::from_utf8_lossy(&statement.text);
+    let shown: String = text.chars().take(120).collect();
+    Err(Error::Unsupported {
+        at: statement.at.clone(),
+        what: format!("{what}, so rows cannot be taken back one by one: {shown}"),
+    })
 }
 
 /// Whether a statement that was logged as text may have changed one of the

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use backout_core::ids::{DatabaseId, JobId};
 use backout_history::archive::Archive;
@@ -18,6 +19,10 @@ pub const MEMORY_BYTES: u64 = 256 << 20;
 
 /// How many sessions apply rows at a time.
 pub const SESSIONS: usize = 2;
+
+/// How long it is waited for what the server has just written to arrive in the
+/// archive.
+pub const CATCH_UP: Duration = Duration::from_secs(10);
 
 /// How long what a rollback keeps for its undo is kept, unless set otherwise.
 pub const SAFETY_KEEP_MS: i64 = 7 * 24 * 3_600_000;
@@ -161,7 +166,9 @@ impl Runtime {
     /// # Errors
     /// [`Refusal::Secret`].
     pub fn seal(&self, id: &DatabaseId, url: &str) -> Result<Vec<u8>, Refusal> {
-        self.secrets.seal(&binding(id), url).map_err(Refusal::Secret)
+        self.secrets
+            .seal(&binding(id), url)
+            .map_err(Refusal::Secret)
     }
 }
 

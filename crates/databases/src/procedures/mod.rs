@@ -1,13 +1,17 @@
 //! The kinds of job that databases have, a file each.
 
+pub mod rewind;
 pub mod rollback;
+pub mod withdraw;
 
 use backout_core::code::Code;
 use backout_core::ids::DatabaseId;
 use backout_core::outcome::Outcome;
 use backout_core::time::{Clock as _, SystemClock};
+use backout_history::TableName;
 use backout_jobs::{Commit, StepContext, StepError};
 use backout_mariadb::Session;
+use backout_mariadb::catalog::{self, TableDef};
 
 use crate::lock;
 use crate::model::{Detail, Instance, Standing};
@@ -51,6 +55,18 @@ pub(crate) async fn under_lock<T: Send + 'static>(
 pub(crate) fn session(runtime: &Runtime, instance: &Instance) -> Result<Session, StepError> {
     let endpoint = runtime.endpoint(instance).map_err(refusal_error)?;
     Session::open(&endpoint).map_err(database_error)
+}
+
+/// How a table is defined; `None` when it is not there.
+pub(crate) fn found(
+    session: &mut Session,
+    name: &TableName,
+) -> Result<Option<TableDef>, backout_mariadb::Error> {
+    match catalog::table(session, name) {
+        Ok(def) => Ok(Some(def)),
+        Err(backout_mariadb::Error::NoTable { .. }) => Ok(None),
+        Err(e) => Err(e),
+    }
 }
 
 pub(crate) fn database_error(e: backout_mariadb::Error) -> StepError {

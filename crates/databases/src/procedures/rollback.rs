@@ -14,29 +14,30 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use backout_core::code::Code;
 use backout_core::ids::DatabaseId;
 use backout_core::outcome::Outcome;
 use backout_history::archive::Archive;
-use backout_history::change::StatementKind;
 use backout_history::digest::RowDigest;
 use backout_history::net::{Direction, Key, NetFiles, NetTable};
-use backout_history::synth::{Phase, Synth, SynthOptions};
-use backout_history::value::RowCodec;
 use backout_history::{Position, TableName};
 use backout_jobs::{Commit, Done, Procedure, Step, StepContext, StepError, Undo};
+use backout_mariadb::apply::{self, ApplyOptions};
 use backout_mariadb::catalog::{self, TableDef};
-use backout_mariadb::session::{ident, quoted};
-use backout_mariadb::{Endpoint, Session};
+use backout_mariadb::scratch::{Options as ScratchOptions, Scratch};
+use backout_mariadb::session::{ident, quoted, text};
+use backout_mariadb::transport::{self, Live, Place};
+use backout_mariadb::{Endpoint, Session, backup, copy};
 use serde::{Deserialize, Serialize};
 
-use super::{database_error, history_error, instance, refusal_error, settle_task, under_lock};
+use super::{
+    database_error, found, history_error, instance, refusal_error, settle_task, under_lock,
+};
 use crate::model::{Copying, Instance, Proof, Renamed, Road};
 use crate::reduction::{self, Stretch};
-use crate::runtime::{Runtime, SESSIONS};
+use crate::runtime::{CATCH_UP, Runtime, SESSIONS};
+use crate::{files, proof};
 
 /// The procedure.
 #[derive(Clone, Debug)]
@@ -148,4 +149,1088 @@ impl Procedure for Rollback {
             }
         })
     }
+}
+
+/// What the first step left.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Copied {
+    /// Where in history the copy is. Of rows that were copied while others
+    /// wrote: a place after the copy, up to which every touched row is written
+    /// again.
+    at: Position,
+}
+
+/// What a stretch of history, up to the next definition statement, does to the
+/// copy.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Segment {
+    /// Its number, from 0.
+    number: usize,
+    /// The tables in the copy, in the order of its net files.
+    tables: Vec<Worked>,
+    /// The definition statement after it, the database that was current, and
+    /// where history goes on.
+    then: Option<(String, String, Position)>,
+}
+
+/// A table of a copy, with what is known of it before its rows change.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Worked {
+    /// What it is called.
+    name: TableName,
+    /// Its digest as it is; `None` where the copy is of no one instant.
+    digest: Option<RowDigest>,
+}
+
+/// What the fourth step left.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Applied {
+    /// Of each table that is taken back.
+    tables: Vec<AppliedTable>,
+    /// The number of the last segment, whose net files tell what was written.
+    last: usize,
+}
+
+/// What a table must be.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct AppliedTable {
+    /// Its digest; `None` where that could not be told beforehand.
+    digest: Option<RowDigest>,
+    /// How many rows were changed.
+    touched: u64,
+}
+
+impl RollbackInput {
+    fn direction(&self) -> Direction {
+        match self.road {
+            Road::Restore => Direction::Forward,
+            Road::Undo | Road::InPlace => Direction::Backward,
+        }
+    }
+
+    fn names(&self) -> Vec<TableName> {
+        self.tables.iter().map(|t| t.from.clone()).collect()
+    }
+
+    /// The hidden database of a job.
+    fn staging(&self, ctx: &StepContext) -> String {
+        staging(ctx)
+    }
+
+    /// The table of place `i` in the hidden database.
+    fn staged(&self, ctx: &StepContext, i: usize) -> TableName {
+        TableName::new(self.staging(ctx), format!("t{i}"))
+    }
+
+    /// The hidden table that is made of the one of this name.
+    fn staged_of(&self, ctx: &StepContext, name: &TableName) -> Result<TableName, StepError> {
+        let place = self.tables.iter().position(|t| t.from == *name);
+        Ok(self.staged(ctx, place.ok_or_else(|| missing("plan"))?))
+    }
+
+    /// Where the table of place `i` is worked on: in the copy, or, when rows
+    /// were copied, in the hidden database.
+    fn worked_on(&self, ctx: &StepContext, i: usize) -> TableName {
+        match self.copying {
+            Copying::Files => self.tables[i].from.clone(),
+            Copying::Rows => self.staged(ctx, i),
+        }
+    }
+}
+
+/// The hidden database of a job.
+pub(crate) fn staging(ctx: &StepContext) -> String {
+    let id = ctx.job.as_str();
+    format!("backout_{}", id.strip_prefix("job_").unwrap_or(id))
+}
+
+/// What every step works with.
+struct Bench {
+    runtime: Runtime,
+    instance: Instance,
+    input: RollbackInput,
+    folder: PathBuf,
+}
+
+impl Bench {
+    fn copy_folder(&self) -> PathBuf {
+        self.folder.join("copy")
+    }
+
+    /// The server on the copied pages.
+    fn scratch(&self) -> Scratch {
+        Scratch::new(
+            self.folder.join("run"),
+            backup::datadir(&self.copy_folder()),
+            self.runtime.shim.clone(),
+        )
+    }
+
+    fn export_folder(&self) -> PathBuf {
+        self.folder.join("export")
+    }
+
+    /// Where in history the base backup is.
+    fn base_position(&self) -> Result<Position, StepError> {
+        let last = self.input.base.last().ok_or_else(|| missing("plan"))?;
+        backup::read(last)
+            .map_err(database_error)?
+            .and_then(|manifest| manifest.position)
+            .ok_or_else(|| {
+                StepError::failed(
+                    Code::BackupState,
+                    format!("read the backup in {}: it is not complete", last.display()),
+                )
+            })
+    }
+
+    /// A session with the instance that writes what a replica, which does not
+    /// have the files, must not read.
+    fn unlogged(&self) -> Result<(Session, bool), StepError> {
+        let mut session = self.live()?;
+        let logged = match self.input.copying {
+            Copying::Rows => true,
+            // Needs a privilege that is of use, but not asked for.
+            Copying::Files => session
+                .exec("write without a log", "SET SESSION sql_log_bin=0")
+                .is_err(),
+        };
+        Ok((session, logged))
+    }
+
+    fn net_folder(&self, segment: usize) -> PathBuf {
+        self.folder.join(format!("net-{segment}"))
+    }
+
+    fn live(&self) -> Result<Session, StepError> {
+        super::session(&self.runtime, &self.instance)
+    }
+
+    fn endpoint(&self) -> Result<Endpoint, StepError> {
+        self.runtime.endpoint(&self.instance).map_err(refusal_error)
+    }
+
+    /// The history, in the life of the server's logs that the cut is of.
+    fn archive(&self) -> Result<Archive, StepError> {
+        let archive = self
+            .runtime
+            .archive(&self.instance.id)
+            .map_err(refusal_error)?;
+        Ok(archive.at_incarnation(self.input.incarnation))
+    }
+
+    /// The server whose tables are brought to the instant.
+    fn workplace(&self) -> Result<Endpoint, StepError> {
+        match self.input.copying {
+            Copying::Files => Ok(self.scratch().endpoint()),
+            Copying::Rows => self.endpoint(),
+        }
+    }
+}
+
+/// Does blocking work of a step, with all it needs, under the instance's lock.
+async fn at_work<T: Send + 'static>(
+    procedure: &Rollback,
+    ctx: &StepContext,
+    work: impl FnOnce(&Bench, &StepContext) -> Result<T, StepError> + Send + 'static,
+) -> Result<T, StepError> {
+    let input: RollbackInput = ctx.input()?;
+    let instance = instance(ctx, &input.instance).await?;
+    let runtime = procedure.0.clone();
+    let folder = runtime.job_folder(&input.instance, &ctx.job);
+    let id = input.instance.clone();
+    let bench = Bench {
+        runtime: runtime.clone(),
+        instance,
+        input,
+        folder,
+    };
+    under_lock(ctx, &runtime, &id, move |ctx| work(&bench, ctx)).await
+}
+
+fn cancelled(ctx: &StepContext) -> impl Fn() -> bool + Sync {
+    let cancel = ctx.cancel.clone();
+    move || cancel.requested()
+}
+
+async fn copy(procedure: &Rollback, ctx: &StepContext) -> Result<Done, StepError> {
+    let copied = at_work(procedure, ctx, make_copy).await?;
+    Done::remember(&copied)
+}
+
+fn make_copy(bench: &Bench, ctx: &StepContext) -> Result<Copied, StepError> {
+    let stop = cancelled(ctx);
+    let options = backup::Options {
+        threads: SESSIONS,
+        cancelled: &stop,
+    };
+    let to = bench.copy_folder();
+    files::make_folder(&bench.folder)?;
+    let at = match (bench.input.road, bench.input.copying) {
+        (Road::Restore, _) => {
+            ctx.progress(0, "taking the tables out of the base backup");
+            let base = bench.base_position()?;
+            // Tables that were created later come by their statement.
+            let (_, there) = present_in(bench, &base)?;
+            backup::extract(&bench.input.base, Some(&there), &to, &options)
+                .map_err(database_error)?
+                .position
+        }
+        (_, Copying::Files) => {
+            ctx.progress(0, "copying pages");
+            backup::tables(&bench.endpoint()?, &bench.input.names(), &to, &options)
+                .map_err(database_error)?
+                .position
+        }
+        (_, Copying::Rows) => Some(copy_rows(bench, ctx, &stop)?),
+    };
+    let at = at.ok_or_else(|| {
+        StepError::failed(
+            Code::HistoryGap,
+            "tell where in history the copy is: the server keeps no binary log",
+        )
+    })?;
+    Ok(Copied { at })
+}
+
+/// Copies the present rows into the hidden database. What an attempt that died
+/// left there is dropped first.
+fn copy_rows(
+    bench: &Bench,
+    ctx: &StepContext,
+    stop: &dyn Fn() -> bool,
+) -> Result<Position, StepError> {
+    let mut session = bench.live()?;
+    hide(&mut session, &bench.input.staging(ctx))?;
+    for (i, table) in bench.input.tables.iter().enumerate() {
+        let def = definition(&mut session, &table.from)?;
+        let to = bench.input.staged(ctx, i);
+        session
+            .exec(
+                "make a hidden table",
+                format!("CREATE TABLE {} LIKE {}", quoted(&to), quoted(&table.from)),
+            )
+            .map_err(database_error)?;
+        let total = def.rows.max(1);
+        let copied = copy::chunked(
+            &mut session,
+            &table.from,
+            &to,
+            &def,
+            &copy::CopyOptions::default(),
+            &mut |rows| {
+                let percent = u8::try_from((rows * 100 / total).min(99)).unwrap_or(99);
+                ctx.progress(percent, format!("{rows} rows of {} copied", table.from));
+            },
+            stop,
+        )
+        .map_err(database_error)?;
+        if copied.at.is_some() {
+            return Err(StepError::failed(
+                Code::TableUnsupported,
+                format!(
+                    "copy the rows of {}: without a key they are taken back only where the server's files are reached",
+                    table.from
+                ),
+            ));
+        }
+    }
+    catalog::binlog_end(&mut session)
+        .map_err(database_error)?
+        .ok_or_else(|| {
+            StepError::failed(
+                Code::DatabaseSettings,
+                "tell where in history the copy is: the server keeps no binary log",
+            )
+        })
+}
+
+/// Makes the hidden database anew.
+pub(crate) fn hide(session: &mut Session, staging: &str) -> Result<(), StepError> {
+    drop_hidden(session, staging)?;
+    session
+        .exec(
+            "make the hidden database",
+            format!("CREATE DATABASE {}", ident(staging)),
+        )
+        .map_err(database_error)?;
+    Ok(())
+}
+
+pub(crate) fn drop_hidden(session: &mut Session, staging: &str) -> Result<(), StepError> {
+    session
+        .exec(
+            "drop the hidden database",
+            format!("DROP DATABASE IF EXISTS {}", ident(staging)),
+        )
+        .map_err(database_error)?;
+    Ok(())
+}
+
+pub(crate) fn definition(session: &mut Session, name: &TableName) -> Result<TableDef, StepError> {
+    found(session, name)
+        .map_err(database_error)?
+        .ok_or_else(|| {
+            StepError::failed(
+                Code::NotFound,
+                format!("find table {name}: it was dropped or renamed meanwhile"),
+            )
+        })
+}
+
+async fn uncopy(procedure: &Rollback, ctx: &StepContext) -> Result<Done, StepError> {
+    at_work(procedure, ctx, |bench, ctx| {
+        if bench.input.copying == Copying::Rows {
+            drop_hidden(&mut bench.live()?, &bench.input.staging(ctx))?;
+        }
+        backup::discard(&bench.copy_folder()).map_err(database_error)?;
+        files::remove_folder(&bench.folder)
+    })
+    .await?;
+    Ok(Done::nothing())
+}
+
+pub(crate) fn missing(step: &str) -> StepError {
+    StepError::failed(
+        Code::Internal,
+        format!("read the record of step {step}: it is missing"),
+    )
+}
+
+/// Which of the tables a base backup has, under the names they had then.
+fn present_in(
+    bench: &Bench,
+    base: &Position,
+) -> Result<(HashSet<TableName>, Vec<TableName>), StepError> {
+    let chosen: HashSet<TableName> = bench.input.names().into_iter().collect();
+    let names = bench
+        .archive()?
+        .names(base, &bench.input.cut, &chosen)
+        .map_err(history_error)?;
+    let last = bench.input.base.last().ok_or_else(|| missing("plan"))?;
+    let manifest = backup::read(last).map_err(database_error)?.ok_or_else(|| {
+        StepError::failed(
+            Code::BackupState,
+            format!("read the backup in {}: it is not complete", last.display()),
+        )
+    })?;
+    let there = manifest
+        .tables
+        .into_iter()
+        .map(|t| t.name)
+        .filter(|name| names.contains(name))
+        .collect();
+    Ok((names, there))
+}
+
+async fn scratch(procedure: &Rollback, ctx: &StepContext) -> Result<Done, StepError> {
+    let copied = at_work(procedure, ctx, |bench, ctx| {
+        let copied: Copied = ctx.output("copy")?.ok_or_else(|| missing("copy"))?;
+        start_scratch(bench, ctx, copied)
+    })
+    .await?;
+    Done::remember(&copied)
+}
+
+/// Starts a server on the copied pages. Where one ended that was started on
+/// them, they are copied anew.
+fn start_scratch(bench: &Bench, ctx: &StepContext, copied: Copied) -> Result<Copied, StepError> {
+    if bench.input.copying == Copying::Rows {
+        return Ok(copied);
+    }
+    let stop = cancelled(ctx);
+    let options = ScratchOptions {
+        lower_case_table_names: u8::from(bench.input.lower_case_names),
+        ..ScratchOptions::default()
+    };
+    let (copied, endpoint) = match bench.scratch().start(&options, &stop) {
+        Ok(endpoint) => (copied, endpoint),
+        Err(backout_mariadb::Error::Interrupted { .. }) => {
+            let copied = copy_anew(bench, ctx)?;
+            let endpoint = bench
+                .scratch()
+                .start(&options, &stop)
+                .map_err(database_error)?;
+            (copied, endpoint)
+        }
+        Err(e) => return Err(database_error(e)),
+    };
+    let mut session = Session::open(&endpoint).map_err(database_error)?;
+    let tables = match bench.input.road {
+        Road::Restore => present_in(bench, &copied.at)?.1,
+        Road::Undo | Road::InPlace => bench.input.names(),
+    };
+    transport::make_ready(&mut session, &tables).map_err(database_error)?;
+    Ok(copied)
+}
+
+fn copy_anew(bench: &Bench, ctx: &StepContext) -> Result<Copied, StepError> {
+    ctx.progress(0, "beginning anew with another copy");
+    bench.scratch().discard().map_err(database_error)?;
+    backup::discard(&bench.copy_folder()).map_err(database_error)?;
+    make_copy(bench, ctx)
+}
+
+async fn unscratch(procedure: &Rollback, ctx: &StepContext) -> Result<Done, StepError> {
+    at_work(procedure, ctx, |bench, _| stop_scratch(bench)).await?;
+    Ok(Done::nothing())
+}
+
+fn stop_scratch(bench: &Bench) -> Result<(), StepError> {
+    match bench.input.copying {
+        Copying::Rows => Ok(()),
+        Copying::Files => bench.scratch().discard().map_err(database_error),
+    }
+}
+
+async fn reduce(procedure: &Rollback, ctx: &StepContext) -> Result<Done, StepError> {
+    let segment = at_work(procedure, ctx, |bench, ctx| {
+        let copied: Copied = ctx.output("scratch")?.ok_or_else(|| missing("scratch"))?;
+        first_segment(bench, ctx, &copied)
+    })
+    .await?;
+    Done::remember(&segment)
+}
+
+async fn unreduce(procedure: &Rollback, ctx: &StepContext) -> Result<Done, StepError> {
+    at_work(procedure, ctx, |bench, _| {
+        files::remove_folder(&bench.net_folder(0))
+    })
+    .await?;
+    Ok(Done::nothing())
+}
+
+/// Reduces what happened between the copy and the cut, up to the first
+/// definition statement on the restore road.
+fn first_segment(bench: &Bench, ctx: &StepContext, copied: &Copied) -> Result<Segment, StepError> {
+    let archive = bench.archive()?;
+    let there = archive
+        .wait_until(&copied.at, CATCH_UP, &cancelled(ctx))
+        .map_err(history_error)?;
+    if !there {
+        return Err(StepError::again(
+            Code::HistoryGap,
+            format!(
+                "read history up to {}: the archive is not that far",
+                copied.at
+            ),
+        ));
+    }
+    match bench.input.direction() {
+        Direction::Backward => segment(bench, ctx, 0, &bench.input.cut.clone(), &copied.at, None),
+        Direction::Forward => {
+            let (names, _) = present_in(bench, &copied.at)?;
+            segment(
+                bench,
+                ctx,
+                0,
+                &copied.at,
+                &bench.input.cut.clone(),
+                Some(&names),
+            )
+        }
+    }
+}
+
+/// Reduces one segment, and computes the digests of the tables meanwhile.
+fn segment(
+    bench: &Bench,
+    ctx: &StepContext,
+    number: usize,
+    from: &Position,
+    to: &Position,
+    names: Option<&HashSet<TableName>>,
+) -> Result<Segment, StepError> {
+    let endpoint = bench.workplace()?;
+    let mut session = Session::open(&endpoint).map_err(database_error)?;
+    // The tables as they are in the copy, with the names they have in history.
+    let mut defs = Vec::new();
+    match names {
+        None => {
+            for (i, table) in bench.input.tables.iter().enumerate() {
+                let def = definition(&mut session, &bench.input.worked_on(ctx, i))?;
+                defs.push((table.from.clone(), def));
+            }
+        }
+        Some(names) => {
+            for name in names {
+                if let Some(def) = found(&mut session, name).map_err(database_error)? {
+                    defs.push((name.clone(), def));
+                }
+            }
+        }
+    }
+    defs.sort_by(|a, b| a.0.cmp(&b.0));
+    let folder = bench.net_folder(number);
+    files::remove_folder(&folder)?;
+    let archive = bench.archive()?;
+    let stop = cancelled(ctx);
+    let stretch = Stretch {
+        from,
+        to,
+        tables: defs
+            .iter()
+            .map(|(name, def)| net_table(name, def))
+            .collect(),
+        only: None,
+        until_altered: names,
+        lower_case_names: bench.input.lower_case_names,
+    };
+    let digestible = bench.input.copying == Copying::Files;
+    // The one reads files here, the other asks the server: side by side.
+    let (reduced, digests) = std::thread::scope(|scope| {
+        let digests = scope.spawn(|| -> Result<Vec<Option<RowDigest>>, StepError> {
+            defs.iter()
+                .map(|(_, def)| match digestible {
+                    false => Ok(None),
+                    true => proof::of_table(&endpoint, def, SESSIONS, &stop).map(Some),
+                })
+                .collect()
+        });
+        let reduced = reduction::reduce(
+            &archive,
+            stretch,
+            &folder,
+            bench.runtime.memory_bytes,
+            &|at| ctx.progress(50, format!("reading history at {at}")),
+            &stop,
+        );
+        (reduced, digests.join())
+    });
+    let reduced = reduced.map_err(history_error)?;
+    let digests = digests.map_err(|_| {
+        StepError::failed(
+            Code::Internal,
+            "compute the digests of the copy: it panicked",
+        )
+    })??;
+    if let Some(broken) = reduced.summaries.iter().find(|s| s.broken > 0) {
+        return Err(StepError::failed(
+            Code::HistoryUnsupported,
+            format!(
+                "take {} back row by row: {} of its changes do not follow from one another, so something changed it that is not in the history (a cascade of a foreign key, a session that did not log)",
+                broken.table, broken.broken
+            ),
+        ));
+    }
+    Ok(Segment {
+        number,
+        tables: defs
+            .into_iter()
+            .zip(digests)
+            .map(|((name, _), digest)| Worked { name, digest })
+            .collect(),
+        then: reduced.altered.map(|(statement, next)| {
+            (
+                statement.schema,
+                String::from_utf8_lossy(&statement.text).into_owned(),
+                next,
+            )
+        }),
+    })
+}
+
+pub(crate) fn net_table(name: &TableName, def: &TableDef) -> NetTable {
+    NetTable {
+        name: name.clone(),
+        key: match &def.key {
+            Some(columns) => Key::Columns(columns.clone()),
+            None => Key::WholeRow,
+        },
+        signedness: def.columns.iter().map(|c| c.unsigned).collect(),
+    }
+}
+
+async fn apply(procedure: &Rollback, ctx: &StepContext) -> Result<Done, StepError> {
+    let applied = at_work(procedure, ctx, |bench, ctx| {
+        let copied: Copied = ctx.output("scratch")?.ok_or_else(|| missing("scratch"))?;
+        let segment: Segment = ctx.output("reduce")?.ok_or_else(|| missing("reduce"))?;
+        // Rows are applied in pieces: after a crash nobody knows how many. The
+        // copy is made anew then; rows in the hidden database can be written
+        // again as they are.
+        let mark = bench.folder.join("applying");
+        if mark.exists() && bench.input.copying == Copying::Files {
+            return build_anew(bench, ctx);
+        }
+        files::mark(&mark)?;
+        bring(bench, ctx, &copied, segment)
+    })
+    .await?;
+    Done::remember(&applied)
+}
+
+/// From the copy on, all over again.
+fn build_anew(bench: &Bench, ctx: &StepContext) -> Result<Applied, StepError> {
+    let copied = copy_anew(bench, ctx)?;
+    let copied = start_scratch(bench, ctx, copied)?;
+    let segment = first_segment(bench, ctx, &copied)?;
+    bring(bench, ctx, &copied, segment)
+}
+
+/// Brings the copy to the instant, segment by segment.
+fn bring(
+    bench: &Bench,
+    ctx: &StepContext,
+    copied: &Copied,
+    mut segment: Segment,
+) -> Result<Applied, StepError> {
+    loop {
+        let done = apply_segment(bench, ctx, &segment)?;
+        let Some((schema, statement, next)) = segment.then.clone() else {
+            return finish(bench, &segment, &done);
+        };
+        let mut session = Session::open(&bench.workplace()?).map_err(database_error)?;
+        define(&mut session, &schema, &statement)?;
+        let (names, _) = present_in(bench, &copied.at)?;
+        let cut = bench.input.cut.clone();
+        segment = self::segment(bench, ctx, segment.number + 1, &next, &cut, Some(&names))?;
+    }
+}
+
+/// Runs a definition statement of history in the scratch server.
+fn define(session: &mut Session, schema: &str, statement: &str) -> Result<(), StepError> {
+    let doing = "run a definition statement of history in the scratch server";
+    if !schema.is_empty() {
+        session
+            .exec(
+                doing,
+                format!("CREATE DATABASE IF NOT EXISTS {}", ident(schema)),
+            )
+            .map_err(database_error)?;
+        session
+            .exec(doing, format!("USE {}", ident(schema)))
+            .map_err(database_error)?;
+    }
+    session
+        .exec(doing, "SET foreign_key_checks=0")
+        .map_err(database_error)?;
+    session.exec(doing, statement).map_err(database_error)?;
+    Ok(())
+}
+
+/// Brings the tables of the copy to the end of a segment. Returns how many rows
+/// of each were touched, and the digest that each must have then.
+fn apply_segment(
+    bench: &Bench,
+    ctx: &StepContext,
+    segment: &Segment,
+) -> Result<Vec<AppliedTable>, StepError> {
+    let endpoint = bench.workplace()?;
+    let net = open_net(&bench.net_folder(segment.number))?;
+    let direction = bench.input.direction();
+    let mut session = Session::open(&endpoint).map_err(database_error)?;
+    let mut done = Vec::with_capacity(segment.tables.len());
+    for (i, worked) in segment.tables.iter().enumerate() {
+        let place = match bench.input.copying {
+            Copying::Files => worked.name.clone(),
+            Copying::Rows => bench.input.staged_of(ctx, &worked.name)?,
+        };
+        let def = definition(&mut session, &place)?;
+        let summary = &net.summaries()[i];
+        ctx.progress(
+            u8::try_from(i * 100 / segment.tables.len()).unwrap_or(0),
+            format!("bringing {} rows of {} back", summary.rows, worked.name),
+        );
+        let digest = worked
+            .digest
+            .map(|now| proof::predicted(&net, i, &def.columns, direction, now))
+            .transpose()?;
+        let work = apply::Work {
+            net: &net,
+            table: i,
+            direction,
+            target: &place,
+            def: &def,
+        };
+        let options = ApplyOptions {
+            sessions: SESSIONS,
+            setup: Vec::new(),
+        };
+        let stop = cancelled(ctx);
+        let mut told = |rows: u64| {
+            let percent = rows.saturating_mul(100).checked_div(summary.rows);
+            ctx.progress(
+                u8::try_from(percent.unwrap_or(100).min(100)).unwrap_or(100),
+                format!("{rows} of {} rows of {}", summary.rows, worked.name),
+            );
+        };
+        match bench.input.copying {
+            Copying::Files => apply::events(&endpoint, &work, &options, &mut told, &stop),
+            Copying::Rows => apply::upserts(&endpoint, &work, &options, &mut told, &stop),
+        }
+        .map_err(database_error)?;
+        done.push(AppliedTable {
+            digest,
+            touched: summary.rows,
+        });
+    }
+    Ok(done)
+}
+
+pub(crate) fn open_net(folder: &Path) -> Result<NetFiles, StepError> {
+    NetFiles::open(folder)
+        .map_err(history_error)?
+        .ok_or_else(|| {
+            StepError::failed(
+                Code::HistoryDamaged,
+                format!(
+                    "open the net effect in {}: it is not complete",
+                    folder.display()
+                ),
+            )
+        })
+}
+
+/// What the tables that are taken back must be, in their order.
+fn finish(bench: &Bench, segment: &Segment, done: &[AppliedTable]) -> Result<Applied, StepError> {
+    let tables = bench
+        .input
+        .tables
+        .iter()
+        .map(|wanted| {
+            segment
+                .tables
+                .iter()
+                .position(|t| t.name == wanted.from)
+                .and_then(|i| done.get(i).cloned())
+                .ok_or_else(|| {
+                    StepError::failed(
+                        Code::NotFound,
+                        format!(
+                            "find table {} at that instant: it was not there",
+                            wanted.from
+                        ),
+                    )
+                })
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(Applied {
+        tables,
+        last: segment.number,
+    })
+}
+
+async fn stage(procedure: &Rollback, ctx: &StepContext) -> Result<Done, StepError> {
+    let applied = at_work(procedure, ctx, |bench, ctx| {
+        let applied: Applied = ctx.output("apply")?.ok_or_else(|| missing("apply"))?;
+        if bench.input.copying == Copying::Rows {
+            return Ok(applied);
+        }
+        match carry(bench, ctx) {
+            Ok(()) => Ok(applied),
+            Err(backout_mariadb::Error::Interrupted { .. }) => {
+                // The server had begun to take the files in, or the scratch
+                // server has ended: what is there now is not whole.
+                unstaged(bench, ctx)?;
+                let applied = build_anew(bench, ctx)?;
+                carry(bench, ctx).map_err(database_error)?;
+                Ok(applied)
+            }
+            Err(e) => Err(database_error(e)),
+        }
+    })
+    .await?;
+    Done::remember(&applied)
+}
+
+/// Moves the tables out of the scratch server, into the hidden database.
+fn carry(bench: &Bench, ctx: &StepContext) -> Result<(), backout_mariadb::Error> {
+    let stop = cancelled(ctx);
+    let datadir = bench.instance.facts.datadir.clone();
+    let datadir = datadir.ok_or_else(|| backout_mariadb::Error::State {
+        what: "move tables into the server".to_owned(),
+        why: "its files are not reached from here".to_owned(),
+    })?;
+    ctx.progress(0, "moving tables out of the scratch server");
+    let exported = transport::export(
+        &bench.scratch(),
+        &bench.input.names(),
+        &bench.export_folder(),
+    )?;
+    let (mut session, logged) = bench
+        .unlogged()
+        .map_err(|e| backout_mariadb::Error::State {
+            what: "move tables into the server".to_owned(),
+            why: e.to_string(),
+        })?;
+    session.exec(
+        "make the hidden database",
+        format!(
+            "CREATE DATABASE IF NOT EXISTS {}",
+            ident(&bench.input.staging(ctx))
+        ),
+    )?;
+    for (i, table) in bench.input.tables.iter().enumerate() {
+        ctx.progress(
+            u8::try_from(i * 100 / bench.input.tables.len()).unwrap_or(0),
+            format!("the server takes {} in", table.from),
+        );
+        let Some(exported) = exported.iter().find(|e| e.name == table.from) else {
+            return Err(backout_mariadb::Error::NoTable {
+                table: table.from.clone(),
+            });
+        };
+        transport::import(
+            &mut Live {
+                session: &mut session,
+                datadir: &datadir,
+                logged,
+            },
+            &bench.export_folder(),
+            exported,
+            &bench.input.staged(ctx, i),
+            Place::Move,
+            &stop,
+        )?;
+    }
+    Ok(())
+}
+
+async fn unstage(procedure: &Rollback, ctx: &StepContext) -> Result<Done, StepError> {
+    at_work(procedure, ctx, |bench, ctx| match bench.input.copying {
+        // The first step's, in this case.
+        Copying::Rows => Ok(()),
+        Copying::Files => unstaged(bench, ctx),
+    })
+    .await?;
+    Ok(Done::nothing())
+}
+
+/// Removes the hidden database, and what an import left.
+fn unstaged(bench: &Bench, ctx: &StepContext) -> Result<(), StepError> {
+    let (mut session, logged) = bench.unlogged()?;
+    let folder = bench.export_folder();
+    if let (Some(datadir), Some(exported)) = (
+        bench.instance.facts.datadir.clone(),
+        transport::exported(&folder).map_err(database_error)?,
+    ) {
+        for exported in &exported {
+            let mut live = Live {
+                session: &mut session,
+                datadir: &datadir,
+                logged,
+            };
+            transport::undo_import(&mut live, &folder, exported).map_err(database_error)?;
+        }
+    }
+    drop_hidden(&mut session, &bench.input.staging(ctx))?;
+    files::remove_folder(&folder)
+}
+
+async fn prove(procedure: &Rollback, ctx: &StepContext) -> Result<Done, StepError> {
+    let proofs = at_work(procedure, ctx, |bench, ctx| {
+        let applied: Applied = ctx.output("stage")?.ok_or_else(|| missing("stage"))?;
+        let endpoint = bench.endpoint()?;
+        let mut live = bench.live()?;
+        let mut proofs = Vec::with_capacity(applied.tables.len());
+        for (i, (table, must)) in bench.input.tables.iter().zip(&applied.tables).enumerate() {
+            ctx.progress(
+                u8::try_from(i * 100 / applied.tables.len()).unwrap_or(0),
+                format!("comparing {}", table.from),
+            );
+            let place = bench.input.staged(ctx, i);
+            let def = definition(&mut live, &place)?;
+            let digest = proof::of_table(&endpoint, &def, SESSIONS, &cancelled(ctx))?;
+            let by = match must.digest {
+                Some(wanted) if wanted == digest => {
+                    "the digest of all rows is the one that was computed from the copy and the history"
+                }
+                Some(wanted) => return Err(differs(&table.from, &wanted, &digest)),
+                None => {
+                    proof::touched_rows(
+                        bench.net_folder(applied.last).as_path(),
+                        &table.from,
+                        &mut live,
+                        &def,
+                        bench.input.direction(),
+                        &cancelled(ctx),
+                    )?;
+                    "every touched row was read back and compared with the history"
+                }
+            };
+            proofs.push(Proof {
+                table: table.from.clone(),
+                rows: digest.rows(),
+                touched: must.touched,
+                digest: digest.to_string(),
+                by: by.to_owned(),
+            });
+        }
+        Ok(proofs)
+    })
+    .await?;
+    Done::remember(&proofs)
+}
+
+fn differs(table: &TableName, wanted: &RowDigest, is: &RowDigest) -> StepError {
+    StepError::failed(
+        Code::ProofFailed,
+        format!(
+            "prove {table}: its digest must be {wanted} and is {is}; nothing was published. Take the other way, and report this as a fault of Backout"
+        ),
+    )
+}
+
+async fn publish(procedure: &Rollback, ctx: &StepContext) -> Result<Done, StepError> {
+    at_work(procedure, ctx, |bench, ctx| {
+        let (mut live, _) = bench.unlogged()?;
+        for database in &bench.input.databases {
+            make_database(&mut live, ctx, database)?;
+        }
+        if !published(&mut live, bench, ctx)? {
+            let pairs: Vec<String> = bench
+                .input
+                .tables
+                .iter()
+                .enumerate()
+                .map(|(i, t)| {
+                    format!(
+                        "{} TO {}",
+                        quoted(&bench.input.staged(ctx, i)),
+                        quoted(&t.to)
+                    )
+                })
+                .collect();
+            live.exec(
+                "give the tables their new names",
+                format!("RENAME TABLE {}", pairs.join(", ")),
+            )
+            .map_err(database_error)?;
+        }
+        Ok(())
+    })
+    .await?;
+    Ok(Done::nothing())
+}
+
+/// Whether the tables have their new names: the statement that gives them does
+/// so for all or none.
+fn published(live: &mut Session, bench: &Bench, ctx: &StepContext) -> Result<bool, StepError> {
+    let hidden = catalog::exists(live, &bench.input.staged(ctx, 0)).map_err(database_error)?;
+    Ok(!hidden)
+}
+
+/// What tells that a database was made by a job.
+fn made_by(ctx: &StepContext) -> String {
+    format!("backout {}", ctx.job)
+}
+
+/// Makes a database as the one it is a copy of.
+fn make_database(
+    live: &mut Session,
+    ctx: &StepContext,
+    database: &Renamed<String>,
+) -> Result<(), StepError> {
+    let doing = format!("make database {}", database.to);
+    let comment = database_comment(live, &database.to)?;
+    match comment {
+        Some(comment) if comment == made_by(ctx) => return Ok(()),
+        Some(_) => {
+            return Err(StepError::failed(
+                Code::TargetExists,
+                format!("{doing}: somebody made one of that name meanwhile; choose another"),
+            ));
+        }
+        None => {}
+    }
+    let like: Option<(String, String)> = live
+        .first(
+            &doing,
+            format!(
+                "SELECT DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {}",
+                text(&database.from)
+            ),
+        )
+        .map_err(database_error)?;
+    let charset = like.map_or_else(String::new, |(charset, collation)| {
+        format!(" CHARACTER SET {charset} COLLATE {collation}")
+    });
+    live.exec(
+        &doing,
+        format!(
+            "CREATE DATABASE {}{charset} COMMENT {}",
+            ident(&database.to),
+            text(&made_by(ctx))
+        ),
+    )
+    .map_err(database_error)?;
+    Ok(())
+}
+
+fn database_comment(live: &mut Session, name: &str) -> Result<Option<String>, StepError> {
+    live.first(
+        "look whether a database is there",
+        format!(
+            "SELECT SCHEMA_COMMENT FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {}",
+            text(name)
+        ),
+    )
+    .map_err(database_error)
+}
+
+async fn unpublish(procedure: &Rollback, ctx: &StepContext) -> Result<Done, StepError> {
+    at_work(procedure, ctx, |bench, ctx| {
+        let (mut live, _) = bench.unlogged()?;
+        let hidden: Option<String> = live
+            .first(
+                "look whether the hidden database is there",
+                format!(
+                    "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {}",
+                    text(&bench.input.staging(ctx))
+                ),
+            )
+            .map_err(database_error)?;
+        if hidden.is_some() && published(&mut live, bench, ctx)? {
+            let pairs: Vec<String> = bench
+                .input
+                .tables
+                .iter()
+                .enumerate()
+                .map(|(i, t)| {
+                    format!(
+                        "{} TO {}",
+                        quoted(&t.to),
+                        quoted(&bench.input.staged(ctx, i))
+                    )
+                })
+                .collect();
+            live.exec(
+                "take the new names away",
+                format!("RENAME TABLE {}", pairs.join(", ")),
+            )
+            .map_err(database_error)?;
+        }
+        for database in &bench.input.databases {
+            let ours = database_comment(&mut live, &database.to)?
+                .is_some_and(|comment| comment == made_by(ctx));
+            let empty = catalog::tables(&mut live, &database.to)
+                .map_err(database_error)?
+                .is_empty();
+            if ours && empty {
+                drop_hidden(&mut live, &database.to)?;
+            }
+        }
+        Ok(())
+    })
+    .await?;
+    Ok(Done::nothing())
+}
+
+async fn clear(procedure: &Rollback, ctx: &StepContext) -> Result<Done, StepError> {
+    at_work(procedure, ctx, |bench, ctx| {
+        stop_scratch(bench)?;
+        let (mut live, _) = bench.unlogged()?;
+        drop_hidden(&mut live, &bench.input.staging(ctx))?;
+        for database in &bench.input.databases {
+            live.exec(
+                "take the mark off a database",
+                format!("ALTER DATABASE {} COMMENT ''", ident(&database.to)),
+            )
+            .map_err(database_error)?;
+        }
+        backup::discard(&bench.copy_folder()).map_err(database_error)?;
+        files::remove_folder(&bench.folder)
+    })
+    .await?;
+    Ok(Done::nothing())
 }

@@ -9,6 +9,9 @@
 //! | `history` | what happened when |
 //! | `keeper` | what is archived, taken and deleted by itself |
 
+mod history;
+mod rollback;
+
 use std::sync::Arc;
 
 use backout_core::ids::{AccountId, DatabaseId, Entropy, JobId, RequestId};
@@ -21,8 +24,13 @@ use backout_jobs::{
 use backout_store::{Store, Tx};
 use serde::Serialize;
 
+pub use self::history::{LogFile, TRANSACTIONS_MAX};
+pub use self::rollback::INSTANCES_MAX;
 use crate::model::{Detail, Instance, InstanceState, Standing, Task, TaskKind};
 use crate::persistence::{self, InstanceFilter, Page, TaskFilter};
+use crate::procedures::rewind::Rewind;
+use crate::procedures::rollback::Rollback;
+use crate::procedures::withdraw::Withdraw;
 use crate::refusal::Refusal;
 use crate::runtime::Runtime;
 
@@ -122,7 +130,11 @@ impl Databases {
     /// The kinds of job that a worker for databases must know.
     #[must_use]
     pub fn register(&self, registry: Registry) -> Registry {
+        let runtime = &self.runtime;
         registry
+            .with(Rollback(runtime.clone()))
+            .with(Rewind(runtime.clone()))
+            .with(Withdraw(runtime.clone()))
     }
 
     /// One page of instances, newest first, and how many match.
@@ -470,9 +482,4 @@ pub(crate) async fn blocking<T: Send + 'static>(
         Ok(result) => result,
         Err(e) => Err(Refusal::Invalid(format!("look at the database: {e}"))),
     }
-}
-
-/// The instant `us` microseconds since 1970, to the millisecond below.
-pub(crate) fn instant_of(us: i64) -> Timestamp {
-    Timestamp(us.div_euclid(1000))
 }

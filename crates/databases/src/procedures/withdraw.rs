@@ -1,0 +1,201 @@
+//! Takes a rollback under new names back: the tables that it made go.
+//!
+//! | step | do | undo |
+//! |---|---|---|
+//! | check | see that nobody changed them since | none |
+//! | hide | move them into a hidden database, by one statement | move them back |
+//! | drop | drop them, and the databases that were made for them if nothing else is there | none: from its intent on the job goes forward only |
+
+use backout_core::code::Code;
+use backout_core::ids::DatabaseId;
+use backout_core::outcome::Outcome;
+use backout_history::TableName;
+use backout_jobs::{Commit, Done, Procedure, Step, StepContext, StepError, Undo};
+use backout_mariadb::Session;
+use backout_mariadb::catalog;
+use backout_mariadb::session::{ident, quoted};
+use serde::{Deserialize, Serialize};
+
+use super::rollback::{definition, drop_hidden, hide, staging};
+use super::{database_error, instance, settle_task, under_lock};
+use crate::model::Instance;
+use crate::proof;
+use crate::runtime::{Runtime, SESSIONS};
+
+/// The procedure.
+#[derive(Clone, Debug)]
+pub struct Withdraw(pub Runtime);
+
+/// What it is told.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WithdrawInput {
+    /// The instance.
+    pub instance: DatabaseId,
+    /// The tables.
+    pub tables: Vec<TableName>,
+    /// The databases that were made for them.
+    pub databases: Vec<String>,
+    /// What the digests of the tables were, in their order.
+    pub digests: Vec<String>,
+}
+
+const STEPS: &[Step<Withdraw>] = &[
+    Step {
+        name: "check",
+        does: "see that nobody changed the tables since",
+        run: |p, ctx| Box::pin(check(p, ctx)),
+        undo: Undo::Nothing,
+    },
+    Step {
+        name: "hide",
+        does: "move them into a hidden database, by one statement",
+        run: |p, ctx| Box::pin(conceal(p, ctx)),
+        undo: Undo::By {
+            does: "move them back",
+            run: |p, ctx| Box::pin(reveal(p, ctx)),
+        },
+    },
+    Step {
+        name: "drop",
+        does: "drop them, and the databases that were made for them",
+        run: |p, ctx| Box::pin(drop_all(p, ctx)),
+        undo: Undo::Never,
+    },
+];
+
+impl Procedure for Withdraw {
+    fn name(&self) -> &'static str {
+        "databases.withdraw"
+    }
+
+    fn steps(&self) -> &[Step<Self>] {
+        STEPS
+    }
+
+    fn settle(&self, ctx: &StepContext, outcome: Outcome, failure: Option<&StepError>) -> Commit {
+        settle_task(ctx, outcome, failure, |_| {})
+    }
+}
+
+async fn at_work<T: Send + 'static>(
+    procedure: &Withdraw,
+    ctx: &StepContext,
+    work: impl FnOnce(&Runtime, &Instance, &WithdrawInput, &StepContext) -> Result<T, StepError>
+    + Send
+    + 'static,
+) -> Result<T, StepError> {
+    let input: WithdrawInput = ctx.input()?;
+    let instance = instance(ctx, &input.instance).await?;
+    let (runtime, id) = (procedure.0.clone(), input.instance.clone());
+    under_lock(ctx, &procedure.0, &id, move |ctx| {
+        work(&runtime, &instance, &input, ctx)
+    })
+    .await
+}
+
+async fn check(procedure: &Withdraw, ctx: &StepContext) -> Result<Done, StepError> {
+    at_work(procedure, ctx, |runtime, instance, input, ctx| {
+        let endpoint = runtime.endpoint(instance).map_err(super::refusal_error)?;
+        let mut session = Session::open(&endpoint).map_err(database_error)?;
+        let cancel = ctx.cancel.clone();
+        for (table, digest) in input.tables.iter().zip(&input.digests) {
+            let def = definition(&mut session, table)?;
+            let now = proof::of_table(&endpoint, &def, SESSIONS, &|| cancel.requested())?;
+            if now.to_string() != *digest {
+                return Err(StepError::failed(
+                    Code::RowsChanged,
+                    format!(
+                        "drop {table}: somebody changed it since it was made; drop it yourself if it is not needed"
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    })
+    .await?;
+    Ok(Done::nothing())
+}
+
+fn moves(input: &WithdrawInput, staging: &str, back: bool) -> String {
+    let pairs: Vec<String> = input
+        .tables
+        .iter()
+        .enumerate()
+        .map(|(i, table)| {
+            let hidden = TableName::new(staging, format!("t{i}"));
+            match back {
+                false => format!("{} TO {}", quoted(table), quoted(&hidden)),
+                true => format!("{} TO {}", quoted(&hidden), quoted(table)),
+            }
+        })
+        .collect();
+    format!("RENAME TABLE {}", pairs.join(", "))
+}
+
+/// Whether the tables are in the hidden database: they move all or none.
+fn hidden(session: &mut Session, staging: &str) -> Result<bool, StepError> {
+    catalog::exists(session, &TableName::new(staging, "t0")).map_err(database_error)
+}
+
+async fn conceal(procedure: &Withdraw, ctx: &StepContext) -> Result<Done, StepError> {
+    at_work(procedure, ctx, |runtime, instance, input, ctx| {
+        let mut session = super::session(runtime, instance)?;
+        let staging = staging(ctx);
+        if hidden(&mut session, &staging)? {
+            return Ok(());
+        }
+        hide(&mut session, &staging)?;
+        session
+            .exec("move tables away", moves(input, &staging, false))
+            .map_err(database_error)?;
+        Ok(())
+    })
+    .await?;
+    Ok(Done::nothing())
+}
+
+async fn reveal(procedure: &Withdraw, ctx: &StepContext) -> Result<Done, StepError> {
+    at_work(procedure, ctx, |runtime, instance, input, ctx| {
+        let mut session = super::session(runtime, instance)?;
+        let staging = staging(ctx);
+        if hidden(&mut session, &staging)? {
+            session
+                .exec("move tables back", moves(input, &staging, true))
+                .map_err(database_error)?;
+        }
+        drop_hidden(&mut session, &staging)
+    })
+    .await?;
+    Ok(Done::nothing())
+}
+
+async fn drop_all(procedure: &Withdraw, ctx: &StepContext) -> Result<Done, StepError> {
+    at_work(procedure, ctx, |runtime, instance, input, ctx| {
+        let mut session = super::session(runtime, instance)?;
+        drop_hidden(&mut session, &staging(ctx))?;
+        for database in &input.databases {
+            let objects: Option<u64> = session
+                .first(
+                    "look what is left in a database",
+                    format!(
+                        "SELECT (SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = {name}) \
+                         + (SELECT COUNT(*) FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = {name}) \
+                         + (SELECT COUNT(*) FROM information_schema.EVENTS WHERE EVENT_SCHEMA = {name})",
+                        name = backout_mariadb::session::text(database)
+                    ),
+                )
+                .map_err(database_error)?;
+            if objects == Some(0) {
+                session
+                    .exec(
+                        "drop an empty database",
+                        format!("DROP DATABASE IF EXISTS {}", ident(database)),
+                    )
+                    .map_err(database_error)?;
+            }
+        }
+        Ok(())
+    })
+    .await?;
+    Ok(Done::nothing())
+}
