@@ -15,9 +15,9 @@ use backout_jobs::{Commit, Done, Procedure, Step, StepContext, StepError, Undo};
 use serde::{Deserialize, Serialize};
 
 use super::adopt::{begin_history, made, remove_home};
-use super::{database_error, instance, managed, session, settle_task};
+use super::{database_error, instance, managed, session, settle_task, under_lock};
 use crate::runtime::Runtime;
-use crate::{facts, persistence};
+use crate::{facts, files, persistence};
 
 /// The procedure.
 #[derive(Clone, Debug)]
@@ -29,7 +29,7 @@ pub struct CreateInput {
     /// The instance, whose row is there already: its address is the one that
     /// the server gets, its account the one that is made for us.
     pub instance: DatabaseId,
-    /// The password of `root`, sealed as [`managed::root_binding`] says.
+    /// The password of `root`, sealed for that instance.
     pub root: Vec<u8>,
 }
 
@@ -99,7 +99,7 @@ async fn unmake(procedure: &Create, ctx: &StepContext) -> Result<Done, StepError
 
 async fn start(procedure: &Create, ctx: &StepContext) -> Result<Done, StepError> {
     let input: CreateInput = ctx.input()?;
-    managed::start(&procedure.0, ctx, &input.instance).await?;
+    managed::first_start(&procedure.0, ctx, &input.instance, input.root).await?;
     let (runtime, row) = (procedure.0.clone(), instance(ctx, &input.instance).await?);
     let facts = ctx
         .blocking(move || {
@@ -124,10 +124,10 @@ async fn history(procedure: &Create, ctx: &StepContext) -> Result<Done, StepErro
 
 async fn unhistory(procedure: &Create, ctx: &StepContext) -> Result<Done, StepError> {
     let input: CreateInput = ctx.input()?;
-    let (runtime, id) = (procedure.0.clone(), input.instance);
-    ctx.blocking(move || {
-        runtime.forget_archive(&id);
-        crate::files::remove_folder(&runtime.history_folder(&id))
+    let (work, id) = (procedure.0.clone(), input.instance.clone());
+    under_lock(ctx, &procedure.0, &input.instance, move |_| {
+        work.forget_archive(&id);
+        files::remove_folder(&work.history_folder(&id))
     })
     .await?;
     Ok(Done::nothing())

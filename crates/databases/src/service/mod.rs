@@ -17,7 +17,7 @@ use std::sync::Arc;
 use backout_core::ids::{AccountId, DatabaseId, Entropy, JobId, RequestId};
 use backout_core::outcome::Outcome;
 use backout_core::plan::{Plan, Preflight};
-use backout_core::time::{Clock, Timestamp};
+use backout_core::time::Clock;
 use backout_jobs::{
     Idempotency, JobView, Jobs, JobsError, NewJob, Registry, SubmitError, Submitted,
 };

@@ -1,0 +1,136 @@
+//! Tables of a real server taken back, by every way.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod common;
+
+use std::time::Duration;
+
+use backout_core::outcome::Outcome;
+use backout_databases::model::{Copying, Road};
+use backout_mariadb::testing::PrivateServer;
+use tempfile::TempDir;
+
+use common::{Stage, caller, in_place_at, now_us, owner, tables_at};
+
+const SHOP: &str = "CREATE DATABASE shop; \
+    CREATE TABLE shop.items (id INT UNSIGNED PRIMARY KEY AUTO_INCREMENT, name VARCHAR(40) NOT NULL, \
+      price DECIMAL(10,2) NOT NULL, sold DATETIME(3), note TEXT, UNIQUE KEY (name)) ENGINE=InnoDB; \
+    INSERT INTO shop.items (name, price) SELECT CONCAT('item ', seq), seq / 7 FROM seq_1_to_2000;";
+
+/// What the bad day does to the shop.
+const BAD_DAY: &str = "UPDATE shop.items SET price = 0; \
+    DELETE FROM shop.items WHERE id % 10 = 3; \
+    INSERT INTO shop.items (name, price) VALUES ('new', 1), ('newer', 2);";
+
+const ROWS: &str = "SELECT GROUP_CONCAT(CONCAT_WS('|', id, name, price, IFNULL(sold, 'x'), IFNULL(note, 'x')) ORDER BY id SEPARATOR '\\n') FROM ";
+
+fn rows(server: &PrivateServer, table: &str) -> String {
+    let mut session = common::session(server);
+    session
+        .exec("test", "SET SESSION group_concat_max_len = 100000000")
+        .unwrap();
+    let text: Option<Option<String>> = session.first("test", format!("{ROWS}{table}")).unwrap();
+    text.flatten().unwrap_or_default()
+}
+
+/// A moment that lies between what was committed before and what is after.
+fn moment() -> i64 {
+    // Times of history are known to the microsecond when it is followed, but
+    // only after it has come.
+    std::thread::sleep(Duration::from_millis(1100));
+    let us = now_us();
+    std::thread::sleep(Duration::from_millis(1100));
+    us
+}
+
+async fn stage(server: &PrivateServer, files: bool) -> (Stage, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut stage = Stage::open(folder.path());
+    stage
+        .manage(&server.url(), files.then(|| server.datadir()))
+        .await;
+    (stage, folder)
+}
+
+async fn a_table_comes_back(files: bool) {
+    let server = PrivateServer::start(&[]);
+    let (stage, _folder) = stage(&server, files).await;
+    let worker = stage.worker().await;
+    server.script(SHOP);
+    let before = rows(&server, "shop.items");
+    let then = moment();
+    server.script(BAD_DAY);
+    let after = rows(&server, "shop.items");
+    assert_ne!(before, after);
+
+    let request = tables_at(then, &[("shop.items", "shop.items_back")]);
+    let (proposal, found) = stage
+        .databases
+        .propose_rollback(&owner(), &request)
+        .await
+        .unwrap();
+    assert!(proposal.preflight.passed(), "{:?}", proposal.preflight);
+    let found = found.unwrap();
+    assert_eq!(found.road, Road::Undo);
+    assert_eq!(
+        found.copying,
+        if files { Copying::Files } else { Copying::Rows }
+    );
+    let asked = stage
+        .databases
+        .rollback(&caller(), vec![request])
+        .await
+        .unwrap();
+    let job = stage.wait(&asked[0].job).await;
+    assert_eq!(job.outcome, Some(Outcome::Applied), "{:?}", job.error);
+    assert_eq!(rows(&server, "shop.items_back"), before);
+    assert_eq!(rows(&server, "shop.items"), after);
+    assert_eq!(
+        server.value("SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME LIKE 'backout%'"),
+        "0"
+    );
+    // And that goes again.
+    let undo = stage.databases.undo(&caller(), &job.id).await.unwrap();
+    let job = stage.wait(&undo.job).await;
+    assert_eq!(job.outcome, Some(Outcome::Applied), "{:?}", job.error);
+    assert_eq!(
+        server.value("SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_NAME = 'items_back'"),
+        "0"
+    );
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_comes_back_by_its_files() {
+    a_table_comes_back(true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_comes_back_by_its_rows() {
+    a_table_comes_back(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_come_back_in_place_and_go_again() {
+    let server = PrivateServer::start(&[]);
+    let (stage, _folder) = stage(&server, false).await;
+    let worker = stage.worker().await;
+    server.script(SHOP);
+    let before = rows(&server, "shop.items");
+    let then = moment();
+    server.script(BAD_DAY);
+    let after = rows(&server, "shop.items");
+    let asked = stage
+        .databases
+        .rewind(&caller(), in_place_at(then, &["shop.items"]))
+        .await
+        .unwrap();
+    let job = stage.wait(&asked.job).await;
+    assert_eq!(job.outcome, Some(Outcome::Applied), "{:?}", job.error);
+    assert_eq!(rows(&server, "shop.items"), before);
+    let undo = stage.databases.undo(&caller(), &job.id).await.unwrap();
+    let job = stage.wait(&undo.job).await;
+    assert_eq!(job.outcome, Some(Outcome::Applied), "{:?}", job.error);
+    assert_eq!(rows(&server, "shop.items"), after);
+    worker.stop().await;
+}
