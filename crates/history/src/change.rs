@@ -29,6 +29,13 @@ impl Micros {
     }
 }
 
+impl fmt::Display for Micros {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (second, micros) = (self.second(), self.0.rem_euclid(1_000_000));
+        write!(f, "{second}.{micros:06} (unix seconds)")
+    }
+}
+
 /// A place in a server's binary logs: before the event at that byte.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Position {

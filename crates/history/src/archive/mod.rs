@@ -7,7 +7,7 @@
 //! ```text
 //! chunks/<incarnation>/<file's number>-<first byte>-<bytes>      immutable, compressed, checksummed
 //! index/<incarnation>/<file's number>-<first byte>.<version>     pages of at most 256 entries
-//! damage/<incarnation>/<file's number>-<first byte>              a chunk that was found damaged
+//! damage/<incarnation>/<file's number>-<first byte>-<bytes>           a chunk that was found damaged
 //! ```
 //!
 //! | module | what it does |
@@ -16,8 +16,8 @@
 //! | `chunk` | the form of a chunk and of its journal of microseconds |
 //! | `scan` | what a run of events holds: groups, tables, statements, XA |
 //! | `index` | pages of entries, one entry a chunk |
-//! | `writer` | appends, cuts, merges and deletes |
-//! | [`pull`] | follows a server |
+//! | `core` | what all clones share: walks, reads, appends, merges and deletes |
+//! | [`pull`], `stream` | follows a server |
 //! | `source` | hands chunks to a reader, skipping what does not concern it |
 //! | `listing` | windows, transactions around a time, crossings, DDL |
 //! | `locate` | from a time, an id or a position to where history is cut |
@@ -33,22 +33,46 @@
 //! - nothing that is read back is trusted: lengths are bounded before anything
 //!   is allocated, and every chunk and page has a checksum.
 
+mod chunk;
+mod core;
+mod index;
+mod listing;
+mod locate;
+mod objects;
 pub mod pull;
+mod scan;
+mod source;
+mod stream;
 
 use std::collections::HashSet;
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use object_store::ObjectStore;
+use object_store::local::LocalFileSystem;
 use serde::{Deserialize, Serialize};
 
 use crate::change::{Gtid, Micros, Position, Statement, TableName};
-use crate::error::Result;
+use crate::error::{Error, Result};
+
+use self::core::Core;
+use self::objects::Objects;
+pub use self::source::ArchiveSource;
+
+/// How long a waiter sleeps when nobody tells it that something was written: a
+/// follower in another process.
+const POLL: Duration = Duration::from_millis(50);
 
 /// The archive of one server's history. Cheap to clone; clones share one state.
 #[derive(Clone, Debug)]
-pub struct Archive {}
+pub struct Archive {
+    core: Arc<Core>,
+    /// `None` is the newest.
+    incarnation: Option<u32>,
+}
 
 /// A stretch of history without a gap.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,6 +107,16 @@ pub enum Until {
     Gtid(Gtid),
     /// What lies before this position is kept.
     Position(Position),
+}
+
+impl fmt::Display for Until {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Time(at) => at.fmt(f),
+            Self::Gtid(gtid) => gtid.fmt(f),
+            Self::Position(at) => at.fmt(f),
+        }
+    }
 }
 
 /// Where history is cut.
@@ -137,8 +171,11 @@ impl Archive {
     ///
     /// # Errors
     /// The store cannot be read, or what is there is damaged.
-    pub fn open(_store: Arc<dyn ObjectStore>, _prefix: &str) -> Result<Self> {
-        Err(unfinished())
+    pub fn open(store: Arc<dyn ObjectStore>, prefix: &str) -> Result<Self> {
+        Ok(Self {
+            core: Arc::new(Core::new(Objects::new(store, prefix)?)),
+            incarnation: None,
+        })
     }
 
     /// The archive in a folder of this host, made when missing. What is written
@@ -146,14 +183,50 @@ impl Archive {
     ///
     /// # Errors
     /// As [`Archive::open`].
-    pub fn local(_folder: &Path) -> Result<Self> {
-        Err(unfinished())
+    pub fn local(folder: &Path) -> Result<Self> {
+        let failed = |source| Error::Io {
+            doing: "make the folder",
+            path: folder.to_owned(),
+            source,
+        };
+        std::fs::create_dir_all(folder).map_err(failed)?;
+        let store =
+            LocalFileSystem::new_with_prefix(folder).map_err(|e| failed(std::io::Error::other(e)))?;
+        Self::open(Arc::new(store.with_fsync(true)), "")
     }
 
     /// The same archive, reading an older life of the server's logs.
     #[must_use]
-    pub fn at_incarnation(&self, _incarnation: u32) -> Self {
-        Self {}
+    pub fn at_incarnation(&self, incarnation: u32) -> Self {
+        Self {
+            core: Arc::clone(&self.core),
+            incarnation: Some(incarnation),
+        }
+    }
+
+    /// Which life of the server's logs is read: the newest, unless another was
+    /// chosen.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    pub fn incarnation(&self) -> Result<u32> {
+        match self.incarnation {
+            Some(incarnation) => Ok(incarnation),
+            None => Ok(self.core.newest()?.unwrap_or(0)),
+        }
+    }
+
+    /// Until when it is known that the archive lacks nothing: when the follower
+    /// of this process last had all that the server has. `None` when this
+    /// process does not follow, or was never that far.
+    #[must_use]
+    pub fn caught_up(&self) -> Option<Micros> {
+        let at = self.core.caught_up.load(Ordering::Acquire);
+        (at != 0).then_some(Micros(at))
+    }
+
+    fn core(&self) -> &Core {
+        &self.core
     }
 
     /// The next byte that is wanted of the server; `None` when there is nothing
@@ -162,7 +235,7 @@ impl Archive {
     /// # Errors
     /// The index cannot be read.
     pub fn end(&self) -> Result<Option<Position>> {
-        Err(unfinished())
+        self.core.end(self.incarnation()?)
     }
 
     /// Waits until everything before `position` is archived; `false` when
@@ -172,11 +245,24 @@ impl Archive {
     /// The index cannot be read; [`crate::Error::Cancelled`].
     pub fn wait_until(
         &self,
-        _position: &Position,
-        _patience: Duration,
-        _cancelled: &dyn Fn() -> bool,
+        position: &Position,
+        patience: Duration,
+        cancelled: &dyn Fn() -> bool,
     ) -> Result<bool> {
-        Err(unfinished())
+        let start = std::time::Instant::now();
+        loop {
+            if self.end()?.is_some_and(|end| end >= *position) {
+                return Ok(true);
+            }
+            if start.elapsed() >= patience {
+                return Ok(false);
+            }
+            if cancelled() {
+                return Err(Error::Cancelled);
+            }
+            self.core.hurry.store(true, Ordering::Release);
+            self.core.wait(POLL);
+        }
     }
 
     /// The stretches without a gap, oldest first, of all incarnations.
@@ -184,15 +270,15 @@ impl Archive {
     /// # Errors
     /// The index cannot be read.
     pub fn windows(&self) -> Result<Vec<Window>> {
-        Err(unfinished())
+        self.all_windows()
     }
 
     /// Where history is cut.
     ///
     /// # Errors
     /// [`crate::Error::Gap`] when it is not in the archive.
-    pub fn locate(&self, _until: &Until) -> Result<Located> {
-        Err(unfinished())
+    pub fn locate(&self, until: &Until) -> Result<Located> {
+        self.locate_in(until)
     }
 
     /// The names that the tables had between two positions, followed across
@@ -202,11 +288,11 @@ impl Archive {
     /// As [`Archive::source`].
     pub fn names(
         &self,
-        _from: &Position,
-        _to: &Position,
-        _tables: &HashSet<TableName>,
+        from: &Position,
+        to: &Position,
+        tables: &HashSet<TableName>,
     ) -> Result<HashSet<TableName>> {
-        Err(unfinished())
+        self.names_between(from, to, tables)
     }
 
     /// The events between two positions (both between groups). With `tables`,
@@ -217,11 +303,11 @@ impl Archive {
     /// [`crate::Error::Gap`] when not all of it is in the archive.
     pub fn source(
         &self,
-        _from: &Position,
-        _to: &Position,
-        _tables: Option<&HashSet<TableName>>,
+        from: &Position,
+        to: &Position,
+        tables: Option<&HashSet<TableName>>,
     ) -> Result<ArchiveSource> {
-        Err(unfinished())
+        self.source_between(from, to, tables)
     }
 
     /// Transactions around an instant, oldest first: at most `before` that
@@ -232,12 +318,12 @@ impl Archive {
     /// As [`Archive::source`].
     pub fn transactions(
         &self,
-        _table: Option<&TableName>,
-        _around: Micros,
-        _before: usize,
-        _after: usize,
+        table: Option<&TableName>,
+        around: Micros,
+        before: usize,
+        after: usize,
     ) -> Result<Vec<Txn>> {
-        Err(unfinished())
+        self.transactions_around(table, around, before, after)
     }
 
     /// The first transaction that changed both a chosen table and another.
@@ -246,12 +332,12 @@ impl Archive {
     /// As [`Archive::source`].
     pub fn crossings(
         &self,
-        _from: &Position,
-        _to: &Position,
-        _chosen: &HashSet<TableName>,
-        _cancelled: &dyn Fn() -> bool,
+        from: &Position,
+        to: &Position,
+        chosen: &HashSet<TableName>,
+        cancelled: &dyn Fn() -> bool,
     ) -> Result<Option<Txn>> {
-        Err(unfinished())
+        self.first_crossing(from, to, chosen, cancelled)
     }
 
     /// The definition statements about the tables (all of them when `None`), in
@@ -261,31 +347,20 @@ impl Archive {
     /// As [`Archive::source`].
     pub fn ddl(
         &self,
-        _from: &Position,
-        _to: &Position,
-        _tables: Option<&HashSet<TableName>>,
+        from: &Position,
+        to: &Position,
+        tables: Option<&HashSet<TableName>>,
     ) -> Result<Vec<Statement>> {
-        Err(unfinished())
+        self.ddl_between(from, to, tables)
     }
 
-    /// Deletes what lies before `position`, in whole chunks; what is needed to
-    /// read from `position` on stays. Older incarnations go as a whole.
+    /// Deletes what lies before `position`, in whole pages of the index (about
+    /// 1 GiB of log); what is needed to read from `position` on stays, and so
+    /// does the last page. Older incarnations go as a whole.
     ///
     /// # Errors
     /// The store cannot be written.
-    pub fn purge_before(&self, _position: &Position) -> Result<()> {
-        Err(unfinished())
-    }
-}
-
-/// Hands the events of an archive to a reader.
-#[derive(Debug)]
-pub struct ArchiveSource {}
-
-fn unfinished() -> crate::Error {
-    crate::Error::Archive {
-        doing: "use the archive".to_owned(),
-        why: "this build has none".to_owned(),
-        passing: false,
+    pub fn purge_before(&self, position: &Position) -> Result<()> {
+        self.core.purge_before(self.incarnation()?, position)
     }
 }
