@@ -226,13 +226,14 @@ pub fn stop(folder: &Path, signal: Signal, patience: Duration) -> Result<Option<
     }
     let down = folder.join(DOWN);
     File::create(&down).map_err(|e| Error::io("create", &down, e))?;
-    for (signal, patience) in [(signal, patience), (Signal::Kill, RECORD_PATIENCE)] {
+    let kill = (Signal::Kill, RECORD_PATIENCE);
+    for (i, (signal, patience)) in [(signal, patience), kill].into_iter().enumerate() {
         match self::signal(folder, signal) {
             Ok(()) | Err(Error::NotRunning { .. }) => {}
             Err(e) => return Err(e),
         }
         match wait_ended(folder, patience) {
-            Err(Error::GoesOn { .. }) if signal != Signal::Kill => {}
+            Err(Error::GoesOn { .. }) if i == 0 => {}
             other => return other,
         }
     }
