@@ -261,7 +261,7 @@ impl Open {
     fn fill(&mut self, block: &mut Block) -> Result<Whole> {
         let raw = &mut block.raw;
         self.read(self.at.offset, BLOCK_BYTES, raw)?;
-        let (end, last) = self.cut(raw)?;
+        let (end, last, zeros) = self.cut(raw)?;
         if end == 0 && !raw.is_empty() {
             let needed = match Header::read(raw) {
                 Some(header) => u64::from(header.bytes),
@@ -280,16 +280,13 @@ impl Open {
             self.at.offset += needed;
             return Ok(Whole::Yes);
         }
-        let rest = raw.len() - end;
-        raw.truncate(end);
         // A page that was not written before the machine went down is all
-        // zeros: then the last event lacks its end.
-        let filled = end as u64 + rest as u64 == BLOCK_BYTES;
-        if !filled
-            && end > 0
-            && raw.ends_with(&[0; 4])
-            && split(&raw[last..], self.checksum, || self.at.clone()).is_err()
-        {
+        // zeros: then the last event may lack its end.
+        let at_end = (raw.len() as u64) < BLOCK_BYTES;
+        let zeros =
+            zeros || (at_end && raw.last() == Some(&0) && raw[end..].iter().all(|b| *b == 0));
+        raw.truncate(end);
+        if end > 0 && zeros && split(&raw[last..], self.checksum, || self.at.clone()).is_err() {
             raw.truncate(last);
             self.at.offset += last as u64;
             return Ok(Whole::Torn);
@@ -298,39 +295,45 @@ impl Open {
         Ok(Whole::Yes)
     }
 
-    /// Where the last whole event at the start of `raw` ends, and where it
-    /// begins.
-    fn cut(&self, raw: &[u8]) -> Result<(usize, usize)> {
+    /// Where the last whole event at the start of `raw` ends, where it begins,
+    /// and whether nothing but zeros follows it.
+    fn cut(&self, raw: &[u8]) -> Result<(usize, usize, bool)> {
         let (mut end, mut last) = (0, 0);
         while raw.len() - end >= HEADER_BYTES {
             let at = || Position {
                 file: self.at.file.clone(),
                 offset: self.at.offset + end as u64,
             };
-            let Some(header) = Header::read(&raw[end..]) else {
-                if self.is_zero(at().offset)? {
-                    break;
+            // A header that was begun, and zeros after it, are a tail as well.
+            let damaged = |what: &str| -> Result<(usize, usize, bool)> {
+                if self.is_zero(at().offset + HEADER_BYTES as u64)? {
+                    return Ok((end, last, true));
                 }
-                return Err(Error::Damaged {
+                // First what comes before it: it may be that event's length
+                // that is wrong, which its checksum tells.
+                if end > 0 {
+                    return Ok((end, last, false));
+                }
+                Err(Error::Damaged {
                     at: at(),
-                    what: "an event's length is less than its header's".into(),
-                });
+                    what: what.to_owned(),
+                })
+            };
+            let Some(header) = Header::read(&raw[end..]) else {
+                return damaged("an event's length is less than its header's");
             };
             let next = end + header.bytes as usize;
             if next > raw.len() {
                 // An event that was begun says where it will end.
                 let ends = at().offset + u64::from(header.bytes);
                 if header.next != 0 && u64::from(header.next) != ends & u64::from(u32::MAX) {
-                    return Err(Error::Damaged {
-                        at: at(),
-                        what: "an event's length and the position of the next do not fit".into(),
-                    });
+                    return damaged("an event's length and the position of the next do not fit");
                 }
                 break;
             }
             (last, end) = (end, next);
         }
-        Ok((end, last))
+        Ok((end, last, false))
     }
 
     /// Whether nothing but zeros follows.
