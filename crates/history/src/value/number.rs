@@ -218,7 +218,7 @@ mod tests {
             (1.0e-16, "1e-16"),
             (f64::from(1.1_f32), "1.100000023841858"),
             // Half-way between two of 17 digits.
-            (151.378_082_275_390_625, "151.37808227539062"),
+            (f64::from(f32::from_bits(0x4317_60ca)), "151.37808227539062"),
         ] {
             assert_eq!(text(value).unwrap(), wanted);
         }
