@@ -378,11 +378,6 @@ impl Codec {
         }))
     }
 
-    /// The length of a string's bytes; `None` when the column holds none.
-    pub(super) fn string_bytes(&self, raw: &[u8]) -> Result<Option<usize>, ValueError> {
-        Ok(self.bytes(raw)?.map(|bytes| bytes.len()))
-    }
-
     /// Writes the text of what is no string.
     pub(super) fn scalar(&self, raw: &[u8], out: &mut Vec<u8>) -> Result<(), ValueError> {
         let written = match &self.what {

@@ -17,6 +17,7 @@ use std::ops::Range;
 use crate::layout::Layout;
 use crate::value::codec::{Codec, ValueError, digest_expression, string_expressions};
 use crate::value::column::ColumnInfo;
+use crate::value::number;
 
 /// How many columns are hashed in one expression: every string is a level of
 /// nesting, and the server's stack allows some 600 of them.
@@ -179,16 +180,16 @@ impl RowCodec {
             }
         }
         let mut first = head.is_empty();
-        let mut strings = false;
+        let mut strings = Vec::new();
         for i in columns {
             let Some(raw) = value(*i) else { continue };
             if !std::mem::take(&mut first) {
                 head.push(b',');
             }
-            match self.codecs[*i].string_bytes(raw)? {
-                Some(length) => {
-                    strings = true;
-                    crate::value::number::write_int(length.try_into().unwrap_or(i128::MAX), head);
+            match self.codecs[*i].bytes(raw)? {
+                Some(bytes) => {
+                    number::write_int(bytes.len().try_into().unwrap_or(i128::MAX), head);
+                    strings.push(bytes);
                 }
                 None => self.codecs[*i].scalar(raw, head)?,
             }
@@ -196,15 +197,9 @@ impl RowCodec {
         let mut castagnoli = crc32c::crc32c(head);
         let mut ieee = crc32fast::Hasher::new();
         ieee.update(head);
-        if strings {
-            for i in columns {
-                if let Some(raw) = value(*i)
-                    && let Some(bytes) = self.codecs[*i].bytes(raw)?
-                {
-                    ieee.update(&bytes);
-                    castagnoli = crc32c::crc32c_append(castagnoli, &bytes);
-                }
-            }
+        for bytes in strings {
+            ieee.update(&bytes);
+            castagnoli = crc32c::crc32c_append(castagnoli, &bytes);
         }
         Ok((ieee.finalize(), castagnoli))
     }
