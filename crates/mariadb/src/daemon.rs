@@ -17,6 +17,9 @@ const START_PATIENCE: Duration = Duration::from_secs(600);
 /// How often it is looked at meanwhile.
 const TICK: Duration = Duration::from_millis(10);
 
+/// How long a killed process may be there: the kernel takes back its memory.
+const KILL_PATIENCE: Duration = Duration::from_secs(30);
+
 /// The longest path of a socket, in bytes (`sun_path` and its end).
 const SOCKET_MAX: usize = 107;
 
@@ -109,6 +112,11 @@ impl Daemon<'_> {
 
     pub(crate) fn state(&self) -> Result<State> {
         self.process("look at", backout_shim::look(self.run))
+    }
+
+    /// Ends it for good, and at once.
+    pub(crate) fn kill(&self) -> Result<()> {
+        self.stop(Signal::Kill, KILL_PATIENCE)
     }
 
     /// Ends it for good.

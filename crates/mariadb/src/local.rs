@@ -264,6 +264,19 @@ impl Server {
     /// [`Error::Unreachable`] when `root` is not its password;
     /// [`Error::Process`].
     pub fn start(&self, root: &Password, cancelled: &dyn Fn() -> bool) -> Result<Endpoint> {
+        self.start_as("root", root, cancelled)
+    }
+
+    /// As [`Server::start`], known to answer by another account that there is.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn start_as(
+        &self,
+        user: &str,
+        password: &Password,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<Endpoint> {
         let options = self.options()?.ok_or_else(|| Error::State {
             what: "start the database server".to_owned(),
             why: format!("there is none in {}; make one", self.folder.display()),
@@ -278,7 +291,7 @@ impl Server {
             when: When::Always,
             ..Restart::default()
         };
-        let endpoint = self.endpoint(options.port, "root", root.clone());
+        let endpoint = self.endpoint(options.port, user, password.clone());
         let args = vec![format!("--defaults-file={}", config.display())];
         self.daemon()
             .start(account, args, restart, &endpoint, cancelled)?;
@@ -306,7 +319,7 @@ impl Server {
     /// # Errors
     /// [`Error::Process`], [`Error::Io`].
     pub fn remove(&self) -> Result<()> {
-        self.daemon().stop(Signal::Kill, Duration::ZERO)?;
+        self.daemon().kill()?;
         files::remove_file(&self.folder.join(RECORD))?;
         files::remove_tree(&self.folder)
     }

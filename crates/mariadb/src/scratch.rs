@@ -14,9 +14,8 @@
 //! | `DATA/error.log` | what the server says |
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use backout_shim::{Restart, Shim, Signal, State};
+use backout_shim::{Restart, Shim, State};
 
 use crate::daemon::{Daemon, endpoint, give};
 use crate::error::{Error, Result};
@@ -204,7 +203,7 @@ impl Scratch {
     /// # Errors
     /// [`Error::Process`].
     pub fn kill(&self) -> Result<()> {
-        self.daemon().stop(Signal::Kill, Duration::ZERO)
+        self.daemon().kill()
     }
 
     /// Ends it and removes its folders. Fine when there is nothing.

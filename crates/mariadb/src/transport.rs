@@ -34,6 +34,10 @@ use crate::session::{self, Session, ident, quoted};
 
 const EXPORT: &str = "export.json";
 
+/// In the scratch server's data folder: the definitions before they were
+/// changed.
+const READY: &str = "backout-ready.json";
+
 /// What was exported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exported {
@@ -253,20 +257,33 @@ impl Logs {
 
 /// Makes tables of a scratch server ready to be changed and exported: those
 /// with full-text indexes, or what is left of such, are rebuilt without. To be
-/// done before rows are changed; [`export`] does it otherwise.
+/// done before rows are changed, and fine when it was; [`export`] does it
+/// otherwise. Returns the definitions as they were before.
 ///
 /// # Errors
-/// [`Error::Refused`], [`Error::Lost`], [`Error::State`].
-pub fn make_ready(scratch: &mut Session, tables: &[TableName]) -> Result<Vec<Definition>> {
+/// [`Error::Refused`], [`Error::Lost`], [`Error::Table`], [`Error::Io`].
+pub fn make_ready(scratch: &Scratch, tables: &[TableName]) -> Result<Vec<Definition>> {
+    let mut session = Session::open(&scratch.endpoint())?;
+    let session = &mut session;
     let doing = "make a table ready to be moved";
-    scratch.exec(
+    session.exec(
         doing,
         "SET SESSION foreign_key_checks=0, SESSION system_versioning_alter_history=KEEP",
     )?;
-    let mut definitions = Vec::new();
+    // What is dropped is on record before it is.
+    let path = scratch.datadir().join(READY);
+    let mut known: Vec<(TableName, Definition)> = files::read_json(&path)?.unwrap_or_default();
+    let mut now = Vec::new();
     for table in tables {
-        let definition = definition(scratch, table)?;
-        let hidden: Option<u64> = scratch.first(
+        let definition = definition(session, table)?;
+        if !known.iter().any(|(name, _)| name == table) {
+            known.push((table.clone(), definition.clone()));
+        }
+        now.push(definition);
+    }
+    files::write_json(&path, &known)?;
+    for (table, definition) in tables.iter().zip(now) {
+        let hidden: Option<u64> = session.first(
             doing,
             format!(
                 "SELECT COUNT(*) FROM information_schema.INNODB_SYS_COLUMNS c JOIN \
@@ -279,26 +296,35 @@ pub fn make_ready(scratch: &mut Session, tables: &[TableName]) -> Result<Vec<Def
                 session::text(&table.table)
             ),
         )?;
-        if !definition.full_text.is_empty() || hidden.unwrap_or_default() > 0 {
-            let mut drops: Vec<String> = definition
-                .full_text
-                .iter()
-                .filter_map(|index| name_of_index(index))
-                .map(|name| format!("DROP KEY {name}"))
-                .collect();
-            drops.push("FORCE".to_owned());
-            scratch.exec(
-                doing,
-                format!(
-                    "ALTER TABLE {} {}, ALGORITHM=COPY",
-                    quoted(table),
-                    drops.join(", ")
-                ),
-            )?;
+        if definition.full_text.is_empty() && hidden.unwrap_or_default() == 0 {
+            continue;
         }
-        definitions.push(definition);
+        let mut changes: Vec<String> = definition
+            .full_text
+            .iter()
+            .filter_map(|index| name_of_index(index))
+            .map(|name| format!("DROP KEY {name}"))
+            .collect();
+        changes.push("FORCE".to_owned());
+        session.exec(
+            doing,
+            format!(
+                "ALTER TABLE {} {}, ALGORITHM=COPY",
+                quoted(table),
+                changes.join(", ")
+            ),
+        )?;
     }
-    Ok(definitions)
+    let of = |table: &TableName| {
+        known
+            .iter()
+            .find(|(name, _)| name == table)
+            .map(|(_, definition)| definition.clone())
+            .ok_or_else(|| Error::NoTable {
+                table: table.clone(),
+            })
+    };
+    tables.iter().map(of).collect()
 }
 
 /// The quoted name in `FULLTEXT KEY `name` (...)`.
@@ -366,7 +392,7 @@ pub fn export(scratch: &Scratch, tables: &[TableName], to: &Path) -> Result<Vec<
     let mut session = Session::open(&scratch.endpoint())?;
     let mut all = Vec::new();
     let mut number = 0;
-    for (table, definition) in tables.iter().zip(make_ready(&mut session, tables)?) {
+    for (table, definition) in tables.iter().zip(make_ready(scratch, tables)?) {
         let row_format: Option<String> = session.first(
             "read the row format of a table",
             format!(
