@@ -323,7 +323,11 @@ pub fn local_of(session: &mut Session, micros: i64) -> Result<Option<String>> {
         session
             .first::<Option<String>>(
                 "make a local time",
-                format!("SELECT CAST(FROM_UNIXTIME({micros} / 1000000) AS DATETIME(6))"),
+                format!(
+                    "SELECT CAST(FROM_UNIXTIME({}.{:06}) AS DATETIME(6))",
+                    micros.div_euclid(1_000_000),
+                    micros.rem_euclid(1_000_000)
+                ),
             )
             .map(Option::flatten)
     })

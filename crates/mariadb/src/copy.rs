@@ -274,12 +274,14 @@ fn by_snapshot(
     let doing = format!("copy {from}");
     let mut reader = session.another()?;
     let columns = def.inserted();
-    // Numbers for what has no text of its own: an ENUM may hold 0, which no
-    // text names.
+    // Numbers and bytes for what has no text that could be stored as bytes: an
+    // ENUM may hold 0, which no text names.
     let selected: Vec<String> = columns
         .iter()
         .map(|c| match c.type_name().as_str() {
             "enum" | "set" | "bit" => format!("{} + 0", c.quoted()),
+            "uuid" | "inet6" => format!("CAST({} AS BINARY(16))", c.quoted()),
+            "inet4" => format!("CAST({} AS BINARY(4))", c.quoted()),
             _ => c.quoted(),
         })
         .collect();
@@ -399,10 +401,19 @@ impl<'a> Writer<'a> {
         let many = many.map_err(|e| session.fault(doing, e))?;
         let one = one.map_err(|e| session.fault(doing, e))?;
         // After the statements, whose names are UTF-8. Values are bytes as they
-        // were stored, of which none is refused that was accepted once.
+        // were stored. The one that an ENUM has when it has none of its members
+        // cannot be stored strictly.
+        let strict = if columns.iter().any(|c| c.type_name() == "enum") {
+            ""
+        } else {
+            "STRICT_ALL_TABLES,"
+        };
         session.exec(
             doing,
-            "SET NAMES binary, SESSION sql_mode='NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES'",
+            format!(
+                "SET NAMES binary, \
+                 SESSION sql_mode='{strict}NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES'"
+            ),
         )?;
         Ok(Self {
             batch_bytes: INSERT_BYTES.min(session.packet_bytes() / 2),

@@ -6,6 +6,7 @@
 //! | [`session`] | connections, with settings of ours |
 //! | [`catalog`] | what a server says of itself: databases, tables, definitions |
 //! | [`copy`] | copies of a table while others write |
+//! | [`doctor`] | what stands in the way, and what fixes it |
 //! | [`guard`] | one worker at a time for an instance |
 //! | [`error`] | what can go wrong |
 //!
@@ -16,6 +17,7 @@
 
 pub mod catalog;
 pub mod copy;
+pub mod doctor;
 pub mod endpoint;
 pub mod error;
 pub mod guard;

@@ -35,6 +35,7 @@ const UNACKNOWLEDGED_MS: u32 = 60_000;
 /// What a session sets before anything else. Strict, so that no value is
 /// changed silently; zero keys and odd dates are let through, since they may
 /// be in the data. Locks are waited for briefly: whoever waits holds others up.
+/// Long lists of keys stay ranges of the key.
 const SETTINGS: &str = "SET NAMES utf8mb4, \
     SESSION sql_mode='STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES', \
     SESSION time_zone='+00:00', SESSION autocommit=1, SESSION completion_type=0, \
@@ -45,7 +46,7 @@ const SETTINGS: &str = "SET NAMES utf8mb4, \
     SESSION foreign_key_checks=1, SESSION unique_checks=1 \
     /*M! , SESSION max_statement_time=0, SESSION idle_transaction_timeout=0, \
     SESSION idle_write_transaction_timeout=0, SESSION idle_readonly_transaction_timeout=0, \
-    SESSION check_constraint_checks=1 */";
+    SESSION check_constraint_checks=1, SESSION in_predicate_conversion_threshold=0 */";
 
 /// Takes back what was set for values that are bytes.
 pub(crate) const RESET_NAMES: &str = "SET NAMES utf8mb4, \
