@@ -36,10 +36,13 @@ pub(crate) fn look(session: &mut Session, now: Timestamp) -> Result<Facts> {
 /// The server's data folder, when this process sees it, and the server itself.
 fn on_this_host(datadir: &Path, pid_file: &Path) -> Option<PathBuf> {
     let pid_file = datadir.join(pid_file);
-    let pid: u32 = std::fs::read_to_string(pid_file).ok()?.trim().parse().ok()?;
+    let pid: u32 = std::fs::read_to_string(pid_file)
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
     let runs = Path::new(&format!("/proc/{pid}")).exists();
-    (runs && datadir.is_absolute() && datadir.join("ibdata1").exists())
-        .then(|| datadir.to_owned())
+    (runs && datadir.is_absolute() && datadir.join("ibdata1").exists()).then(|| datadir.to_owned())
 }
 
 fn hostname() -> String {

@@ -5,13 +5,14 @@
 //! the world it changes inside a job's step. The call, its dry run and the
 //! windows that are shown ask the same functions of `preflight`.
 
+mod facts;
 mod files;
+mod follower;
 mod lock;
 pub mod model;
 pub mod persistence;
 mod preflight;
 pub mod procedures;
-mod proof;
 mod reduction;
 mod refusal;
 pub mod request;
@@ -26,7 +27,7 @@ pub use request::{
 };
 pub use runtime::{MEMORY_BYTES, Runtime, SAFETY_KEEP_MS, Secrets};
 pub use service::{
-    Asked, Caller, Databases, Holding, INSTANCES_MAX, LogFile, NAME_MAX_CHARS, Proposal,
-    TRANSACTIONS_MAX,
+    Asked, Caller, DATABASES_MAX, Databases, Holding, INSTANCES_MAX, LogFile, MADE_MAX,
+    NAME_MAX_CHARS, NewBackup, NewInstance, NewManaged, Proposal, TRANSACTIONS_MAX, Tended,
 };
 pub use zone::{Written, Zone};

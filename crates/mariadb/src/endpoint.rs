@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use backout_history::archive::pull::PullFrom;
+use mysql::SslOpts;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use zeroize::Zeroizing;
 
@@ -79,7 +81,39 @@ pub struct Endpoint {
     pub tls: Tls,
 }
 
+impl Tls {
+    /// The client's options for it.
+    pub(crate) fn options(&self) -> Option<SslOpts> {
+        match self {
+            Self::Off => None,
+            Self::Unchecked => Some(
+                SslOpts::default()
+                    .with_danger_accept_invalid_certs(true)
+                    .with_danger_skip_domain_validation(true),
+            ),
+            Self::Public => Some(SslOpts::default()),
+            Self::Authority(path) => {
+                Some(SslOpts::default().with_root_cert_path(Some(path.clone())))
+            }
+        }
+    }
+}
+
 impl Endpoint {
+    /// How its history is followed, as the replica of this number.
+    #[must_use]
+    pub fn pull_from(&self, server_id: u32) -> PullFrom {
+        PullFrom {
+            host: self.host.clone(),
+            port: self.port,
+            socket: self.socket.clone(),
+            user: self.user.clone(),
+            password: self.password.expose().to_owned(),
+            server_id,
+            tls: self.tls.options(),
+        }
+    }
+
     /// Reads `mysql://USER:PASSWORD@HOST:PORT[/][?socket=PATH&tls=MODE]` (or
     /// `mariadb://`). User, password and paths are percent-encoded. `MODE` is
     /// `off`, `unchecked`, `public`, or `ca:PATH` for the PEM file of an

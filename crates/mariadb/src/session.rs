@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use backout_history::TableName;
 use mysql::prelude::{FromRow, Queryable};
-use mysql::{Conn, OptsBuilder, SslOpts};
+use mysql::{Conn, OptsBuilder};
 
-use crate::endpoint::{Endpoint, Tls};
+use crate::endpoint::Endpoint;
 use crate::error::{Error, Result, number};
 
 /// How long a TCP connection may take to come up.
@@ -225,17 +225,7 @@ impl Session {
 const PACKET_BYTES_MIN: u64 = 1024;
 
 fn opts(endpoint: &Endpoint) -> OptsBuilder {
-    let tls = match &endpoint.tls {
-        _ if endpoint.socket.is_some() => None,
-        Tls::Off => None,
-        Tls::Unchecked => Some(
-            SslOpts::default()
-                .with_danger_accept_invalid_certs(true)
-                .with_danger_skip_domain_validation(true),
-        ),
-        Tls::Public => Some(SslOpts::default()),
-        Tls::Authority(path) => Some(SslOpts::default().with_root_cert_path(Some(path.clone()))),
-    };
+    let tls = endpoint.tls.options().filter(|_| endpoint.socket.is_none());
     OptsBuilder::new()
         .ip_or_hostname(Some(endpoint.host.clone()))
         .tcp_port(endpoint.port)

@@ -239,6 +239,26 @@ pub fn newest_ready_backup_before(
         .transpose()
 }
 
+/// The backups of an instance in any state, the newest first.
+pub fn backups_of(
+    tx: &mut dyn Tx,
+    instance: &DatabaseId,
+    limit: u64,
+) -> Result<Vec<Backup>, Error> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM database_backups WHERE instance = $1 \
+         ORDER BY started_ms DESC, number DESC LIMIT $2"
+    );
+    let rows = tx.query(&sql, params![instance.as_str(), limit.cast_signed()])?;
+    rows.iter().map(read_backup).collect()
+}
+
+/// The newest usable backup of a whole instance: what an incremental one goes
+/// on from.
+pub fn newest_base(tx: &mut dyn Tx, instance: &DatabaseId) -> Result<Option<Backup>, Error> {
+    newest_ready_backup_before(tx, instance, &Before::Instant(Timestamp(i64::MAX)))
+}
+
 /// The usable backups of an instance, by the instant whose state they hold,
 /// the newest first; those of some tables too.
 pub fn ready_backups(

@@ -15,7 +15,7 @@ use backout_core::ids::DatabaseId;
 use backout_core::outcome::Outcome;
 use backout_core::time::{Clock as _, SystemClock};
 use backout_jobs::{Commit, Done, Procedure, Step, StepContext, StepError, Undo};
-use backout_mariadb::backup::{self, Options};
+use backout_mariadb::backup::{self, Kind, Options};
 use serde::{Deserialize, Serialize};
 
 use super::{database_error, instance, refusal_error, settle_task, under_lock};
@@ -131,7 +131,10 @@ async fn row(ctx: &StepContext) -> Result<Backup, StepError> {
         .read(move |tx| persistence::backup_of_job(tx, &job))
         .await?;
     found.ok_or_else(|| {
-        StepError::failed(Code::NotFound, "find the backup of this job: its row is gone")
+        StepError::failed(
+            Code::NotFound,
+            "find the backup of this job: its row is gone",
+        )
     })
 }
 
@@ -175,7 +178,7 @@ async fn take(procedure: &TakeBackup, ctx: &StepContext) -> Result<Done, StepErr
             files::make_folder(above)?;
         }
         ctx.progress(0, "copying files");
-        // What a crash left whole counts, with what it builds on.
+        // What a crash left whole counts.
         let manifest = match (row.method, &base) {
             (Method::Partial, _) => backup::tables(&endpoint, &row.tables, &to, &options),
             (_, Some(base)) => backup::incremental(&endpoint, &to, &base.folder, &options),
@@ -187,12 +190,14 @@ async fn take(procedure: &TakeBackup, ctx: &StepContext) -> Result<Done, StepErr
             gtid: Some(manifest.gtid.clone()).filter(|gtid| !gtid.is_empty()),
             bytes: manifest.stored_bytes(),
             as_of_ms: SystemClock.now().0,
-            method: match (row.method, &base) {
-                (Method::Partial, _) => Method::Partial,
-                (_, Some(_)) => Method::Incremental,
-                (_, None) => Method::Full,
+            base: base
+                .filter(|_| manifest.kind == Kind::Incremental)
+                .map(|base| base.number),
+            method: match manifest.kind {
+                Kind::Tables => Method::Partial,
+                Kind::Incremental => Method::Incremental,
+                Kind::Full => Method::Full,
             },
-            base: base.map(|base| base.number),
         })
     })
     .await?;

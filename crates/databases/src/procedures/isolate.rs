@@ -2,6 +2,7 @@
 //!
 //! | step | do | undo |
 //! |---|---|---|
+//! | follow | follow its history no longer | follow it again |
 //! | stop | stop a server that we run; one that others run is left alone | start it |
 //!
 //! Its history is not followed while it is isolated; what a server writes
@@ -14,10 +15,10 @@ use backout_core::time::{Clock as _, SystemClock};
 use backout_jobs::{Commit, Done, Procedure, Step, StepContext, StepError, Undo};
 use serde::{Deserialize, Serialize};
 
-use super::{managed, settle_task};
+use super::{managed, settle_task, under_lock};
 use crate::model::{InstanceState, Kind};
-use crate::persistence;
 use crate::runtime::Runtime;
+use crate::{follower, persistence};
 
 /// The procedure.
 #[derive(Clone, Debug)]
@@ -32,15 +33,26 @@ pub struct IsolateInput {
     pub kind: Kind,
 }
 
-const STEPS: &[Step<Isolate>] = &[Step {
-    name: "stop",
-    does: "stop the server, when it is ours to run",
-    run: |p, ctx| Box::pin(stop(p, ctx)),
-    undo: Undo::By {
-        does: "start the server",
-        run: |p, ctx| Box::pin(start(p, ctx)),
+const STEPS: &[Step<Isolate>] = &[
+    Step {
+        name: "follow",
+        does: "follow its history no longer",
+        run: |p, ctx| Box::pin(unfollow(p, ctx)),
+        undo: Undo::By {
+            does: "follow it again",
+            run: |p, ctx| Box::pin(follow(p, ctx)),
+        },
     },
-}];
+    Step {
+        name: "stop",
+        does: "stop the server, when it is ours to run",
+        run: |p, ctx| Box::pin(stop(p, ctx)),
+        undo: Undo::By {
+            does: "start the server",
+            run: |p, ctx| Box::pin(start(p, ctx)),
+        },
+    },
+];
 
 impl Procedure for Isolate {
     fn name(&self) -> &'static str {
@@ -71,6 +83,26 @@ impl Procedure for Isolate {
             task(tx)
         })
     }
+}
+
+async fn unfollow(procedure: &Isolate, ctx: &StepContext) -> Result<Done, StepError> {
+    let input: IsolateInput = ctx.input()?;
+    let home = procedure.0.home(&input.instance);
+    under_lock(ctx, &procedure.0, &input.instance, move |_| {
+        follower::forbid(&home)
+    })
+    .await?;
+    Ok(Done::nothing())
+}
+
+async fn follow(procedure: &Isolate, ctx: &StepContext) -> Result<Done, StepError> {
+    let input: IsolateInput = ctx.input()?;
+    let home = procedure.0.home(&input.instance);
+    under_lock(ctx, &procedure.0, &input.instance, move |_| {
+        follower::allow(&home)
+    })
+    .await?;
+    Ok(Done::nothing())
 }
 
 async fn stop(procedure: &Isolate, ctx: &StepContext) -> Result<Done, StepError> {

@@ -1,5 +1,14 @@
 //! The kinds of job that databases have, a file each.
 
+pub mod adopt;
+pub mod backup;
+pub mod create;
+pub mod delete_backup;
+pub mod isolate;
+pub(crate) mod managed;
+pub mod release;
+pub mod remove;
+pub mod restart;
 pub mod rewind;
 pub mod rollback;
 pub mod withdraw;

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::{managed, settle_task, under_lock};
 use crate::model::{InstanceState, Kind};
 use crate::runtime::Runtime;
-use crate::{files, persistence};
+use crate::{files, follower, persistence};
 
 /// The procedure.
 #[derive(Clone, Debug)]
@@ -90,8 +90,9 @@ async fn destroy(procedure: &Remove, ctx: &StepContext) -> Result<Done, StepErro
         managed::destroy(&runtime, ctx, &id).await?;
     }
     let work = runtime.clone();
-    under_lock(ctx, &runtime, &id.clone(), move |_| {
+    under_lock(ctx, &runtime, &id.clone(), move |ctx| {
         let home = work.home(&id);
+        let _unfollowed = follower::quiesce(ctx, &home)?;
         if input.keep {
             for name in ["jobs", "safety"] {
                 files::remove_folder(&home.join(name))?;

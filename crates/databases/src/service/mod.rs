@@ -9,7 +9,10 @@
 //! | `history` | what happened when |
 //! | `keeper` | what is archived, taken and deleted by itself |
 
+mod backups;
 mod history;
+mod keeper;
+mod lifecycle;
 mod rollback;
 
 use std::sync::Arc;
@@ -24,10 +27,22 @@ use backout_jobs::{
 use backout_store::{Store, Tx};
 use serde::Serialize;
 
+pub use self::backups::NewBackup;
 pub use self::history::{LogFile, TRANSACTIONS_MAX};
+pub use self::keeper::Tended;
+pub(crate) use self::lifecycle::blockers;
+pub use self::lifecycle::{DATABASES_MAX, MADE_MAX, NewInstance, NewManaged};
 pub use self::rollback::INSTANCES_MAX;
 use crate::model::{Detail, Instance, InstanceState, Standing, Task, TaskKind};
 use crate::persistence::{self, InstanceFilter, Page, TaskFilter};
+use crate::procedures::adopt::Adopt;
+use crate::procedures::backup::TakeBackup;
+use crate::procedures::create::Create;
+use crate::procedures::delete_backup::DeleteBackup;
+use crate::procedures::isolate::Isolate;
+use crate::procedures::release::Release;
+use crate::procedures::remove::Remove;
+use crate::procedures::restart::Restart;
 use crate::procedures::rewind::Rewind;
 use crate::procedures::rollback::Rollback;
 use crate::procedures::withdraw::Withdraw;
@@ -94,6 +109,7 @@ pub struct Databases {
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) node: String,
     pub(crate) runtime: Runtime,
+    keeper: Arc<keeper::Keeper>,
 }
 
 impl std::fmt::Debug for Databases {
@@ -124,6 +140,7 @@ impl Databases {
             entropy,
             node,
             runtime,
+            keeper: Arc::default(),
         }
     }
 
@@ -132,6 +149,14 @@ impl Databases {
     pub fn register(&self, registry: Registry) -> Registry {
         let runtime = &self.runtime;
         registry
+            .with(Adopt(runtime.clone()))
+            .with(Create(runtime.clone()))
+            .with(Restart(runtime.clone()))
+            .with(Isolate(runtime.clone()))
+            .with(Release(runtime.clone()))
+            .with(Remove(runtime.clone()))
+            .with(TakeBackup(runtime.clone()))
+            .with(DeleteBackup(runtime.clone()))
             .with(Rollback(runtime.clone()))
             .with(Rewind(runtime.clone()))
             .with(Withdraw(runtime.clone()))
