@@ -37,7 +37,10 @@ pub(super) fn encode(start: u64, raw: &[u8], marks: &[Mark]) -> std::io::Result<
     for mark in marks {
         put(&mut journal, mark.offset.wrapping_sub(offset));
         let passed = mark.clock.0.wrapping_sub(clock);
-        put(&mut journal, ((passed << 1) ^ (passed >> 63)).cast_unsigned());
+        put(
+            &mut journal,
+            ((passed << 1) ^ (passed >> 63)).cast_unsigned(),
+        );
         (offset, clock) = (mark.offset, mark.clock.0);
     }
     let mut out = Vec::with_capacity(HEAD + raw.len() / 3);
@@ -150,7 +153,9 @@ mod tests {
 
     #[test]
     fn a_chunk_comes_back_as_it_was_and_never_otherwise() {
-        let raw: Vec<u8> = (0..100_000_u32).flat_map(|i| (i / 7).to_le_bytes()).collect();
+        let raw: Vec<u8> = (0..100_000_u32)
+            .flat_map(|i| (i / 7).to_le_bytes())
+            .collect();
         let marks: Vec<Mark> = (0..100)
             .map(|i| Mark {
                 offset: 1000 + i * 17,
@@ -168,7 +173,10 @@ mod tests {
             let mut bad = stored.clone();
             bad[at] ^= 0x10;
             assert!(decode(1000, length, &bad, &mut back).is_err(), "{at}");
-            assert!(decode(1000, length, &stored[..at], &mut back).is_err(), "{at}");
+            assert!(
+                decode(1000, length, &stored[..at], &mut back).is_err(),
+                "{at}"
+            );
         }
     }
 

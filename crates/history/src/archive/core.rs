@@ -82,6 +82,17 @@ pub(super) struct Run<'a> {
     pub(super) notes: Notes,
 }
 
+/// Where an archive ends.
+pub(super) struct Resumed {
+    pub(super) incarnation: u32,
+    /// The last entry.
+    pub(super) entry: Entry,
+    /// The bytes of its chunk.
+    pub(super) raw: Vec<u8>,
+    /// XA transactions that are prepared behind it.
+    pub(super) prepared: Vec<Prepared>,
+}
+
 /// Lets one follower at a time write.
 pub(super) struct Writing<'a>(&'a Core);
 
@@ -356,12 +367,11 @@ impl Core {
     }
 
     /// Takes the last page up again, without chunks at its end that cannot be
-    /// read: those of a machine that lost its power. Gives the last entry and
-    /// its bytes, and the XA transactions that are prepared behind it.
+    /// read: those of a machine that lost its power.
     pub(super) fn resume(
         &self,
         writing: &Writing<'_>,
-    ) -> Result<Option<(u32, Entry, Vec<u8>, Vec<Prepared>)>> {
+    ) -> Result<Option<Resumed>> {
         let pages = writing.0.lock().pages.clone();
         let mut last = None;
         for (id, version) in pages.iter().rev() {
@@ -404,7 +414,12 @@ impl Core {
                 self.save()?;
             }
             if let Some(entry) = entry {
-                return Ok(Some((id.incarnation, entry, raw, prepared)));
+                return Ok(Some(Resumed {
+                    incarnation: id.incarnation,
+                    entry,
+                    raw,
+                    prepared,
+                }));
             }
         }
         Ok(None)
@@ -556,7 +571,7 @@ impl Core {
         merged.level = if merged.bytes() >= SMALL_BYTES {
             DONE
         } else {
-            (merged.level + 1).min(DONE)
+            merged.level.saturating_add(1)
         };
         let stored = chunk::encode(merged.start, &raw, &marks).map_err(compress)?;
         self.objects.put(&merged.key(incarnation), stored)?;
@@ -672,11 +687,7 @@ fn check(entry: &Entry, raw: &[u8]) -> Result<(), &'static str> {
 
 /// Whether `b` follows `a` in one file without a gap.
 fn touch(a: &Entry, b: &Entry) -> bool {
-    a.file == b.file
-        && a.end == b.start
-        && b.gap.is_none()
-        && a.crc == b.crc
-        && !a.notes.unknown_xa
+    a.file == b.file && a.end == b.start && b.gap.is_none() && a.crc == b.crc && !a.notes.unknown_xa
 }
 
 /// From where on small chunks at the end are to be merged.
@@ -711,6 +722,13 @@ fn join(into: &mut Entry, more: &Entry) {
         (one, other) => one.or(other),
     };
     let (notes, more) = (&mut into.notes, &more.notes);
+    if notes.inside.is_some() && notes.first.is_none() {
+        for name in &more.head {
+            if !notes.head.contains(name) {
+                notes.head.push(name.clone());
+            }
+        }
+    }
     notes.groups += more.groups;
     notes.first = notes.first.or(more.first);
     notes.last = more.last.or(notes.last);
@@ -729,7 +747,10 @@ fn join(into: &mut Entry, more: &Entry) {
         }
     }
     for (name, events, bytes) in &more.tables {
-        match notes.tables.binary_search_by(|(known, _, _)| known.cmp(name)) {
+        match notes
+            .tables
+            .binary_search_by(|(known, _, _)| known.cmp(name))
+        {
             Ok(at) => {
                 notes.tables[at].1 += events;
                 notes.tables[at].2 += bytes;

@@ -157,10 +157,8 @@ impl Page {
         }
         let packed = covered.strip_prefix(&MAGIC)?;
         let decoder = zstd::Decoder::new(packed).ok()?;
-        let page: Self = serde_json::from_reader(std::io::BufReader::new(
-            decoder.take(PAGE_BYTES),
-        ))
-        .ok()?;
+        let page: Self =
+            serde_json::from_reader(std::io::BufReader::new(decoder.take(PAGE_BYTES))).ok()?;
         let in_order = page.entries.is_sorted_by(|a, b| a.end() <= b.at());
         (in_order && page.entries.iter().all(Entry::is_sound)).then_some(page)
     }

@@ -11,9 +11,7 @@ use super::locate::commit_time;
 use super::source::{ArchiveSource, Names, events};
 use super::{Archive, Instant, TableCount, Txn, Window};
 use crate::body::Query;
-use crate::change::{
-    Group, GroupEnd, Item, Micros, Position, Statement, StatementKind, TableName,
-};
+use crate::change::{Group, GroupEnd, Item, Micros, Position, Statement, StatementKind, TableName};
 use crate::error::{Error, Result};
 use crate::event::{Header, split};
 use crate::reader::{Reader, ReaderOptions};
@@ -447,12 +445,11 @@ impl Archive {
                 let Some(event) = split(event, entry.checksum(), || at(offset))? else {
                     continue;
                 };
-                let query = Query::read(event.header.kind, event.body).map_err(|what| {
-                    Error::Damaged {
+                let query =
+                    Query::read(event.header.kind, event.body).map_err(|what| Error::Damaged {
                         at: at(offset),
                         what: what.to_owned(),
-                    }
-                })?;
+                    })?;
                 statements.push(Statement {
                     kind: super::scan::classify(&query),
                     schema: String::from_utf8_lossy(query.schema).into_owned(),
@@ -467,12 +464,7 @@ impl Archive {
 }
 
 /// Extends a window by a chunk, or begins one.
-fn extend(
-    window: &mut Option<Window>,
-    incarnation: u32,
-    entry: &Entry,
-    why: &mut Option<String>,
-) {
+fn extend(window: &mut Option<Window>, incarnation: u32, entry: &Entry, why: &mut Option<String>) {
     let notes = &entry.notes;
     let at = |offset| Position {
         file: entry.file.clone(),

@@ -135,12 +135,20 @@ impl Core {
                 match scanner.group() {
                     Some(group) => places.push(Place::new(&entry.file, group, &marks)),
                     // One statement without an id: it is over already.
-                    None => places.push(Place::new(
-                        &entry.file,
-                        &Open::alone(offset, event),
-                        &marks,
-                    )),
+                    None => {
+                        places.push(Place::new(&entry.file, &Open::alone(offset, event), &marks))
+                    }
                 }
+            }
+        }
+        // A group committed before all that follow it.
+        let mut known = None;
+        for place in places.iter_mut().rev() {
+            if place.earliest == place.time {
+                known = Some(place.time);
+            } else if let Some(known) = known {
+                place.time = place.time.min(known);
+                place.earliest = place.earliest.min(known);
             }
         }
         Ok(places)
@@ -175,8 +183,7 @@ impl Archive {
                 let cut = self.core().cut(
                     window.incarnation,
                     |entry| {
-                        entry.end() <= *begin
-                            || entry.time.is_some_and(|(_, latest)| latest < *at)
+                        entry.end() <= *begin || entry.time.is_some_and(|(_, latest)| latest < *at)
                     },
                     |place| place.position < *begin || place.time < *at,
                 )?;

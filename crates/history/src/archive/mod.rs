@@ -190,8 +190,8 @@ impl Archive {
             source,
         };
         std::fs::create_dir_all(folder).map_err(failed)?;
-        let store =
-            LocalFileSystem::new_with_prefix(folder).map_err(|e| failed(std::io::Error::other(e)))?;
+        let store = LocalFileSystem::new_with_prefix(folder)
+            .map_err(|e| failed(std::io::Error::other(e)))?;
         Self::open(Arc::new(store.with_fsync(true)), "")
     }
 
@@ -254,13 +254,13 @@ impl Archive {
             if self.end()?.is_some_and(|end| end >= *position) {
                 return Ok(true);
             }
+            self.core.hurry.store(true, Ordering::Release);
             if start.elapsed() >= patience {
                 return Ok(false);
             }
             if cancelled() {
                 return Err(Error::Cancelled);
             }
-            self.core.hurry.store(true, Ordering::Release);
             self.core.wait(POLL);
         }
     }

@@ -95,7 +95,9 @@ impl Objects {
         let path = self.path(key);
         let put = self.run(move |store| async move {
             let options = PutOptions::from(PutMode::Create);
-            store.put_opts(&path, PutPayload::from(bytes), options).await
+            store
+                .put_opts(&path, PutPayload::from(bytes), options)
+                .await
         });
         match put {
             Ok(_) => Ok(true),

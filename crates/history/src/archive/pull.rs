@@ -88,6 +88,9 @@ const AHEAD_BYTES: usize = 4 * CHUNK_BYTES;
 /// While we catch up, the index is written once for so many chunks.
 const CHUNKS_A_SAVE: usize = 8;
 
+/// How much of what we have last is compared with what the server has there.
+const COMPARED_BYTES: u64 = 64 << 10;
+
 /// A hole that is filled is at most as large as the text of a statement.
 const HOLE_BYTES: u32 = 1 << 30;
 
@@ -139,8 +142,8 @@ enum Ended {
 struct Begin {
     incarnation: u32,
     file: String,
-    /// Where the event begins that we have last and its bytes; `None` at the
-    /// begin of a file.
+    /// The last events that we have: where they begin, and their bytes. `None`
+    /// at the begin of a file.
     last: Option<(u64, Vec<u8>)>,
     /// What to say of the history before.
     gap: Option<String>,
@@ -275,12 +278,7 @@ fn number(file: &str) -> u64 {
 }
 
 /// Decides where to continue, by the table above.
-fn begin(
-    core: &Core,
-    writing: &Writing<'_>,
-    logs: &[(String, u64)],
-    reset: bool,
-) -> Result<Begin> {
+fn begin(core: &Core, writing: &Writing<'_>, logs: &[(String, u64)], reset: bool) -> Result<Begin> {
     let fresh = |file: &str, incarnation, gap| Begin {
         incarnation,
         file: file.to_owned(),
@@ -290,21 +288,22 @@ fn begin(
         offset: 0,
     };
     let oldest = logs.first().map_or("", |(file, _)| file.as_str());
-    let Some((incarnation, entry, raw, prepared)) = core.resume(writing)? else {
+    let Some(resumed) = core.resume(writing)? else {
         return Ok(fresh(oldest, 0, None));
     };
+    let (incarnation, entry) = (resumed.incarnation, resumed.entry);
     let known = logs.iter().find(|(file, _)| *file == entry.file);
     let later = logs
         .iter()
         .find(|(file, _)| number(file) > number(&entry.file));
     let gap = match (known, later) {
         (Some((_, bytes)), _) if *bytes >= entry.end && !reset => {
-            let (at, event) = last_event(&entry, &raw);
-            let scanner = rebuild(core, incarnation, &entry, prepared)?;
+            let (at, events) = last_events(&entry, &resumed.raw);
+            let scanner = rebuild(core, incarnation, &entry, resumed.prepared)?;
             return Ok(Begin {
                 incarnation,
                 file: entry.file.clone(),
-                last: Some((at, event)),
+                last: Some((at, events)),
                 gap: entry.notes.unknown_xa.then(|| UNKNOWN_XA.to_owned()),
                 scanner,
                 offset: entry.end,
@@ -332,18 +331,20 @@ fn begin(
     Ok(fresh(oldest, incarnation.saturating_add(1), Some(gap)))
 }
 
-/// The last event of a chunk: where it begins, and its bytes.
-fn last_event(entry: &Entry, raw: &[u8]) -> (u64, Vec<u8>) {
-    let mut at = if entry.start == 0 { MAGIC.len() } else { 0 };
-    while let Some(header) = raw.get(at..).and_then(Header::read) {
-        let next = at + header.bytes as usize;
-        if next >= raw.len() {
+/// The last events of a chunk: where they begin, and their bytes. One alone may
+/// be the same in another history: a server that was just reset writes the same
+/// checkpoint at the same place.
+fn last_events(entry: &Entry, raw: &[u8]) -> (u64, Vec<u8>) {
+    let from = entry.end.saturating_sub(COMPARED_BYTES);
+    let mut at = entry.end;
+    for (offset, event) in super::source::events(entry.start, raw) {
+        if offset >= from || offset + event.len() as u64 == entry.end {
+            at = offset;
             break;
         }
-        at = next;
     }
-    let event = raw.get(at..).unwrap_or_default().to_vec();
-    (entry.start + at as u64, event)
+    let index = usize::try_from(at - entry.start).unwrap_or(usize::MAX);
+    (at, raw.get(index..).unwrap_or_default().to_vec())
 }
 
 /// What the scanner knew behind a chunk: it reads the open group again.
@@ -669,10 +670,15 @@ impl<'a> Cutter<'a> {
                 self.replayed += raw.len() as u64;
                 return Ok(None);
             }
-            if *last != raw && !same_format(last, raw) {
+            let behind = usize::try_from(self.replayed - at).unwrap_or(usize::MAX);
+            let ours = last.get(behind..).unwrap_or_default();
+            if !ours.starts_with(raw) && !same_format(ours, raw) {
                 return Ok(Some(Ended::Reset));
             }
-            self.begin.last = None;
+            self.replayed += raw.len() as u64;
+            if raw.len() == ours.len() {
+                self.begin.last = None;
+            }
             return Ok(None);
         }
         if self.begin.offset == 0 {
@@ -708,9 +714,10 @@ impl<'a> Cutter<'a> {
                     self.marks.push(Mark { offset, clock });
                 }
                 let time = commit_time(header.time_s, clock).0;
-                self.time = Some(self.time.map_or((time, time), |(first, latest)| {
-                    (first, latest.max(time))
-                }));
+                self.time = Some(
+                    self.time
+                        .map_or((time, time), |(first, latest)| (first, latest.max(time))),
+                );
             }
             Seen::UnknownXa => {
                 self.flush()?;
@@ -802,11 +809,10 @@ impl<'a> Cutter<'a> {
     }
 }
 
-/// Whether both are the format description of one file. Sent once more, it
+/// Whether `ours` begins with the same format description. Sent once more, it
 /// may lack the flag that the file is in use.
-fn same_format(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len()
-        && a.get(4) == Some(&Kind::FORMAT_DESCRIPTION.0)
-        && a.get(..17) == b.get(..17)
-        && a.get(19..) == b.get(19..)
+fn same_format(ours: &[u8], raw: &[u8]) -> bool {
+    raw.get(4) == Some(&Kind::FORMAT_DESCRIPTION.0)
+        && ours.get(..17) == raw.get(..17)
+        && ours.get(19..raw.len()) == raw.get(19..)
 }

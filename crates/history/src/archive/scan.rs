@@ -40,6 +40,9 @@ pub(super) struct Notes {
     /// Row events and their bytes, by schema and table.
     #[serde(skip_serializing_if = "is_default")]
     pub(super) tables: Vec<(TableName, u64, u64)>,
+    /// Which tables the group has row events of here that it begins within.
+    #[serde(skip_serializing_if = "is_default")]
+    pub(super) head: Vec<TableName>,
     /// Definition statements.
     #[serde(skip_serializing_if = "is_default")]
     pub(super) ddl: Vec<DdlNote>,
@@ -247,14 +250,13 @@ impl Scanner {
         let event = split(raw, self.checksum, at)?
             .filter(|event| event.raw.len() == raw.len())
             .ok_or_else(|| damaged("an event is cut off"))?;
-        self.take_in(offset, &event)
-            .ok_or_else(|| Error::Damaged {
-                at: Position {
-                    file: self.file.clone(),
-                    offset,
-                },
-                what: format!("an event of kind {} is malformed", event.header.kind.0),
-            })
+        self.take_in(offset, &event).ok_or_else(|| Error::Damaged {
+            at: Position {
+                file: self.file.clone(),
+                offset,
+            },
+            what: format!("an event of kind {} is malformed", event.header.kind.0),
+        })
     }
 
     fn take_in(&mut self, offset: u64, event: &Event<'_>) -> Option<Seen> {
@@ -298,6 +300,14 @@ impl Scanner {
                     };
                     count.0 += 1;
                     count.1 += event.raw.len() as u64;
+                    let notes = &mut self.notes.notes;
+                    if notes.inside.is_some()
+                        && notes.first.is_none()
+                        && notes.head.last() != Some(&**name)
+                        && !notes.head.contains(name)
+                    {
+                        notes.head.push((**name).clone());
+                    }
                 } else if id != 0x00ff_ffff {
                     // That number ends a statement without rows.
                     self.notes.notes.opaque = true;
@@ -505,7 +515,9 @@ fn table(body: &[u8]) -> Option<(u64, TableName)> {
 }
 
 fn u32_at(body: &[u8], at: usize) -> Option<u32> {
-    body.get(at..)?.first_chunk().map(|b| u32::from_le_bytes(*b))
+    body.get(at..)?
+        .first_chunk()
+        .map(|b| u32::from_le_bytes(*b))
 }
 
 fn u48_at(body: &[u8], at: usize) -> Option<u64> {

@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
 use super::Archive;
 use super::index::Entry;
@@ -94,6 +94,18 @@ impl Names {
                 ddl.tables.iter().any(|table| self.has(table))
                     || ddl.database.as_ref().is_some_and(|d| self.has_schema(d))
             })
+    }
+
+    /// Whether the group concerns them that a chunk with these notes begins
+    /// within, as far as it is in that chunk.
+    fn concerns_head(&self, notes: &Notes) -> bool {
+        let is_head = |at: u64| notes.first.is_none_or(|first| at < first);
+        notes.opaque
+            || notes.text
+            || !notes.ended.is_empty()
+            || notes.prepared.iter().any(|p| Some(p.start) == notes.inside)
+            || notes.head.iter().any(|name| self.has(name))
+            || notes.ddl.iter().any(|ddl| is_head(ddl.at))
     }
 }
 
@@ -186,8 +198,9 @@ struct Feeder<'a> {
     order: &'a Order,
     send: &'a SyncSender<Result<Done>>,
     buffers: &'a Receiver<Block>,
-    /// Chunks of a group that goes on, none of which was handed out.
-    pending: Vec<Entry>,
+    /// Chunks of a group that goes on, none of which was handed out, and from
+    /// where on they belong to it.
+    pending: Vec<(Entry, u64)>,
     /// Whether the last chunk was handed out and ends within a group.
     open: bool,
     /// The file of which just the format description was handed out, and where
@@ -244,24 +257,31 @@ impl<'a> Feeder<'a> {
     }
 
     fn entry(&mut self, entry: &Entry) -> Result<Result<(), HungUp>> {
-        let inside = entry.notes.inside.is_some();
-        let needed = self
-            .order
-            .names
-            .as_ref()
-            .is_none_or(|names| names.concerns(&entry.notes));
-        if needed || (inside && self.open) {
-            let pending = std::mem::take(&mut self.pending);
-            if inside {
-                for entry in &pending {
+        let names = self.order.names.as_ref();
+        let notes = &entry.notes;
+        let inside = notes.inside.is_some();
+        let concerned = names.is_none_or(|names| names.concerns(notes));
+        let head = inside
+            && (self.open || (concerned && names.is_none_or(|names| names.concerns_head(notes))));
+        let from = match notes.first {
+            // The group that it begins within may be left out.
+            Some(first) if inside && !head => Some(first),
+            None if inside && !head => None,
+            _ => Some(entry.start),
+        };
+        if let Some(from) = from
+            && (head || concerned)
+        {
+            for (entry, from) in std::mem::take(&mut self.pending) {
+                if head {
                     self.skipped = self.skipped.saturating_sub(entry.bytes());
-                    if self.hand_out(entry)?.is_err() {
+                    if self.hand_out(&entry, from)?.is_err() {
                         return Ok(Err(HungUp));
                     }
                 }
             }
-            self.open = entry.notes.open;
-            return self.hand_out(entry);
+            self.open = notes.open;
+            return self.hand_out(entry, from);
         }
         self.open = false;
         self.skipped += entry.bytes();
@@ -269,10 +289,12 @@ impl<'a> Feeder<'a> {
             self.pending.clear();
         }
         if entry.notes.open {
-            self.pending.push(Entry {
+            let light = Entry {
                 notes: Notes::default(),
                 ..entry.clone()
-            });
+            };
+            self.pending
+                .push((light, notes.last.unwrap_or(entry.start)));
         }
         if let Some(format) = &entry.notes.format {
             let mut block = self.buffer();
@@ -290,10 +312,7 @@ impl<'a> Feeder<'a> {
 
     /// An empty block.
     fn buffer(&self) -> Block {
-        let mut block = match self.buffers.try_recv() {
-            Ok(block) => block,
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => Block::default(),
-        };
+        let mut block: Block = self.buffers.try_recv().unwrap_or_default();
         block.raw.clear();
         block.carry.clear();
         block
@@ -304,12 +323,12 @@ impl<'a> Feeder<'a> {
         self.send.send(Ok(Done::Block(block))).map_err(|_| HungUp)
     }
 
-    fn hand_out(&mut self, entry: &Entry) -> Result<Result<(), HungUp>> {
+    fn hand_out(&mut self, entry: &Entry, from: u64) -> Result<Result<(), HungUp>> {
         let order = self.order;
         let mut block = self.buffer();
         let core = order.archive.core();
         core.fetch(order.incarnation, entry, &mut block.raw)?;
-        let mut from = entry.start.max(MAGIC.len() as u64);
+        let mut from = from.max(MAGIC.len() as u64);
         if entry.file == order.from.file {
             from = from.max(order.from.offset);
         }
@@ -403,9 +422,8 @@ impl<'a> Feeder<'a> {
 
 /// Leaves what is between two offsets of the file, both between events.
 fn clip(entry: &Entry, raw: &mut Vec<u8>, from: u64, to: u64) -> Result<()> {
-    let begins = |at: u64| {
-        at == entry.end || events(entry.start, raw).any(|(offset, _)| offset == at)
-    };
+    let begins =
+        |at: u64| at == entry.end || events(entry.start, raw).any(|(offset, _)| offset == at);
     for at in [from, to] {
         if !begins(at) {
             return Err(Error::Gap {

@@ -111,7 +111,8 @@ fn packet(socket: &mut BufReader<File>, raw: &mut Vec<u8>) -> Result<bool> {
     loop {
         let mut head = [0; 4];
         socket.read_exact(&mut head).map_err(|e| lost(&e))?;
-        let mut length = usize::from(head[0]) | usize::from(head[1]) << 8 | usize::from(head[2]) << 16;
+        let mut length =
+            usize::from(head[0]) | usize::from(head[1]) << 8 | usize::from(head[2]) << 16;
         let goes_on = length == PACKET_BYTES_MAX;
         if first {
             let mut kind = [0];
