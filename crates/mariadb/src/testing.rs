@@ -449,11 +449,12 @@ fn copy(from: &Path, to: &Path, account: &Account) -> std::io::Result<()> {
 }
 
 type Spawned = std::io::Result<Child>;
+type Wish = (Command, Sender<Spawned>);
 
 /// The thread that all servers are children of: they are to end with the
 /// process, and the kernel goes by the thread that made them.
-static PARENT: LazyLock<Mutex<Sender<(Command, Sender<Spawned>)>>> = LazyLock::new(|| {
-    let (sender, receiver) = channel::<(Command, Sender<Spawned>)>();
+static PARENT: LazyLock<Mutex<Sender<Wish>>> = LazyLock::new(|| {
+    let (sender, receiver) = channel::<Wish>();
     std::thread::spawn(move || {
         for (mut command, reply) in receiver {
             let _ = reply.send(command.spawn());

@@ -139,7 +139,7 @@ impl<'a> Tool<'a> {
         let is_complaint = |line: &&str| {
             line.contains("rror") || line.contains("failed") || line.contains("FATAL")
         };
-        if let Some(first) = lines.iter().position(|line| is_complaint(&line)) {
+        if let Some(first) = lines.iter().position(is_complaint) {
             lines.drain(..first);
             lines.truncate(SAID_MAX_LINES);
         } else {

@@ -580,7 +580,7 @@ pub fn import(
             });
         }
         remove(live, exported, target)?;
-        if begun.consumed && place == Place::Move {
+        if begun.consumed {
             return Err(Error::Interrupted {
                 what: format!("import {target}"),
                 why: "its files were being taken in".to_owned(),
@@ -790,11 +790,13 @@ fn take_in_piece(
     // As the server makes its files, so are these to be.
     let own = path("ibd");
     let model = own.metadata().map_err(Error::io("look at", &own))?;
+    let mut is_same = false;
     for end in ["ibd", "cfg"] {
         let from = folder.join(format!("{}.{end}", piece.number));
         let ready = path(&format!("{end}.backout"));
         files::remove_file(&ready)?;
         let linked = place == Place::Move && std::fs::hard_link(&from, &ready).is_ok();
+        is_same |= linked;
         if !linked {
             files::copy(&from, &ready, cancelled)?;
         }
@@ -809,7 +811,7 @@ fn take_in_piece(
         &doing,
         format!("ALTER TABLE {} DISCARD TABLESPACE", quoted(table)),
     )?;
-    consume(place == Place::Move)?;
+    consume(is_same)?;
     for end in ["cfg", "ibd"] {
         let to = path(end);
         std::fs::rename(path(&format!("{end}.backout")), &to).map_err(Error::io("place", &to))?;

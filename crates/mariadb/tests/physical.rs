@@ -94,11 +94,20 @@ fn strays(server: &PrivateServer, schema: &str) -> Vec<String> {
                 .join(schema)
                 .join(format!("{stem}.frm"))
                 .exists();
-            !file.starts_with("FTS_") && !(file.ends_with(".ibd") && is_table)
+            !(file.starts_with("FTS_") || file.ends_with(".ibd") && is_table)
         })
         .collect();
     found.sort();
     found
+}
+
+/// Whether a process has a path in its command line.
+fn runs(path: &Path) -> bool {
+    let path = path.to_string_lossy().into_owned();
+    std::fs::read_dir("/proc").unwrap().flatten().any(|entry| {
+        std::fs::read(entry.path().join("cmdline"))
+            .is_ok_and(|line| String::from_utf8_lossy(&line).contains(&path))
+    })
 }
 
 /// The server's own tool refuses to run where files are not as they should be.
@@ -583,12 +592,7 @@ fn a_backup_that_is_not_wanted_leaves_no_process_and_is_made_anew() {
         };
         assert!(matches!(take(&few), Err(Error::Cancelled)));
         assert!(backup::read(&to).unwrap().is_none());
-        let mine = to.to_string_lossy().into_owned();
-        let runs = std::fs::read_dir("/proc").unwrap().flatten().any(|entry| {
-            std::fs::read(entry.path().join("cmdline"))
-                .is_ok_and(|line| String::from_utf8_lossy(&line).contains(&mine))
-        });
-        assert!(!runs);
+        assert!(!runs(&to));
         take(&GO_ON).unwrap();
         assert!(!to.join("client.cnf").exists());
         backup::discard(&to).unwrap();
@@ -731,11 +735,18 @@ fn an_import_that_is_cut_off_leaves_nothing_after_its_undo() {
         let again = transport::import(&mut live, &to, &exported[0], &target, Place::Copy, &|| {
             false
         });
-        if place == Place::Copy {
-            again.unwrap();
-            assert_eq!(server.value("SELECT COUNT(*) FROM stage.t"), "40000");
-            transport::undo_import(&mut live, &to, &exported[0]).unwrap();
+        match again {
+            // Its files were on their way into the server when that died.
+            Err(Error::Interrupted { .. }) if place == Place::Move => {
+                assert_eq!(server.value(left), "0");
+                continue;
+            }
+            other => other.unwrap(),
         }
+        assert_eq!(server.value("SELECT COUNT(*) FROM stage.t"), "40000");
+        transport::undo_import(&mut live, &to, &exported[0]).unwrap();
+        transport::undo_import(&mut live, &to, &exported[0]).unwrap();
+        assert_eq!(server.value(left), "0");
     }
 }
 
@@ -821,4 +832,99 @@ fn a_managed_server_lives_on_its_own() {
     drop(guard);
     assert!(!folder.path().join("db").exists());
     local.remove().unwrap();
+}
+
+#[test]
+fn a_copy_whose_worker_is_killed_is_made_anew() {
+    let server = PrivateServer::start(&[]);
+    server.script(
+        "CREATE DATABASE a;\nCREATE TABLE a.t (id INT PRIMARY KEY, v CHAR(250));\nINSERT INTO a.t \
+         SELECT seq, 'x' FROM a.seq_1_to_20000;\n",
+    );
+    let folder = folder();
+    let to = folder.path().join("copy");
+    // Killed as soon as this is there.
+    for sign in [
+        "client.cnf",
+        "data/ibdata1",
+        "data/xtrabackup_checkpoints",
+        "log.prepare",
+    ] {
+        let mut worker = std::process::Command::new(env!("CARGO_BIN_EXE_mariadb-shim"))
+            .args(["--copy", &server.socket_url(), "a", "t"])
+            .arg(&to)
+            .spawn()
+            .unwrap();
+        let start = std::time::Instant::now();
+        while !to.join(sign).exists() && worker.try_wait().unwrap().is_none() {
+            assert!(start.elapsed() < PATIENCE);
+            std::thread::yield_now();
+        }
+        worker.kill().unwrap();
+        worker.wait().unwrap();
+        while runs(&to) {
+            assert!(start.elapsed() < PATIENCE);
+            std::thread::yield_now();
+        }
+        assert!(backup::read(&to).unwrap().is_none(), "{sign}");
+        // Nor does the server hold anything for it.
+        server.script(
+            "INSERT INTO a.t SELECT MAX(id) + 1, 'y' FROM a.t;\nALTER TABLE a.t COMMENT='z';\n",
+        );
+    }
+    backup::tables(&endpoint(&server), &[name("a", "t")], &to, &GO_ON).unwrap();
+    let scratch = scratch_on(folder.path(), &to);
+    scratch.0.start(&SMALL, &|| false).unwrap();
+    let mut session = Session::open(&scratch.0.endpoint()).unwrap();
+    let rows: Option<u64> = session.first("count", "SELECT COUNT(*) FROM a.t").unwrap();
+    assert_eq!(rows, Some(20_004));
+}
+
+/// A file system that is soon full.
+struct Full(PathBuf);
+
+impl Drop for Full {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_full_file_system_is_told_of_and_nothing_is_left_behind() {
+    let server = PrivateServer::start(&[]);
+    server.script(
+        "CREATE DATABASE a;\nCREATE TABLE a.t (id INT PRIMARY KEY, v CHAR(250));\nINSERT INTO a.t \
+         SELECT seq, MD5(seq) FROM a.seq_1_to_100000;\n",
+    );
+    let folder = folder();
+    let small = folder.path().join("small");
+    std::fs::create_dir(&small).unwrap();
+    let mounted = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=4m,mode=0711", "none"])
+        .arg(&small)
+        .status()
+        .unwrap();
+    // As the other tests of file systems, this one needs root.
+    assert!(mounted.success());
+    let full = Full(small.clone());
+    let to = small.join("to");
+    let no_space = |result: Result<Manifest, Error>| {
+        let e = result.unwrap_err();
+        assert_eq!(e.code(), backout_core::code::Code::NoSpace, "{e}");
+        assert!(backup::read(&to).unwrap().is_none());
+        assert!(!runs(&to));
+        backup::discard(&to).unwrap();
+    };
+    no_space(backup::tables(
+        &endpoint(&server),
+        &[name("a", "t")],
+        &to,
+        &GO_ON,
+    ));
+    no_space(backup::full(&endpoint(&server), &to, &GO_ON));
+    let base = folder.path().join("base");
+    backup::full(&endpoint(&server), &base, &GO_ON).unwrap();
+    no_space(backup::extract(&[base], None, &to, &GO_ON));
+    drop(full);
+    server.script("INSERT INTO a.t SELECT MAX(id) + 1, 'y' FROM a.t;\n");
 }
