@@ -413,6 +413,11 @@ impl<S: Source> Reader<S> {
                     ends_statement: row.ends_statement,
                 })));
             }
+            // One of an XA transaction comes before its end, which waits.
+            if let Some(Coming::Statement) = self.coming.front() {
+                self.coming.pop_front();
+                return Ok(Some(Item::Statement(&self.statement)));
+            }
             if self.replay.is_some() {
                 self.replay_next()?;
                 continue;
@@ -996,7 +1001,9 @@ impl<S: Source> Reader<S> {
             return Ok(());
         };
         match word {
-            None => self.text(&query, offset, seen.span.end),
+            // What it does takes effect with the commit.
+            None if open.xa.is_some() => self.keep(seen.whole)?,
+            None => self.text(seen.place, &query, offset, seen.span.end),
             Some(Word::Begin) => {
                 open.ends = Ends::Explicit;
                 self.begin();
@@ -1034,7 +1041,7 @@ impl<S: Source> Reader<S> {
     }
 
     /// A statement that is neither begin nor end of anything.
-    fn text(&mut self, query: &Query<'_>, offset: u64, next: u64) {
+    fn text(&mut self, place: Place, query: &Query<'_>, offset: u64, next: u64) {
         let Some(open) = &mut self.open else {
             return;
         };
@@ -1056,7 +1063,11 @@ impl<S: Source> Reader<S> {
                 lower_case_names: self.options.lower_case_names,
             };
             statement.kind = ddl::classify_in(dialect, &statement.schema, &statement.text);
-            self.coming.push_back(Coming::Statement);
+            if place == Place::Replayed {
+                self.coming.push_front(Coming::Statement);
+            } else {
+                self.coming.push_back(Coming::Statement);
+            }
         }
         if alone {
             self.finish(true, next);
@@ -1114,6 +1125,7 @@ impl<S: Source> Reader<S> {
         }
         if let Some(open) = &mut self.open {
             open.standalone = false;
+            open.ends = Ends::Explicit;
         }
         self.begin();
         if let Some(kept) = kept {

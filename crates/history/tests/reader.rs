@@ -877,6 +877,30 @@ fn what_cannot_be_reduced_is_refused_by_name() {
         .collect();
     assert_eq!(texts.len(), 1, "{texts:?}");
     assert_eq!(texts[0].text, b"INSERT INTO d.u VALUES (1, 2, 'x')");
+
+    // One in an XA transaction comes with its commit.
+    server.run_all(&[
+        "SET SESSION binlog_format = STATEMENT",
+        "XA START 'a'",
+        "UPDATE d.u SET v = 9",
+        "INSERT INTO d.u VALUES (2, 2, 'x')",
+        "XA END 'a'",
+        "XA PREPARE 'a'",
+        "XA COMMIT 'a'",
+    ]);
+    let all = read_all(
+        &server.binlogs(),
+        ReaderOptions {
+            wanted: Some(HashSet::new()),
+            ..ReaderOptions::default()
+        },
+    );
+    let from = all.len() - 4;
+    assert!(matches!(&all[from], Read::Begin(_)), "{all:?}");
+    for (item, first) in [(&all[from + 1], b'U'), (&all[from + 2], b'I')] {
+        assert!(matches!(item, Read::Statement(s) if s.text[0] == first));
+    }
+    assert!(matches!(&all[from + 3], Read::End(_)));
 }
 
 #[test]
