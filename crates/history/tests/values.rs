@@ -1,7 +1,11 @@
 //! Values of row images against a real server: the texts that it computes, and
 //! the images that it writes when it is given our literals.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests may panic"
+)]
 
 mod common;
 

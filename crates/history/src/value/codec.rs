@@ -381,10 +381,9 @@ impl Codec {
     /// Writes the text of what is no string.
     pub(super) fn scalar(&self, raw: &[u8], out: &mut Vec<u8>) -> Result<(), ValueError> {
         let written = match &self.what {
-            What::Int { signed } => {
+            What::Int { signed } => (1..=8).contains(&raw.len()).then(|| {
                 number::write_int(number::little(raw, *signed), out);
-                Some(())
-            }
+            }),
             What::Year { two_digits } => raw.first().map(|year| {
                 let year = match *year {
                     0 => 0,
@@ -404,14 +403,12 @@ impl Codec {
             What::Decimal { precision, scale } => {
                 number::write_decimal(raw, *precision, *scale, out)
             }
-            What::Bit => {
+            What::Bit => (1..=8).contains(&raw.len()).then(|| {
                 number::write_int(i128::from(number::big(raw)), out);
-                Some(())
-            }
-            What::Enum { .. } | What::Set { .. } => {
+            }),
+            What::Enum { .. } | What::Set { .. } => (1..=8).contains(&raw.len()).then(|| {
                 number::write_int(number::little(raw, false), out);
-                Some(())
-            }
+            }),
             What::Date => raw
                 .try_into()
                 .ok()
@@ -566,6 +563,8 @@ impl Codec {
                 let chosen: Vec<&str> = members
                     .iter()
                     .enumerate()
+                    // A set has no more than 64.
+                    .take(64)
                     .filter(|(i, _)| bits >> i & 1 == 1)
                     .map(|(_, m)| m.as_str())
                     .collect();
@@ -630,4 +629,136 @@ fn uuid_from_record(raw: [u8; 16]) -> [u8; 16] {
     uuid[8..10].copy_from_slice(&raw[6..8]);
     uuid[10..].copy_from_slice(&raw[..6]);
     uuid
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::column::CatalogueRow;
+    use proptest::prelude::*;
+
+    fn info(column_type: &str, charset: Option<&str>) -> ColumnInfo {
+        ColumnInfo::of(&CatalogueRow {
+            name: "a`b",
+            column_type,
+            charset,
+            nullable: "YES",
+            ..CatalogueRow::default()
+        })
+    }
+
+    fn codec(kind: u8, meta: u16, info: &ColumnInfo) -> Codec {
+        let column = Column {
+            kind,
+            meta,
+            nullable: true,
+        };
+        Codec::new(&column, info).unwrap()
+    }
+
+    #[test]
+    fn values_are_shown_to_people() {
+        let shown = |kind, meta, column_type: &str, charset, raw: &[u8]| {
+            codec(kind, meta, &info(column_type, charset)).display(Some(raw))
+        };
+        let some_enum = "enum('x','it''s')";
+        let some_set = "set('a','b','c')";
+        let utf8 = Some("utf8mb4");
+        let latin1 = Some("latin1");
+        assert_eq!(shown(kind::LONG, 0, "int(11)", None, &[0xff; 4]), "-1");
+        assert_eq!(shown(kind::YEAR, 0, "year(4)", None, &[0]), "0000");
+        assert_eq!(shown(kind::ENUM, 1, some_enum, utf8, &[2]), "it's");
+        assert_eq!(shown(kind::ENUM, 1, some_enum, utf8, &[0]), "");
+        assert_eq!(shown(kind::SET, 1, some_set, utf8, &[5]), "a,c");
+        let float = 1.1_f32.to_le_bytes();
+        assert_eq!(shown(kind::FLOAT, 0, "float", None, &float), "1.1");
+        let text = shown(kind::VARCHAR, 9, "varchar(9)", latin1, b"\x02\xe9!");
+        assert_eq!(text, "é!");
+        assert_eq!(
+            shown(kind::BLOB, 1, "tinyblob", None, b"\x02\0\xff"),
+            "0x00FF"
+        );
+        assert_eq!(shown(kind::BLOB, 1, "tinyblob", None, b"\x02ok"), "ok");
+        assert_eq!(shown(kind::STRING, 16, "inet6", None, b"\0"), "::");
+        assert_eq!(
+            shown(kind::STRING, 4, "inet4", None, b"\x01\x0a"),
+            "10.0.0.0"
+        );
+        let text = shown(kind::VARCHAR, 9, "varchar(9)", latin1, b"\x05a");
+        assert_eq!(text, "(not readable)");
+        let long = [&[0x90, 0x01][..], &[b'x'; 400]].concat();
+        let text = shown(kind::BLOB, 2, "text", utf8, &long);
+        assert_eq!(text, format!("{}… (400 bytes)", "x".repeat(256)));
+        assert_eq!(
+            codec(kind::LONG, 0, &info("int", None)).display(None),
+            "NULL"
+        );
+    }
+
+    #[test]
+    fn the_catalogue_tells_what_is_unsigned() {
+        for (column_type, unsigned) in [
+            ("int(10) unsigned", true),
+            ("int(10) unsigned zerofill", true),
+            ("int", false),
+            ("float unsigned", true),
+            ("bigint unsigned", true),
+            ("enum(') unsigned')", false),
+        ] {
+            assert_eq!(info(column_type, None).unsigned, unsigned, "{column_type}");
+        }
+        let expression = digest_expression(&info("int(10)", None)).unwrap();
+        assert_eq!(expression, "`a``b`");
+    }
+
+    const KINDS: [(u8, &str); 29] = [
+        (kind::TINY, "tinyint"),
+        (kind::SHORT, "smallint"),
+        (kind::INT24, "mediumint"),
+        (kind::LONG, "int"),
+        (kind::LONGLONG, "bigint"),
+        (kind::FLOAT, "float"),
+        (kind::DOUBLE, "double"),
+        (kind::NEWDECIMAL, "decimal(10,2)"),
+        (kind::BIT, "bit(9)"),
+        (kind::YEAR, "year(4)"),
+        (kind::DATE, "date"),
+        (kind::TIME, "time"),
+        (kind::DATETIME, "datetime"),
+        (kind::TIMESTAMP, "timestamp"),
+        (kind::TIME2, "time(3)"),
+        (kind::DATETIME2, "datetime(3)"),
+        (kind::TIMESTAMP2, "timestamp(3)"),
+        (kind::ENUM, "enum('a')"),
+        (kind::SET, "set('a','b')"),
+        (kind::STRING, "uuid"),
+        (kind::STRING, "inet6"),
+        (kind::STRING, "inet4"),
+        (kind::STRING, "char(3)"),
+        (kind::STRING, "binary(3)"),
+        (kind::VARCHAR, "varchar(3)"),
+        (kind::VARCHAR_COMPRESSED, "varchar(3)"),
+        (kind::BLOB, "text"),
+        (kind::BLOB_COMPRESSED, "blob"),
+        (kind::GEOMETRY, "point"),
+    ];
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(
+            (kind, column_type) in prop::sample::select(KINDS.to_vec()),
+            meta in prop_oneof![Just(3_u16), 0_u16..300, any::<u16>()],
+            charset in prop::option::of(prop::sample::select(vec!["utf8mb4", "utf32", "gbk"])),
+            raw in prop::collection::vec(any::<u8>(), 0..40),
+        ) {
+            let column = Column { kind, meta, nullable: true };
+            if let Ok(codec) = Codec::new(&column, &info(column_type, charset)) {
+                let told = codec.text(Some(&raw), &mut Vec::new());
+                let written = codec.literal(Some(&raw), &mut String::new());
+                prop_assert_eq!(written.is_ok(), told.is_ok());
+                let shown = codec.display(Some(&raw));
+                prop_assert!(told.is_err() || shown != "(not readable)");
+            }
+        }
+    }
 }
