@@ -93,6 +93,28 @@ impl Databases {
         self.ask(instance, catalog::databases).await
     }
 
+    /// The databases on an instance, but the server's own, each with the
+    /// character set that its tables get.
+    ///
+    /// # Errors
+    /// As [`Databases::schemas`].
+    pub async fn schemas_with_charsets(
+        &self,
+        owner: &AccountId,
+        id_or_name: &str,
+    ) -> Result<Vec<(String, String)>, Refusal> {
+        let instance = self.get(owner, id_or_name).await?;
+        self.ask(instance, |session| {
+            let mut rows: Vec<(String, String)> = session.query(
+                "list the databases",
+                "SELECT SCHEMA_NAME, DEFAULT_CHARACTER_SET_NAME FROM information_schema.SCHEMATA ORDER BY SCHEMA_NAME",
+            )?;
+            rows.retain(|(name, _)| !catalog::is_system(name));
+            Ok(rows)
+        })
+        .await
+    }
+
     /// The tables of a database, by name.
     ///
     /// # Errors

@@ -317,34 +317,51 @@ impl Databases {
     /// [`Refusal::NotManaged`], [`Refusal::State`], [`Refusal::Busy`],
     /// [`Refusal::InstanceNotFound`], [`Refusal::Store`].
     pub async fn restart(&self, caller: &Caller, id_or_name: &str) -> Result<Asked, Refusal> {
+        only(self.restart_all(caller, &[id_or_name.to_owned()]).await?)
+    }
+
+    /// Restarts servers that we run: one job each, all of them accepted or
+    /// none.
+    ///
+    /// # Errors
+    /// As [`Databases::restart`].
+    pub async fn restart_all(
+        &self,
+        caller: &Caller,
+        ids_or_names: &[String],
+    ) -> Result<Vec<Asked>, Refusal> {
         let action = "restart";
         if let Some(asked) = self.asked_before(caller).await? {
-            return Ok(asked);
+            return Ok(vec![asked]);
         }
-        let instance = self.get(&caller.owner, id_or_name).await?;
-        if instance.kind == Kind::Reached {
-            return Err(Refusal::NotManaged {
+        let mut work = Vec::with_capacity(ids_or_names.len());
+        for id_or_name in ids_or_names {
+            let instance = self.get(&caller.owner, id_or_name).await?;
+            if instance.kind == Kind::Reached {
+                return Err(Refusal::NotManaged {
+                    action,
+                    instance: instance.id,
+                });
+            }
+            let input = RestartInput {
+                instance: instance.id.clone(),
+            };
+            let one = self.work(
+                caller,
+                &Restart(self.runtime.clone()),
+                &instance,
                 action,
-                instance: instance.id,
-            });
+                TaskKind::Restart,
+                &input,
+            )?;
+            work.push((instance, one));
         }
-        let input = RestartInput {
-            instance: instance.id.clone(),
-        };
-        let work = self.work(
-            caller,
-            &Restart(self.runtime.clone()),
-            &instance,
-            action,
-            TaskKind::Restart,
-            &input,
-        )?;
         let change = Change {
             action,
             from: InstanceState::Running,
             to: InstanceState::Running,
         };
-        self.change(caller, instance, change, work).await
+        self.change_all(caller, change, work).await
     }
 
     /// Isolates an instance: a server that we run is stopped, one that others
@@ -414,7 +431,23 @@ impl Databases {
     /// # Errors
     /// As [`Databases::restart`].
     pub async fn remove(&self, caller: &Caller, id_or_name: &str) -> Result<Asked, Refusal> {
-        self.remove_some(caller, id_or_name, false).await
+        only(
+            self.remove_some(caller, &[id_or_name.to_owned()], false)
+                .await?,
+        )
+    }
+
+    /// As [`Databases::remove`], several: one job each, all of them accepted or
+    /// none.
+    ///
+    /// # Errors
+    /// As [`Databases::restart`].
+    pub async fn remove_all(
+        &self,
+        caller: &Caller,
+        ids_or_names: &[String],
+    ) -> Result<Vec<Asked>, Refusal> {
+        self.remove_some(caller, ids_or_names, false).await
     }
 
     /// As [`Databases::remove`], but the files of its history and its backups
@@ -427,39 +460,46 @@ impl Databases {
         caller: &Caller,
         id_or_name: &str,
     ) -> Result<Asked, Refusal> {
-        self.remove_some(caller, id_or_name, true).await
+        only(
+            self.remove_some(caller, &[id_or_name.to_owned()], true)
+                .await?,
+        )
     }
 
     async fn remove_some(
         &self,
         caller: &Caller,
-        id_or_name: &str,
+        ids_or_names: &[String],
         keep: bool,
-    ) -> Result<Asked, Refusal> {
+    ) -> Result<Vec<Asked>, Refusal> {
         let action = "remove";
         if let Some(asked) = self.asked_before(caller).await? {
-            return Ok(asked);
+            return Ok(vec![asked]);
         }
-        let instance = self.get(&caller.owner, id_or_name).await?;
-        let input = RemoveInput {
-            instance: instance.id.clone(),
-            kind: instance.kind,
-            keep,
-        };
-        let work = self.work(
-            caller,
-            &Remove(self.runtime.clone()),
-            &instance,
-            action,
-            TaskKind::Remove,
-            &input,
-        )?;
+        let mut work = Vec::with_capacity(ids_or_names.len());
+        for id_or_name in ids_or_names {
+            let instance = self.get(&caller.owner, id_or_name).await?;
+            let input = RemoveInput {
+                instance: instance.id.clone(),
+                kind: instance.kind,
+                keep,
+            };
+            let one = self.work(
+                caller,
+                &Remove(self.runtime.clone()),
+                &instance,
+                action,
+                TaskKind::Remove,
+                &input,
+            )?;
+            work.push((instance, one));
+        }
         let change = Change {
             action,
             from: InstanceState::Isolated,
             to: InstanceState::Removing,
         };
-        self.change(caller, instance, change, work).await
+        self.change_all(caller, change, work).await
     }
 
     /// Renames an instance.
@@ -565,32 +605,50 @@ impl Databases {
         change: Change,
         work: NewWork,
     ) -> Result<Asked, Refusal> {
+        only(
+            self.change_all(caller, change, vec![(instance, work)])
+                .await?,
+        )
+    }
+
+    /// Submits what moves instances from one state of their life to another:
+    /// all of it, or nothing.
+    async fn change_all(
+        &self,
+        caller: &Caller,
+        change: Change,
+        work: Vec<(Instance, NewWork)>,
+    ) -> Result<Vec<Asked>, Refusal> {
+        let (instances, work): (Vec<_>, Vec<_>) = work.into_iter().unzip();
         // Again in the transaction: but a job that is there is told better
         // before.
-        let before = instance.clone();
+        let before = instances.clone();
         self.store
             .read(move |tx| {
-                if let Some(holding) = holding_of(tx, &before.resource())? {
-                    return Err(Refusal::Busy {
-                        instance: before.id.clone(),
-                        job: holding.job,
-                        kind: holding.kind,
-                        held: holding.held,
-                    });
+                for before in &before {
+                    if let Some(holding) = holding_of(tx, &before.resource())? {
+                        return Err(Refusal::Busy {
+                            instance: before.id.clone(),
+                            job: holding.job,
+                            kind: holding.kind,
+                            held: holding.held,
+                        });
+                    }
+                    change.allowed(before)?;
                 }
-                change.allowed(&before)
+                Ok(())
             })
             .await?;
-        let asked = self
-            .submit(caller, vec![work], move |tx| {
+        self.submit(caller, work, move |tx| {
+            for instance in &instances {
                 let now = persistence::instance_by_id(tx, &instance.id)?
                     .ok_or_else(|| Refusal::InstanceNotFound(instance.id.to_string()))?;
                 change.allowed(&now)?;
                 persistence::set_state(tx, &now.id, change.to)?;
-                Ok(())
-            })
-            .await?;
-        only(asked)
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// Examines a server that is to be managed, and asks it about itself.
