@@ -7,6 +7,7 @@
 //! | [`catalog`] | what a server says of itself: databases, tables, definitions |
 //! | [`copy`] | copies of a table while others write |
 //! | [`doctor`] | what stands in the way, and what fixes it |
+//! | [`apply`] | brings tables to the state that a net effect tells |
 //! | [`guard`] | one worker at a time for an instance |
 //! | [`error`] | what can go wrong |
 //!
@@ -15,6 +16,7 @@
 //! - what a server, its catalogue or its rows say is untrusted: names and values
 //!   are quoted, never pasted.
 
+pub mod apply;
 pub mod catalog;
 pub mod copy;
 pub mod doctor;

@@ -233,23 +233,28 @@ fn a_chunk_takes_no_lock_on_the_rows_it_reads() {
     writer
         .exec("set", "SET SESSION innodb_lock_wait_timeout=0")
         .unwrap();
-    for (level, number) in [("READ COMMITTED", None), ("REPEATABLE READ", Some(1205))] {
-        reader
-            .exec(
-                "set",
-                format!("SET SESSION TRANSACTION ISOLATION LEVEL {level}"),
-            )
-            .unwrap();
-        reader.exec("begin", "START TRANSACTION").unwrap();
-        reader
-            .exec(
-                "copy",
-                "INSERT INTO d.c SELECT * FROM d.t WHERE id > 10 ORDER BY id LIMIT 50",
-            )
-            .unwrap();
-        let written = writer.exec("write", "UPDATE d.t SET id = id + 1000 WHERE id = 20");
-        assert_eq!(written.err().and_then(|e| e.number()), number, "{level}");
-        reader.exec("end", "ROLLBACK").unwrap();
+    for verb in ["INSERT", "REPLACE"] {
+        for (level, number) in [("READ COMMITTED", None), ("REPEATABLE READ", Some(1205))] {
+            reader
+                .exec(
+                    "set",
+                    format!("SET SESSION TRANSACTION ISOLATION LEVEL {level}"),
+                )
+                .unwrap();
+            reader.exec("begin", "START TRANSACTION").unwrap();
+            let copy = "INTO d.c SELECT * FROM d.t WHERE id > 10 ORDER BY id LIMIT 50";
+            reader.exec("copy", format!("{verb} {copy}")).unwrap();
+            let written = writer.exec("write", "UPDATE d.t SET id = id + 1000 WHERE id = 20");
+            assert_eq!(
+                written.err().and_then(|e| e.number()),
+                number,
+                "{verb} {level}"
+            );
+            writer
+                .exec("write", "UPDATE d.t SET id = id - 1000 WHERE id = 1020")
+                .unwrap();
+            reader.exec("end", "ROLLBACK").unwrap();
+        }
     }
 }
 

@@ -64,15 +64,10 @@ impl Files {
             lower_case_names: false,
         };
         let mut reader = Reader::new(source, options);
-        let mut over = false;
         while let Some(item) = reader.next()? {
             match &item {
-                Item::Begin(group) => over = group.start >= *to,
-                _ if over => {}
+                Item::Begin(group) if group.start >= *to => break,
                 _ => each(item)?,
-            }
-            if over {
-                break;
             }
         }
         Ok(())
