@@ -15,7 +15,7 @@ use common::{Stage, caller, in_place_at, now_us, owner, tables_at};
 const SHOP: &str = "CREATE DATABASE shop; \
     CREATE TABLE shop.items (id INT UNSIGNED PRIMARY KEY AUTO_INCREMENT, name VARCHAR(40) NOT NULL, \
       price DECIMAL(10,2) NOT NULL, sold DATETIME(3), note TEXT, UNIQUE KEY (name)) ENGINE=InnoDB; \
-    INSERT INTO shop.items (name, price) SELECT CONCAT('item ', seq), seq / 7 FROM seq_1_to_2000;";
+    INSERT INTO shop.items (name, price) SELECT CONCAT('item ', seq), seq / 7 FROM shop.seq_1_to_2000;";
 
 /// What the bad day does to the shop.
 const BAD_DAY: &str = "UPDATE shop.items SET price = 0; \
@@ -58,6 +58,7 @@ async fn a_table_comes_back(files: bool) {
     let worker = stage.worker().await;
     server.script(SHOP);
     let before = rows(&server, "shop.items");
+    assert_eq!(before.lines().count(), 2000);
     let then = moment();
     server.script(BAD_DAY);
     let after = rows(&server, "shop.items");
@@ -86,7 +87,9 @@ async fn a_table_comes_back(files: bool) {
     assert_eq!(rows(&server, "shop.items_back"), before);
     assert_eq!(rows(&server, "shop.items"), after);
     assert_eq!(
-        server.value("SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME LIKE 'backout%'"),
+        server.value(
+            "SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME LIKE 'backout%'"
+        ),
         "0"
     );
     // And that goes again.
@@ -94,7 +97,9 @@ async fn a_table_comes_back(files: bool) {
     let job = stage.wait(&undo.job).await;
     assert_eq!(job.outcome, Some(Outcome::Applied), "{:?}", job.error);
     assert_eq!(
-        server.value("SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_NAME = 'items_back'"),
+        server.value(
+            "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_NAME = 'items_back'"
+        ),
         "0"
     );
     worker.stop().await;
@@ -117,6 +122,7 @@ async fn rows_come_back_in_place_and_go_again() {
     let worker = stage.worker().await;
     server.script(SHOP);
     let before = rows(&server, "shop.items");
+    assert_eq!(before.lines().count(), 2000);
     let then = moment();
     server.script(BAD_DAY);
     let after = rows(&server, "shop.items");
@@ -132,5 +138,110 @@ async fn rows_come_back_in_place_and_go_again() {
     let job = stage.wait(&undo.job).await;
     assert_eq!(job.outcome, Some(Outcome::Applied), "{:?}", job.error);
     assert_eq!(rows(&server, "shop.items"), after);
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_table_comes_back_from_a_base_backup() {
+    let server = PrivateServer::start(&[]);
+    let (stage, _folder) = stage(&server, true).await;
+    let worker = stage.worker().await;
+    server.script(SHOP);
+    stage.back_up(&server.url()).await;
+    server.script(
+        "UPDATE shop.items SET note = 'sale' WHERE id <= 500; DELETE FROM shop.items WHERE id = 7;",
+    );
+    let before = rows(&server, "shop.items");
+    let then = moment();
+    server.script("DROP TABLE shop.items");
+    let request = tables_at(then, &[("shop.items", "shop.items_back")]);
+    let (proposal, found) = stage
+        .databases
+        .propose_rollback(&owner(), &request)
+        .await
+        .unwrap();
+    assert!(proposal.preflight.passed(), "{:?}", proposal.preflight);
+    assert_eq!(found.unwrap().road, Road::Restore);
+    let asked = stage
+        .databases
+        .rollback(&caller(), vec![request])
+        .await
+        .unwrap();
+    let job = stage.wait(&asked[0].job).await;
+    assert_eq!(job.outcome, Some(Outcome::Applied), "{:?}", job.error);
+    assert_eq!(rows(&server, "shop.items_back"), before);
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn definitions_that_changed_after_the_backup_are_followed() {
+    let server = PrivateServer::start(&[]);
+    let (stage, _folder) = stage(&server, true).await;
+    let worker = stage.worker().await;
+    server.script(SHOP);
+    stage.back_up(&server.url()).await;
+    server.script(
+        "UPDATE shop.items SET note = 'sale' WHERE id <= 500; \
+         ALTER TABLE shop.items ADD COLUMN stock INT NOT NULL DEFAULT 3 AFTER name; \
+         UPDATE shop.items SET stock = id WHERE id % 3 = 0; \
+         CREATE TABLE shop.items_new LIKE shop.items; \
+         INSERT INTO shop.items_new SELECT * FROM shop.items WHERE id > 10; \
+         RENAME TABLE shop.items TO shop.items_old, shop.items_new TO shop.items; \
+         DELETE FROM shop.items WHERE id = 77;",
+    );
+    let before = rows(&server, "shop.items");
+    let stock = "SELECT SUM(stock) FROM shop.";
+    let sum = server.value(&format!("{stock}items"));
+    let then = moment();
+    server.script("TRUNCATE TABLE shop.items; ALTER TABLE shop.items DROP COLUMN stock;");
+    let request = tables_at(then, &[("shop.items", "shop.items_back")]);
+    let asked = stage
+        .databases
+        .rollback(&caller(), vec![request])
+        .await
+        .unwrap();
+    let job = stage.wait(&asked[0].job).await;
+    assert_eq!(job.outcome, Some(Outcome::Applied), "{:?}", job.error);
+    assert_eq!(rows(&server, "shop.items_back"), before);
+    assert_eq!(server.value(&format!("{stock}items_back")), sum);
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_comes_back_whole() {
+    let server = PrivateServer::start(&[]);
+    let (stage, _folder) = stage(&server, true).await;
+    let worker = stage.worker().await;
+    server.script(SHOP);
+    server.script(
+        "CREATE TABLE shop.log (at INT, what VARCHAR(20)) ENGINE=InnoDB; \
+         INSERT INTO shop.log SELECT seq % 5, 'x' FROM shop.seq_1_to_300;",
+    );
+    let before = rows(&server, "shop.items");
+    let then = moment();
+    server.script(BAD_DAY);
+    // Rows that nothing tells apart.
+    server.script(
+        "DELETE FROM shop.log WHERE at = 2; INSERT INTO shop.log VALUES (1, 'x'), (1, 'y');",
+    );
+    let mut request = tables_at(then, &[]);
+    request.strategy = backout_databases::model::Strategy::Db;
+    request.databases = vec![backout_databases::model::Renamed {
+        from: "shop".to_owned(),
+        to: "shop_back".to_owned(),
+    }];
+    let asked = stage
+        .databases
+        .rollback(&caller(), vec![request])
+        .await
+        .unwrap();
+    let job = stage.wait(&asked[0].job).await;
+    assert_eq!(job.outcome, Some(Outcome::Applied), "{:?}", job.error);
+    assert_eq!(rows(&server, "shop_back.items"), before);
+    assert_eq!(server.value("SELECT COUNT(*) FROM shop_back.log"), "300");
+    assert_eq!(
+        server.value("SELECT GROUP_CONCAT(n) FROM (SELECT COUNT(*) n FROM shop_back.log GROUP BY at, what ORDER BY at, what) x"),
+        "60,60,60,60,60"
+    );
     worker.stop().await;
 }

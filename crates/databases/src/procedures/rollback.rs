@@ -28,16 +28,16 @@ use backout_mariadb::catalog::{self, TableDef};
 use backout_mariadb::scratch::{Options as ScratchOptions, Scratch};
 use backout_mariadb::session::{ident, quoted, text};
 use backout_mariadb::transport::{self, Live, Place};
-use backout_mariadb::{Endpoint, Session, backup, copy};
+use backout_mariadb::{Endpoint, Session, backup, copy, digest};
 use serde::{Deserialize, Serialize};
 
 use super::{
     database_error, found, history_error, instance, refusal_error, settle_task, under_lock,
 };
+use crate::files;
 use crate::model::{Copying, Instance, Proof, Renamed, Road};
 use crate::reduction::{self, Stretch};
 use crate::runtime::{CATCH_UP, Runtime, SESSIONS};
-use crate::{files, proof};
 
 /// The procedure.
 #[derive(Clone, Debug)]
@@ -543,24 +543,23 @@ fn start_scratch(bench: &Bench, ctx: &StepContext, copied: Copied) -> Result<Cop
         lower_case_table_names: u8::from(bench.input.lower_case_names),
         ..ScratchOptions::default()
     };
-    let (copied, endpoint) = match bench.scratch().start(&options, &stop) {
-        Ok(endpoint) => (copied, endpoint),
+    let copied = match bench.scratch().start(&options, &stop) {
+        Ok(_) => copied,
         Err(backout_mariadb::Error::Interrupted { .. }) => {
             let copied = copy_anew(bench, ctx)?;
-            let endpoint = bench
+            bench
                 .scratch()
                 .start(&options, &stop)
                 .map_err(database_error)?;
-            (copied, endpoint)
+            copied
         }
         Err(e) => return Err(database_error(e)),
     };
-    let mut session = Session::open(&endpoint).map_err(database_error)?;
-    let tables = match bench.input.road {
-        Road::Restore => present_in(bench, &copied.at)?.1,
-        Road::Undo | Road::InPlace => bench.input.names(),
-    };
-    transport::make_ready(&mut session, &tables).map_err(database_error)?;
+    // On the restore road definitions may change on the way: there it is done
+    // when the tables are taken out.
+    if bench.input.road == Road::Undo {
+        transport::make_ready(&bench.scratch(), &bench.input.names()).map_err(database_error)?;
+    }
     Ok(copied)
 }
 
@@ -683,7 +682,9 @@ fn segment(
             defs.iter()
                 .map(|(_, def)| match digestible {
                     false => Ok(None),
-                    true => proof::of_table(&endpoint, def, SESSIONS, &stop).map(Some),
+                    true => digest::digest(&endpoint, def, SESSIONS, &stop)
+                        .map(Some)
+                        .map_err(database_error),
                 })
                 .collect()
         });
@@ -802,7 +803,15 @@ fn define(session: &mut Session, schema: &str, statement: &str) -> Result<(), St
             .map_err(database_error)?;
     }
     session
-        .exec(doing, "SET foreign_key_checks=0")
+        .exec(doing, "SET SESSION foreign_key_checks=0")
+        .map_err(database_error)?;
+    // A column that was added in an instant is not where it is defined, and
+    // then the table's file cannot be moved.
+    session
+        .exec(
+            doing,
+            "SET GLOBAL innodb_instant_alter_column_allowed=never",
+        )
         .map_err(database_error)?;
     session.exec(doing, statement).map_err(database_error)?;
     Ok(())
@@ -833,8 +842,9 @@ fn apply_segment(
         );
         let digest = worked
             .digest
-            .map(|now| proof::predicted(&net, i, &def.columns, direction, now))
-            .transpose()?;
+            .map(|now| digest::predicted(&net, i, &def.columns, direction, now, &cancelled(ctx)))
+            .transpose()
+            .map_err(database_error)?;
         let work = apply::Work {
             net: &net,
             table: i,
@@ -1030,21 +1040,16 @@ async fn prove(procedure: &Rollback, ctx: &StepContext) -> Result<Done, StepErro
             );
             let place = bench.input.staged(ctx, i);
             let def = definition(&mut live, &place)?;
-            let digest = proof::of_table(&endpoint, &def, SESSIONS, &cancelled(ctx))?;
+            let digest = digest::digest(&endpoint, &def, SESSIONS, &cancelled(ctx))
+                .map_err(database_error)?;
             let by = match must.digest {
                 Some(wanted) if wanted == digest => {
                     "the digest of all rows is the one that was computed from the copy and the history"
                 }
                 Some(wanted) => return Err(differs(&table.from, &wanted, &digest)),
                 None => {
-                    proof::touched_rows(
-                        bench.net_folder(applied.last).as_path(),
-                        &table.from,
-                        &mut live,
-                        &def,
-                        bench.input.direction(),
-                        &cancelled(ctx),
-                    )?;
+                    let net = open_net(&bench.net_folder(applied.last))?;
+                    read_back(bench, ctx, &net, &table.from, &mut live, &def)?;
                     "every touched row was read back and compared with the history"
                 }
             };
@@ -1060,6 +1065,35 @@ async fn prove(procedure: &Rollback, ctx: &StepContext) -> Result<Done, StepErro
     })
     .await?;
     Done::remember(&proofs)
+}
+
+/// Reads every touched row of a table back, and compares it with what history
+/// wants.
+fn read_back(
+    bench: &Bench,
+    ctx: &StepContext,
+    net: &NetFiles,
+    table: &TableName,
+    live: &mut Session,
+    def: &TableDef,
+) -> Result<(), StepError> {
+    let place = net.summaries().iter().position(|s| s.table == *table);
+    let place = place.ok_or_else(|| missing("reduce"))?;
+    let summary = &net.summaries()[place];
+    let Some(layout) = &summary.layout else {
+        return Ok(());
+    };
+    digest::verify(
+        live,
+        def,
+        layout,
+        net.rows(place).map_err(history_error)?,
+        bench.input.direction(),
+        &mut |rows| ctx.progress(50, format!("{rows} of {} rows compared", summary.rows)),
+        &cancelled(ctx),
+    )
+    .map_err(database_error)?;
+    Ok(())
 }
 
 fn differs(table: &TableName, wanted: &RowDigest, is: &RowDigest) -> StepError {

@@ -11,15 +11,14 @@ use backout_core::ids::DatabaseId;
 use backout_core::outcome::Outcome;
 use backout_history::TableName;
 use backout_jobs::{Commit, Done, Procedure, Step, StepContext, StepError, Undo};
-use backout_mariadb::Session;
 use backout_mariadb::catalog;
 use backout_mariadb::session::{ident, quoted};
+use backout_mariadb::{Session, digest};
 use serde::{Deserialize, Serialize};
 
 use super::rollback::{definition, drop_hidden, hide, staging};
 use super::{database_error, instance, settle_task, under_lock};
 use crate::model::Instance;
-use crate::proof;
 use crate::runtime::{Runtime, SESSIONS};
 
 /// The procedure.
@@ -100,7 +99,8 @@ async fn check(procedure: &Withdraw, ctx: &StepContext) -> Result<Done, StepErro
         let cancel = ctx.cancel.clone();
         for (table, digest) in input.tables.iter().zip(&input.digests) {
             let def = definition(&mut session, table)?;
-            let now = proof::of_table(&endpoint, &def, SESSIONS, &|| cancel.requested())?;
+            let now = digest::digest(&endpoint, &def, SESSIONS, &|| cancel.requested())
+                .map_err(database_error)?;
             if now.to_string() != *digest {
                 return Err(StepError::failed(
                     Code::RowsChanged,

@@ -14,8 +14,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use backout_core::ids::{AccountId, DatabaseId, JobId, OsEntropy, RequestId};
 use backout_core::time::{Clock as _, SystemClock};
 use backout_databases::model::{
-    Address, BackupConfig, Facts, Instance, InstanceState, Kind, LocalLogs, Renamed, Shape,
-    Strategy,
+    Address, Backup, BackupConfig, BackupState, Facts, Instance, InstanceState, Kind, LocalLogs,
+    Method, Renamed, Shape, Strategy, Way,
 };
 use backout_databases::{
     Caller, Databases, RewindRequest, RewindWhat, RollbackRequest, Runtime, Secrets, Until,
@@ -25,7 +25,7 @@ use backout_history::archive::pull::{PullFrom, pull};
 use backout_history::{Micros, TableName};
 use backout_jobs::{JobView, Jobs, Registry, Worker, WorkerConfig};
 use backout_mariadb::testing::{self, PrivateServer};
-use backout_mariadb::{Endpoint, Session};
+use backout_mariadb::{Endpoint, Session, backup};
 use backout_store::Store;
 
 pub(crate) const NODE: &str = "harness";
@@ -217,5 +217,49 @@ pub(crate) fn in_place_at(us: i64, tables: &[&str]) -> RewindRequest {
             tables: tables.iter().map(|t| table(t)).collect(),
         },
         torn: false,
+    }
+}
+
+impl Stage {
+    /// A full base backup, as of now.
+    pub(crate) async fn back_up(&self, url: &str) -> u64 {
+        let id: DatabaseId = ID.parse().unwrap();
+        let endpoint = Endpoint::parse(url).unwrap();
+        let folder = self.runtime.backup_folder(&id, 1);
+        std::fs::create_dir_all(folder.parent().unwrap()).unwrap();
+        let to = folder.clone();
+        let manifest = tokio::task::spawn_blocking(move || {
+            let options = backup::Options {
+                threads: 2,
+                cancelled: &|| false,
+            };
+            backup::full(&endpoint, &to, &options).unwrap()
+        })
+        .await
+        .unwrap();
+        let row = Backup {
+            number: 1,
+            instance: id,
+            owner: owner(),
+            name: "base".to_owned(),
+            way: Way::Manual,
+            method: Method::Full,
+            state: BackupState::Ready,
+            folder,
+            tables: Vec::new(),
+            base: None,
+            position: manifest.position.clone(),
+            gtid: Some(manifest.gtid.clone()),
+            bytes: manifest.stored_bytes(),
+            started: SystemClock.now(),
+            finished: Some(SystemClock.now()),
+            as_of: Some(SystemClock.now()),
+            job: None,
+        };
+        self.store
+            .write(move |tx| persistence::insert_backup(tx, &row))
+            .await
+            .unwrap();
+        1
     }
 }
