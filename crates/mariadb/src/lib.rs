@@ -9,6 +9,11 @@
 //! | [`doctor`] | what stands in the way, and what fixes it |
 //! | [`apply`] | brings tables to the state that a net effect tells |
 //! | [`guard`] | one worker at a time for an instance |
+//! | [`backup`] | base backups, and copies of tables, by the server's own tool |
+//! | [`scratch`] | throwaway servers on such copies |
+//! | [`transport`] | moves tables as files, out of a scratch server into a live one |
+//! | [`local`] | servers of ours on this host |
+//! | [`process`] | the programs of the server's packages |
 //! | [`error`] | what can go wrong |
 //!
 //! Architecture invariants:

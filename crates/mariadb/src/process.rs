@@ -147,4 +147,3 @@ fn server_account() -> Option<(u32, u32)> {
         }
     })
 }
-

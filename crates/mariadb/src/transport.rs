@@ -34,6 +34,9 @@ use crate::session::{self, Session, ident, quoted};
 
 const EXPORT: &str = "export.json";
 
+/// How the names of tables begin by which [`reachable`] looks.
+const PROBE: &str = "backout_probe_";
+
 /// In the scratch server's data folder: the definitions before they were
 /// changed.
 const READY: &str = "backout-ready.json";
@@ -201,11 +204,22 @@ pub fn reachable(session: &mut Session, database: &str) -> Result<Option<PathBuf
     if !datadir.is_absolute() || !datadir.join("ibdata1").exists() {
         return Ok(None);
     }
-    let probe = TableName::new(
-        database,
-        format!("backout_probe_{number}_{}", std::process::id()),
-    );
+    // What a crash left here of another look.
+    let left: Vec<String> = session.query(
+        doing,
+        format!(
+            "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND \
+             LEFT(TABLE_NAME, {}) = '{PROBE}' AND CREATE_TIME < NOW() - INTERVAL 1 HOUR",
+            session::text(database),
+            PROBE.len()
+        ),
+    )?;
+    let probe = TableName::new(database, format!("{PROBE}{number}_{}", std::process::id()));
     let log = without_log(session, doing)?;
+    for table in left {
+        let table = TableName::new(database, table);
+        session.exec(doing, format!("DROP TABLE IF EXISTS {}", quoted(&table)))?;
+    }
     let made = session.exec(
         doing,
         format!(

@@ -101,6 +101,18 @@ fn strays(server: &PrivateServer, schema: &str) -> Vec<String> {
     found
 }
 
+/// A whole server comes up on all that a base backup has.
+fn all_starts(folder: &Path, all: &Path) {
+    let data = backup::datadir(all);
+    let scratch = Guard(Scratch::new(folder.join("run-all"), data, shim().unwrap()));
+    scratch.0.start(&SMALL, &|| false).unwrap();
+    let mut session = Session::open(&scratch.0.endpoint()).unwrap();
+    let sum = "SELECT CONCAT((SELECT COUNT(*) FROM a.old), '-', (SELECT COUNT(*) FROM a.big), '-', \
+               (SELECT COUNT(*) FROM mysql.global_priv WHERE User = 'root') > 0)";
+    let sum: Option<String> = session.first("look", sum).unwrap();
+    assert_eq!(sum.as_deref(), Some("1-20000-1"));
+}
+
 /// Whether a process has a path in its command line.
 fn runs(path: &Path) -> bool {
     let path = path.to_string_lossy().into_owned();
@@ -450,6 +462,46 @@ fn tables_of_all_kinds_move() {
 }
 
 #[test]
+fn foreign_keys_are_told_and_left_out() {
+    let server = PrivateServer::start(&[]);
+    server.script(
+        "CREATE DATABASE a;\nCREATE DATABASE stage;\nCREATE TABLE a.p (id INT PRIMARY KEY);\nCREATE \
+         TABLE a.c (id INT PRIMARY KEY, p INT, CONSTRAINT f FOREIGN KEY (p) REFERENCES p (id) ON \
+         DELETE CASCADE);\nINSERT INTO a.p VALUES (1), (2);\nINSERT INTO a.c VALUES (7, 1), (8, 2);\n",
+    );
+    let folder = folder();
+    // The child alone.
+    let (_, to, exported) = round(&server, folder.path(), &[name("a", "c")], |session| {
+        session.exec("change", "SET foreign_key_checks=0").unwrap();
+        session
+            .exec("change", "INSERT INTO a.c VALUES (9, 1)")
+            .unwrap();
+    });
+    let keys = &exported[0].definition.foreign_keys;
+    assert_eq!(
+        keys[..],
+        ["CONSTRAINT `f` FOREIGN KEY (`p`) REFERENCES `p` (`id`) ON DELETE CASCADE"]
+    );
+    let mut session = Session::open(&endpoint(&server)).unwrap();
+    let datadir = server.datadir();
+    let mut live = Live {
+        session: &mut session,
+        datadir: &datadir,
+        logged: false,
+    };
+    let target = name("stage", "c");
+    transport::import(&mut live, &to, &exported[0], &target, Place::Move, &|| {
+        false
+    })
+    .unwrap();
+    assert_eq!(server.value("SELECT SUM(id) FROM stage.c"), "24");
+    // The parent is as it was for the live server.
+    server.script("DELETE FROM a.p WHERE id = 1;\n");
+    assert_eq!(server.value("SELECT SUM(id) FROM a.c"), "8");
+    assert_eq!(server.value("SELECT SUM(id) FROM stage.c"), "24");
+}
+
+#[test]
 fn what_cannot_move_is_refused_by_name() {
     let server = PrivateServer::start(&["--innodb-file-per-table=0"]);
     server.script(
@@ -540,7 +592,7 @@ fn chosen_tables_come_out_of_a_chain_of_backups() {
             .join("mysql/global_priv.MAI")
             .exists()
     );
-    assert!(backup::datadir(&at("all")).join("a/old.ibd").exists());
+    all_starts(folder.path(), &at("all"));
 
     // A chain that is none.
     for bad in [
