@@ -928,3 +928,127 @@ fn retention_keeps_what_is_needed_to_read_on() {
     catch_up(&archive, &server);
     assert!(archive.end().unwrap().unwrap() > end);
 }
+
+/// What a reader sees in the archive, whatever the way it came.
+fn assert_reads(archive: &Archive, expected: u64) {
+    let (begin, end) = whole(archive);
+    let wanted = set(&["a"]);
+    let source = archive.source(&begin, &end, Some(&wanted)).unwrap();
+    assert_eq!(changes(source, &wanted).0[&t("a")], expected);
+}
+
+#[test]
+fn an_encrypted_session_leaves_out_only_the_texts_of_statements() {
+    let keys = tempfile::tempdir().unwrap();
+    let (key, cert) = (keys.path().join("key"), keys.path().join("cert"));
+    let made = std::process::Command::new("openssl")
+        .args([
+            "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+        ])
+        .args(["-subj", "/CN=localhost", "-keyout"])
+        .arg(&key)
+        .arg("-out")
+        .arg(&cert)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let server = Server::start(&[
+        "--skip-networking=0",
+        "--bind-address=127.0.0.1",
+        &format!("--port={port}"),
+        &format!("--ssl-key={}", key.display()),
+        &format!("--ssl-cert={}", cert.display()),
+    ]);
+    server.run_all(&[
+        "CREATE USER far@'%' IDENTIFIED BY 'p' REQUIRE SSL",
+        "GRANT REPLICATION SLAVE, BINLOG MONITOR ON *.* TO far@'%'",
+        "CREATE DATABASE s",
+        "USE s",
+        "CREATE TABLE a (id INT PRIMARY KEY, v TEXT)",
+        "INSERT INTO a SELECT seq, REPEAT('x', 500) FROM seq_1_to_1000",
+        "FLUSH BINARY LOGS",
+        "UPDATE a SET v = 'y' WHERE id <= 7",
+    ]);
+    let from = PullFrom {
+        host: "127.0.0.1".to_owned(),
+        port,
+        socket: None,
+        user: "far".to_owned(),
+        password: "p".to_owned(),
+        server_id: 4712,
+        tls: Some(
+            mysql::SslOpts::default()
+                .with_danger_accept_invalid_certs(true)
+                .with_danger_skip_domain_validation(true),
+        ),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let archive = Archive::local(folder.path()).unwrap();
+    // Twice, so that it also goes on behind what it has.
+    for _ in 0..2 {
+        server.run_all(&["USE s", "INSERT INTO a VALUES (-FLOOR(1e8 * RAND()), 'z')"]);
+        let end = end_of(&server);
+        let stop = || {
+            archive
+                .wait_until(&end, Duration::ZERO, &|| false)
+                .unwrap_or(false)
+        };
+        pull(&archive, &from, &now, &stop).unwrap();
+    }
+    let (begin, end) = whole(&archive);
+    let archived = bytes(&archive, &begin, &end);
+    for path in server.binlogs() {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let file = std::fs::read(&path).unwrap();
+        let ours = &archived[&name];
+        let mut at = 4;
+        while at < ours.len() {
+            let length = u32::from_le_bytes(ours[at + 9..at + 13].try_into().unwrap()) as usize;
+            const ANNOTATE_ROWS: u8 = 160;
+            if file[at + 4] == ANNOTATE_ROWS {
+                assert_eq!(file[at + 9..at + 13], ours[at + 9..at + 13]);
+            } else if at > 4 {
+                assert!(
+                    file[at..at + length] == ours[at..at + length],
+                    "{name}:{at}"
+                );
+            }
+            at += length;
+        }
+    }
+    assert_reads(&archive, 1009);
+    // Without TLS the server refuses, and that does not pass.
+    let error = pull(&archive, &PullFrom { tls: None, ..from }, &now, &|| false).unwrap_err();
+    assert!(!error.is_passing(), "{error}");
+}
+
+#[test]
+fn logs_that_the_server_encrypts_on_its_disk_are_archived_plain() {
+    let keys = tempfile::tempdir().unwrap();
+    let key = keys.path().join("keys");
+    std::fs::write(&key, format!("1;{}\n", "0123456789abcdef".repeat(4))).unwrap();
+    let server = Server::start(&[
+        "--plugin-load-add=file_key_management",
+        &format!("--file-key-management-filename={}", key.display()),
+        "--encrypt-binlog=1",
+    ]);
+    let folder = tempfile::tempdir().unwrap();
+    let archive = Archive::local(folder.path()).unwrap();
+    server.run_all(&[
+        "CREATE DATABASE s",
+        "USE s",
+        "CREATE TABLE a (id INT PRIMARY KEY)",
+        "INSERT INTO a VALUES (1), (2)",
+        "FLUSH BINARY LOGS",
+    ]);
+    catch_up(&archive, &server);
+    server.run_all(&["INSERT INTO s.a VALUES (3)"]);
+    catch_up(&archive, &server);
+    assert!(FileSource::open(&server.binlogs()).is_err());
+    assert_reads(&archive, 3);
+}

@@ -31,7 +31,7 @@ use super::scan::{Prepared, Scanner, Seen};
 use super::stream::Stream;
 use crate::change::{Micros, Position};
 use crate::error::{Error, Result};
-use crate::event::{CHECKSUM_BYTES, FLAG_ARTIFICIAL, HEADER_BYTES, Header, Kind, MAGIC};
+use crate::event::{CHECKSUM_BYTES, Checksum, FLAG_ARTIFICIAL, HEADER_BYTES, Header, Kind, MAGIC};
 
 /// Whom to pull from.
 #[derive(Clone)]
@@ -168,8 +168,11 @@ fn follow(
         // Without it, ids of transactions come as statements.
         "SET @mariadb_slave_capability=4".to_owned(),
         // Events come as they are in the file, with a checksum or without.
+        // (Each server knows the names of its family.)
         "SET @master_binlog_checksum='CRC32'".to_owned(),
+        "SET @source_binlog_checksum='CRC32'".to_owned(),
         format!("SET @master_heartbeat_period={}", HEARTBEAT.as_nanos()),
+        format!("SET @source_heartbeat_period={}", HEARTBEAT.as_nanos()),
     ] {
         conn.query_drop(set).map_err(server)?;
     }
@@ -250,7 +253,12 @@ fn logs(conn: &mut Conn) -> Result<Vec<(String, u64)>> {
 
 /// Where the server's history ends now.
 fn server_end(conn: &mut Conn, logs: &[(String, u64)]) -> Result<Position> {
-    let row: Option<mysql::Row> = conn.query_first("SHOW MASTER STATUS").map_err(server)?;
+    let row: Option<mysql::Row> = match conn.query_first("SHOW MASTER STATUS") {
+        Ok(row) => row,
+        // A server that names it otherwise: what was listed is as good.
+        Err(mysql::Error::MySqlError(_)) => None,
+        Err(error) => return Err(server(error)),
+    };
     let status = row.and_then(|mut row| {
         Some(Position {
             file: row.take_opt(0)?.ok()?,
@@ -284,7 +292,7 @@ fn begin(core: &Core, writing: &Writing<'_>, logs: &[(String, u64)], reset: bool
         file: file.to_owned(),
         last: None,
         gap,
-        scanner: Scanner::new(file, crate::event::Checksum::None, None),
+        scanner: Scanner::new(file, Checksum::None, None),
         offset: 0,
     };
     let oldest = logs.first().map_or("", |(file, _)| file.as_str());
@@ -663,24 +671,55 @@ impl<'a> Cutter<'a> {
 
     fn event(&mut self, raw: &[u8], clock: Option<Micros>) -> Result<Option<Ended>> {
         let header = Header::read(raw).ok_or_else(|| malformed("an event"))?;
-        if let Some((at, last)) = &self.begin.last {
-            // What we have already, up to the event that tells whether it is
-            // the same history.
-            if self.replayed < *at {
-                self.replayed += raw.len() as u64;
-                return Ok(None);
-            }
-            let behind = usize::try_from(self.replayed - at).unwrap_or(usize::MAX);
-            let ours = last.get(behind..).unwrap_or_default();
-            if !ours.starts_with(raw) && !same_format(ours, raw) {
-                return Ok(Some(Ended::Reset));
-            }
+        if header.kind == Kind::START_ENCRYPTION {
+            // What follows comes plain, whatever it is on the server's disk.
+            let bytes = header.bytes;
+            let raw = filler(&header, bytes, header.next, self.begin.scanner.checksum());
+            return self.known_or_new(&raw, &header, clock);
+        }
+        self.known_or_new(raw, &header, clock)
+    }
+
+    /// Skips what we have already, up to the event that tells that it is the
+    /// same history; takes in what is new.
+    fn known_or_new(
+        &mut self,
+        raw: &[u8],
+        header: &Header,
+        clock: Option<Micros>,
+    ) -> Result<Option<Ended>> {
+        let Some((at, last)) = &self.begin.last else {
+            return self.new_event(raw, header, clock);
+        };
+        if self.replayed < *at {
             self.replayed += raw.len() as u64;
-            if raw.len() == ours.len() {
-                self.begin.last = None;
-            }
             return Ok(None);
         }
+        let behind = usize::try_from(self.replayed - at).unwrap_or(usize::MAX);
+        let ours = last.get(behind..).unwrap_or_default();
+        let Some(known) = known(ours, raw) else {
+            return Ok(Some(Ended::Reset));
+        };
+        self.replayed += known.skipped as u64;
+        let is_new = known.skipped == ours.len();
+        if !is_new {
+            self.replayed += raw.len() as u64;
+        }
+        if is_new || known.skipped + raw.len() == ours.len() {
+            self.begin.last = None;
+        }
+        if is_new {
+            return self.new_event(raw, header, clock);
+        }
+        Ok(None)
+    }
+
+    fn new_event(
+        &mut self,
+        raw: &[u8],
+        header: &Header,
+        clock: Option<Micros>,
+    ) -> Result<Option<Ended>> {
         if self.begin.offset == 0 {
             if header.kind != Kind::FORMAT_DESCRIPTION {
                 return Err(malformed("a log without its first event"));
@@ -688,7 +727,7 @@ impl<'a> Cutter<'a> {
             self.raw.extend_from_slice(&MAGIC);
             self.begin.offset = MAGIC.len() as u64;
         }
-        self.fill(&header, raw.len())?;
+        self.fill(header, raw.len())?;
         let offset = self.begin.offset;
         let end = offset + raw.len() as u64;
         let full = self.raw.len() + raw.len() > CHUNK_BYTES;
@@ -741,7 +780,7 @@ impl<'a> Cutter<'a> {
         }
         let told = header.kind == Kind::TABLE_MAP
             || (self.encrypted_hole(offset) && hole as usize >= HEADER_BYTES);
-        let crc = self.begin.scanner.checksum() == crate::event::Checksum::Crc32;
+        let crc = self.begin.scanner.checksum() == Checksum::Crc32;
         let sum = if crc { CHECKSUM_BYTES } else { 0 };
         if !told || (hole as usize) < HEADER_BYTES + sum || hole > HOLE_BYTES {
             return Err(Error::Server {
@@ -753,18 +792,7 @@ impl<'a> Cutter<'a> {
                 passing: true,
             });
         }
-        let mut filler = Vec::with_capacity(hole as usize);
-        filler.extend_from_slice(&header.time_s.to_le_bytes());
-        filler.push(Kind::IGNORABLE.0);
-        filler.extend_from_slice(&header.server.to_le_bytes());
-        filler.extend_from_slice(&hole.to_le_bytes());
-        filler.extend_from_slice(&begins.to_le_bytes());
-        filler.extend_from_slice(&FLAG_IGNORABLE.to_le_bytes());
-        filler.resize(hole as usize - sum, 0);
-        if crc {
-            let crc = crc32fast::hash(&filler);
-            filler.extend_from_slice(&crc.to_le_bytes());
-        }
+        let filler = filler(header, hole, begins, self.begin.scanner.checksum());
         self.begin.scanner.event(offset, &filler)?;
         self.raw.extend_from_slice(&filler);
         self.begin.offset += u64::from(hole);
@@ -786,7 +814,7 @@ impl<'a> Cutter<'a> {
             return Ok(());
         }
         let scanner = &mut self.begin.scanner;
-        let crc = scanner.checksum() == crate::event::Checksum::Crc32;
+        let crc = scanner.checksum() == Checksum::Crc32;
         let run = Run {
             file: &self.begin.file,
             start: self.start,
@@ -806,6 +834,60 @@ impl<'a> Cutter<'a> {
         self.marks.clear();
         self.prepared.clone_from(&self.begin.scanner.prepared);
         Ok(())
+    }
+}
+
+/// An event that readers ignore.
+fn filler(like: &Header, bytes: u32, next: u32, checksum: Checksum) -> Vec<u8> {
+    let sum = if checksum == Checksum::Crc32 {
+        CHECKSUM_BYTES
+    } else {
+        0
+    };
+    let mut filler = Vec::with_capacity(bytes as usize);
+    filler.extend_from_slice(&like.time_s.to_le_bytes());
+    filler.push(Kind::IGNORABLE.0);
+    filler.extend_from_slice(&like.server.to_le_bytes());
+    filler.extend_from_slice(&bytes.to_le_bytes());
+    filler.extend_from_slice(&next.to_le_bytes());
+    filler.extend_from_slice(&FLAG_IGNORABLE.to_le_bytes());
+    filler.resize((bytes as usize).saturating_sub(sum), 0);
+    if sum > 0 {
+        let crc = crc32fast::hash(&filler);
+        filler.extend_from_slice(&crc.to_le_bytes());
+    }
+    filler
+}
+
+/// An event that we have.
+struct Known {
+    /// What of ours comes before it and is not sent this time.
+    skipped: usize,
+}
+
+/// Finds `raw` in what we have; `None` when that is another history. The texts
+/// of statements may be there on one side and filled on the other. All of ours
+/// is skipped when `raw` comes behind it.
+fn known(ours: &[u8], raw: &[u8]) -> Option<Known> {
+    let header = Header::read(raw)?;
+    let is_text = |kind| matches!(kind, Kind::IGNORABLE | Kind::ANNOTATE_ROWS);
+    let mut skipped = 0;
+    loop {
+        let rest = &ours[skipped..];
+        if rest.is_empty() || rest.starts_with(raw) || same_format(rest, raw) {
+            return Some(Known { skipped });
+        }
+        let our = Header::read(rest)?;
+        if !is_text(our.kind) || our.bytes as usize > rest.len() {
+            return None;
+        }
+        if is_text(header.kind) && our.bytes == header.bytes && our.next == header.next {
+            return Some(Known { skipped });
+        }
+        if header.next.wrapping_sub(header.bytes) < our.next {
+            return None;
+        }
+        skipped += our.bytes as usize;
     }
 }
 
