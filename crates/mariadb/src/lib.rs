@@ -6,8 +6,9 @@
 //! | [`session`] | connections, with settings of ours |
 //! | [`catalog`] | what a server says of itself: databases, tables, definitions |
 //! | [`copy`] | copies of a table while others write |
-//! | [`doctor`] | what stands in the way, and what fixes it |
 //! | [`apply`] | brings tables to the state that a net effect tells |
+//! | [`digest`] | digests of tables, by which results are proved |
+//! | [`doctor`] | what stands in the way, and what fixes it |
 //! | [`guard`] | one worker at a time for an instance |
 //! | [`backup`] | base backups, and copies of tables, by the server's own tool |
 //! | [`scratch`] | throwaway servers on such copies |
@@ -24,6 +25,7 @@
 pub mod apply;
 pub mod catalog;
 pub mod copy;
+pub mod digest;
 pub mod doctor;
 pub mod endpoint;
 pub mod error;
@@ -35,14 +37,14 @@ pub use error::{Error, Result};
 pub use session::Session;
 
 pub mod backup;
+mod daemon;
 mod files;
+pub mod local;
 pub mod process;
+pub mod scratch;
 pub mod session;
 mod stream;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod tool;
-mod daemon;
-pub mod scratch;
 pub mod transport;
-pub mod local;
