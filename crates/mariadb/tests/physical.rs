@@ -1,5 +1,7 @@
 //! Tables move as files, out of a running server and into it, on real servers.
-#![expect(clippy::unwrap_used, reason = "tests")]
+
+#![cfg(feature = "testing")]
+#![expect(clippy::unwrap_used, reason = "helpers of the tests unwrap")]
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
