@@ -301,7 +301,6 @@ impl Pool {
 
     fn put_slot(&mut self, slot: u64) {
         let mask = self.slots.len() - 1;
-        #[expect(clippy::cast_possible_truncation, reason = "it had 32 bits before")]
         let mut i = (slot >> 32) as usize & mask;
         while self.slots[i] != 0 {
             i = (i + 1) & mask;
