@@ -433,7 +433,7 @@ pub fn exists(session: &mut Session, table: &TableName) -> Result<bool> {
 ///
 /// # Errors
 /// [`Error::NoTable`]; [`Error::Table`] for a view or a sequence; as
-/// [`Session::exec`].
+/// [`Session::exec`], without the privilege `PROCESS` as well.
 pub fn table(session: &mut Session, name: &TableName) -> Result<TableDef> {
     let doing = format!("look at {name}");
     let at = format!(
@@ -524,24 +524,8 @@ pub fn table(session: &mut Session, name: &TableName) -> Result<TableDef> {
             .collect(),
         spatial: indexes.iter().any(|index| index.kind == "SPATIAL"),
         system_versioned,
-        foreign_keys: foreign_keys(
-            session,
-            &doing,
-            &format!(
-                "k.TABLE_SCHEMA = {} AND k.TABLE_NAME = {}",
-                text(&name.schema),
-                text(&name.table)
-            ),
-        )?,
-        referenced_by: foreign_keys(
-            session,
-            &doing,
-            &format!(
-                "k.REFERENCED_TABLE_SCHEMA = {} AND k.REFERENCED_TABLE_NAME = {}",
-                text(&name.schema),
-                text(&name.table)
-            ),
-        )?,
+        foreign_keys: foreign_keys(session, &doing, name)?,
+        referenced_by: referenced_by(session, &doing, name)?,
         triggers: triggers(session, &name.schema, Some(&name.table))?,
         checks: checks(session, &doing, name)?,
         columns,
@@ -663,54 +647,88 @@ fn indexes(
     Ok(indexes)
 }
 
-fn foreign_keys(session: &mut Session, doing: &str, at: &str) -> Result<Vec<ForeignKey>> {
-    type Row = (
-        String,
-        String,
-        String,
-        String,
-        String,
-        String,
-        String,
-        String,
-        String,
-    );
-    let rows: Vec<Row> = session.query(
+/// The foreign keys of one table. Each query names the table by constants, so
+/// that the server opens no other: 10.11 may crash (a null pointer in InnoDB)
+/// when it lists the foreign keys of all tables while others are dropped.
+fn foreign_keys(session: &mut Session, doing: &str, child: &TableName) -> Result<Vec<ForeignKey>> {
+    let schema = text(&child.schema);
+    let table = text(&child.table);
+    let rules: Vec<(String, String, String)> = session.query(
         doing,
         format!(
-            "SELECT k.CONSTRAINT_NAME, k.TABLE_SCHEMA, k.TABLE_NAME, k.COLUMN_NAME, \
-             k.REFERENCED_TABLE_SCHEMA, k.REFERENCED_TABLE_NAME, k.REFERENCED_COLUMN_NAME, \
-             r.UPDATE_RULE, r.DELETE_RULE \
-             FROM information_schema.KEY_COLUMN_USAGE k \
-             JOIN information_schema.REFERENTIAL_CONSTRAINTS r \
-             ON r.CONSTRAINT_SCHEMA = k.CONSTRAINT_SCHEMA \
-             AND r.CONSTRAINT_NAME = k.CONSTRAINT_NAME AND r.TABLE_NAME = k.TABLE_NAME \
-             WHERE k.REFERENCED_TABLE_NAME IS NOT NULL AND {at} \
-             ORDER BY k.TABLE_SCHEMA, k.TABLE_NAME, k.CONSTRAINT_NAME, k.ORDINAL_POSITION"
+            "SELECT CONSTRAINT_NAME, UPDATE_RULE, DELETE_RULE \
+             FROM information_schema.REFERENTIAL_CONSTRAINTS \
+             WHERE CONSTRAINT_SCHEMA = {schema} AND TABLE_NAME = {table} ORDER BY CONSTRAINT_NAME"
         ),
     )?;
-    let mut keys: Vec<ForeignKey> = Vec::new();
-    for (name, schema, table, column, to_schema, to_table, to_column, on_update, on_delete) in rows
-    {
-        let child = TableName::new(schema, table);
-        match keys
-            .last_mut()
-            .filter(|key| key.name == name && key.child == child)
-        {
-            Some(key) => {
-                key.columns.push(column);
-                key.parent_columns.push(to_column);
-            }
-            None => keys.push(ForeignKey {
+    if rules.is_empty() {
+        return Ok(Vec::new());
+    }
+    type Row = (String, String, String, String, String);
+    let columns: Vec<Row> = session.query(
+        doing,
+        format!(
+            "SELECT CONSTRAINT_NAME, COLUMN_NAME, REFERENCED_TABLE_SCHEMA, REFERENCED_TABLE_NAME, \
+             REFERENCED_COLUMN_NAME FROM information_schema.KEY_COLUMN_USAGE \
+             WHERE TABLE_SCHEMA = {schema} AND TABLE_NAME = {table} \
+             AND REFERENCED_TABLE_NAME IS NOT NULL ORDER BY CONSTRAINT_NAME, ORDINAL_POSITION"
+        ),
+    )?;
+    Ok(rules
+        .into_iter()
+        .filter_map(|(name, on_update, on_delete)| {
+            let mut of_it = columns.iter().filter(|(n, ..)| *n == name).peekable();
+            let (_, _, schema, table, _) = of_it.peek()?;
+            let parent = TableName::new(schema.clone(), table.clone());
+            let (columns, parent_columns) =
+                of_it.map(|(_, c, _, _, p)| (c.clone(), p.clone())).unzip();
+            Some(ForeignKey {
                 name,
-                child,
-                columns: vec![column],
-                parent: TableName::new(to_schema, to_table),
-                parent_columns: vec![to_column],
+                child: child.clone(),
+                columns,
+                parent,
+                parent_columns,
                 on_update,
                 on_delete,
-            }),
-        }
+            })
+        })
+        .collect())
+}
+
+/// The foreign keys of others (and of its own) that refer to a table. Who they
+/// are is asked of InnoDB's dictionary, which needs the privilege `PROCESS`.
+fn referenced_by(
+    session: &mut Session,
+    doing: &str,
+    parent: &TableName,
+) -> Result<Vec<ForeignKey>> {
+    let part = |column: &str, at: i8| {
+        format!(
+            "CONVERT(CONVERT(CONVERT(SUBSTRING_INDEX({column}, '/', {at}) USING binary) \
+             USING filename) USING utf8mb4)"
+        )
+    };
+    let children: Vec<(String, String)> = session.query(
+        doing,
+        format!(
+            "SELECT DISTINCT {}, {} FROM information_schema.INNODB_SYS_FOREIGN \
+             WHERE BINARY {} = BINARY {} AND BINARY {} = BINARY {} ORDER BY 1, 2",
+            part("FOR_NAME", 1),
+            part("FOR_NAME", -1),
+            part("REF_NAME", 1),
+            text(&parent.schema),
+            part("REF_NAME", -1),
+            text(&parent.table),
+        ),
+    )?;
+    let mut keys = Vec::new();
+    for (schema, table) in children {
+        let child = TableName::new(schema, table);
+        keys.extend(
+            foreign_keys(session, doing, &child)?
+                .into_iter()
+                .filter(|key| key.parent == *parent),
+        );
     }
     Ok(keys)
 }

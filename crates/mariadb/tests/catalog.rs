@@ -63,6 +63,15 @@ fn a_table_is_told_whole() {
     assert_eq!(t.triggers.len(), 1);
     assert!(t.triggers[0].sql.as_ref().unwrap().contains("NEW.hidden"));
     assert_eq!(t.checks, ["p", "small"]);
+    server.script(
+        "CREATE DATABASE `x-é`;\nCREATE TABLE `x-é`.`p$é` (id INT PRIMARY KEY);\n\
+         CREATE TABLE d.`c-ß` (a INT, CONSTRAINT k FOREIGN KEY (a) REFERENCES `x-é`.`p$é` (id) ON UPDATE SET NULL);\n",
+    );
+    let odd_parent = def(session, "x-é.p$é");
+    assert_eq!(odd_parent.referenced_by.len(), 1);
+    assert_eq!(odd_parent.referenced_by[0].child, name("d.c-ß"));
+    assert_eq!(odd_parent.referenced_by[0].on_update, "SET NULL");
+    server.script("DROP TABLE d.`c-ß`;\nDROP DATABASE `x-é`");
     let parent = def(session, "d.parent");
     assert_eq!(parent.referenced_by, t.foreign_keys);
     assert_eq!(parent.unique, [vec![1, 2]]);

@@ -111,10 +111,14 @@ fn tables_of_other_engines_and_without_keys_are_counted() {
     let server = PrivateServer::start(&[]);
     server.script(
         "CREATE DATABASE d;\nCREATE TABLE d.a (a INT) ENGINE=MyISAM;\n\
-         CREATE TABLE d.b (a INT PRIMARY KEY) ENGINE=Aria;\nCREATE TABLE d.c (a INT)",
+         CREATE TABLE d.b (a INT PRIMARY KEY) ENGINE=Aria;\nCREATE TABLE d.c (a INT, UNIQUE (a));\nCREATE SEQUENCE d.s;\n\
+         CREATE TABLE d.p (a INT) PARTITION BY HASH (a) PARTITIONS 3",
     );
     let findings = examine(&mut session(&server)).unwrap();
     assert_eq!(of(&findings, "engines").found, "1 of Aria, 1 of MyISAM");
-    assert_eq!(of(&findings, "keys").found, "2 tables without a key");
+    assert_eq!(
+        of(&findings, "keys").found,
+        "2 tables of InnoDB without a key"
+    );
     assert_eq!(worst(&findings), Level::Warning);
 }
