@@ -217,7 +217,7 @@ impl Archive {
         if *position >= end {
             return Ok(None);
         }
-        self.read_txns(position, &end, None, |txn| {
+        self.read_txns(position, &end, None, |txn, _| {
             found = Some(txn);
             Ok(ControlFlow::Break(()))
         })?;
@@ -225,13 +225,14 @@ impl Archive {
     }
 
     /// Calls `with` for each transaction between two positions that took effect
-    /// (with `tables`, at least for those that concern them).
+    /// (with `tables`, at least for those that concern them), and with whether
+    /// a definition statement in it is about one of the tables.
     fn read_txns(
         &self,
         from: &Position,
         to: &Position,
         tables: Option<&HashSet<TableName>>,
-        mut with: impl FnMut(Txn) -> Result<ControlFlow<()>>,
+        mut with: impl FnMut(Txn, bool) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
         let spill = tempfile::tempdir().map_err(|source| Error::Io {
             doing: "make a folder in",
@@ -246,11 +247,14 @@ impl Archive {
         };
         let mut clock = Clock::new(self.incarnation()?);
         let mut reader = Reader::new(self.source_between(from, to, tables)?, options);
-        let mut gathered = Gathered::default();
+        let mut gathered = Gathered {
+            names: tables.map(Names::new),
+            ..Gathered::default()
+        };
         while let Some(item) = reader.next()? {
             if let Item::End(end) = item {
                 if let Some(txn) = gathered.end(self.core(), &mut clock, end)?
-                    && with(txn)?.is_break()
+                    && with(txn, gathered.defines)?.is_break()
                 {
                     break;
                 }
@@ -295,10 +299,10 @@ impl Archive {
             None => None,
         };
         let wanted = tables.as_ref().map(Names::new);
-        let is_wanted = |txn: &Txn| {
-            wanted.as_ref().is_none_or(|names| {
-                txn.tables.iter().any(|t| names.has(&t.name)) || !txn.ddl.is_empty()
-            })
+        let is_wanted = |txn: &Txn, defines: bool| {
+            wanted
+                .as_ref()
+                .is_none_or(|names| defines || txn.tables.iter().any(|t| names.has(&t.name)))
         };
         // Backwards, a chunk's groups at a time.
         let mut back: Vec<Txn> = Vec::new();
@@ -322,8 +326,8 @@ impl Archive {
                         if needed {
                             chunks += 1;
                             let mut here = Vec::new();
-                            self.read_txns(&lower, &upper, tables.as_ref(), |txn| {
-                                if is_wanted(&txn) {
+                            self.read_txns(&lower, &upper, tables.as_ref(), |txn, defines| {
+                                if is_wanted(&txn, defines) {
                                     here.push(txn);
                                 }
                                 Ok(ControlFlow::Continue(()))
@@ -359,8 +363,8 @@ impl Archive {
         })?;
         let to = to.min(end);
         if after > 0 && middle < to {
-            self.read_txns(&middle, &to, tables.as_ref(), |txn| {
-                if is_wanted(&txn) {
+            self.read_txns(&middle, &to, tables.as_ref(), |txn, defines| {
+                if is_wanted(&txn, defines) {
                     forth.push(txn);
                 }
                 Ok(if forth.len() >= after {
@@ -383,7 +387,7 @@ impl Archive {
     ) -> Result<Option<Txn>> {
         let names = Names::new(&self.names_between(from, to, chosen)?);
         let mut found = None;
-        self.read_txns(from, to, Some(chosen), |txn| {
+        self.read_txns(from, to, Some(chosen), |txn, _| {
             if cancelled() {
                 return Err(Error::Cancelled);
             }
@@ -426,12 +430,7 @@ impl Archive {
                 .ddl
                 .iter()
                 .filter(|ddl| at(ddl.at) >= *from && at(ddl.at) < *to)
-                .filter(|ddl| {
-                    names.as_ref().is_none_or(|names| {
-                        ddl.tables.iter().any(|table| names.has(table))
-                            || ddl.database.as_ref().is_some_and(|d| names.has_schema(d))
-                    })
-                })
+                .filter(|ddl| names.as_ref().is_none_or(|names| names.defined_by(ddl)))
                 .map(|ddl| ddl.at)
                 .collect();
             if wanted.is_empty() {
@@ -568,6 +567,9 @@ struct Gathered {
     group: Option<Group>,
     tables: BTreeMap<TableName, (u64, u64, u64)>,
     ddl: Vec<String>,
+    names: Option<Names>,
+    /// Whether a definition statement is about one of the names.
+    defines: bool,
 }
 
 impl Gathered {
@@ -577,6 +579,7 @@ impl Gathered {
                 self.group = Some((*group).clone());
                 self.tables.clear();
                 self.ddl.clear();
+                self.defines = false;
             }
             Item::Change(change) => {
                 let name = &change.table.name;
@@ -591,7 +594,9 @@ impl Gathered {
                 }
             }
             Item::Statement(statement) => {
-                if let StatementKind::Ddl(_) = statement.kind {
+                if let StatementKind::Ddl(ddl) = &statement.kind {
+                    let note = super::scan::note(statement.at.offset, ddl);
+                    self.defines |= self.names.as_ref().is_some_and(|n| n.defined_by(&note));
                     let text = statement.text.get(..DDL_BYTES).unwrap_or(&statement.text);
                     self.ddl.push(String::from_utf8_lossy(text).into_owned());
                 }

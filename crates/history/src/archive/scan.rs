@@ -457,7 +457,7 @@ pub(super) fn classify(query: &Query<'_>) -> StatementKind {
     ddl::classify_in(dialect, &schema, &query.text)
 }
 
-fn note(at: u64, ddl: &Ddl) -> DdlNote {
+pub(super) fn note(at: u64, ddl: &Ddl) -> DdlNote {
     let mut note = DdlNote {
         at,
         tables: Vec::new(),

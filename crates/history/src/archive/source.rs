@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
 use super::Archive;
 use super::index::Entry;
-use super::scan::{Notes, Prepared, Scanner};
+use super::scan::{DdlNote, Notes, Prepared, Scanner};
 use crate::change::{Position, TableName};
 use crate::error::{Error, Result};
 use crate::event::{HEADER_BYTES, Header, MAGIC};
@@ -79,8 +79,13 @@ impl Names {
         self.tables.contains(&lower(table))
     }
 
-    pub(super) fn has_schema(&self, schema: &str) -> bool {
-        self.schemas.contains(&schema.to_lowercase())
+    /// Whether a definition statement is about one of them, or its database.
+    pub(super) fn defined_by(&self, ddl: &DdlNote) -> bool {
+        ddl.tables.iter().any(|table| self.has(table))
+            || ddl
+                .database
+                .as_ref()
+                .is_some_and(|name| self.schemas.contains(&name.to_lowercase()))
     }
 
     /// Whether a chunk with these notes must be read.
@@ -90,10 +95,7 @@ impl Names {
             || !notes.prepared.is_empty()
             || !notes.ended.is_empty()
             || notes.tables.iter().any(|(name, _, _)| self.has(name))
-            || notes.ddl.iter().any(|ddl| {
-                ddl.tables.iter().any(|table| self.has(table))
-                    || ddl.database.as_ref().is_some_and(|d| self.has_schema(d))
-            })
+            || notes.ddl.iter().any(|ddl| self.defined_by(ddl))
     }
 
     /// Whether the group concerns them that a chunk with these notes begins
