@@ -6,6 +6,7 @@ use std::sync::Arc;
 use backout_accounts::{Accounts, KeyError, Limiter, NonceError, Nonces, Principal, Unique};
 use backout_core::ids::{Entropy, RequestId};
 use backout_core::time::Clock;
+use backout_databases::Databases;
 use backout_faults::Faults;
 use backout_servers::Servers;
 use backout_store::Store;
@@ -16,6 +17,8 @@ use backout_wire::{
 use futures_util::FutureExt;
 
 use crate::audit;
+use crate::cdb::{self, Cdb};
+use crate::cdb_v2::{self, CdbV2};
 use crate::kept::Body;
 use crate::lighthouse::{self, Lighthouse};
 
@@ -95,7 +98,11 @@ pub const REGIONS: &[&str] = &[
     "us-west-1",
 ];
 
-const NO_PERMISSION: &str = "UnauthorizedOperation.NoPermission";
+/// The codes that operations have of their own for what a policy does not allow.
+const NO_PERMISSION: [&str; 2] = [
+    "UnauthorizedOperation.NoPermission",
+    "OperationDenied.UserHasNoStrategy",
+];
 
 /// What one call was, for the request log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,6 +131,8 @@ pub struct Parts {
     pub store: Store,
     /// The servers.
     pub servers: Servers,
+    /// The databases.
+    pub databases: Databases,
     /// The fault switch, where there is one.
     pub faults: Option<Faults>,
     /// The time.
@@ -141,6 +150,8 @@ pub struct Front {
     nonces: Arc<Nonces>,
     store: Store,
     lighthouse: Lighthouse,
+    cdb: Cdb,
+    cdb_v2: CdbV2,
     faults: Option<Faults>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
@@ -197,6 +208,8 @@ impl Front {
             nonces: parts.nonces,
             store: parts.store,
             lighthouse: Lighthouse::new(parts.servers, &parts.settings.regions),
+            cdb: Cdb::new(parts.databases.clone()),
+            cdb_v2: CdbV2::new(parts.databases),
             faults: parts.faults,
             clock: parts.clock,
             entropy: parts.entropy,
@@ -207,7 +220,12 @@ impl Front {
     /// Whether an operation of the contract is served here.
     #[must_use]
     pub fn serves(operation: &Operation) -> bool {
-        operation.service == Service::Lighthouse && lighthouse::serves(operation.name)
+        match operation.service {
+            Service::Lighthouse => lighthouse::serves(operation.name),
+            Service::Cdb => cdb::serves(operation.name),
+            Service::CdbV2 => cdb_v2::serves(operation.name),
+            Service::Dlc | Service::Sae => false,
+        }
     }
 
     /// Answers one call. `too_large` says that the body was longer than
@@ -298,7 +316,7 @@ impl Front {
                 owner: admitted.principal.owner.clone(),
                 request: request.clone(),
                 action: operation.policy_action(),
-                resource: lighthouse::named_ids(&admitted.call).join(" "),
+                resource: named_ids(&admitted.call).join(" "),
                 refused: code,
                 job: None,
             };
@@ -317,7 +335,10 @@ impl Front {
     async fn decide(&self, admitted: &Admitted) -> Result<Body, Refused> {
         let (call, principal) = (&admitted.call, &admitted.principal);
         if principal.is_limited() {
-            let resources = lighthouse::policy_resources(call, &principal.owner);
+            let resources = match call.operation.service {
+                Service::Cdb | Service::CdbV2 => cdb::policy_resources(call, &principal.owner),
+                _ => lighthouse::policy_resources(call, &principal.owner),
+            };
             if !principal.allows(&call.operation.policy_action(), &resources) {
                 return Err(denied(principal, call.operation));
             }
@@ -325,10 +346,10 @@ impl Front {
         self.let_fail(admitted).await?;
         match call.operation.service {
             Service::Lighthouse => self.lighthouse.act(admitted).await,
+            Service::Cdb => self.cdb.act(admitted).await,
+            Service::CdbV2 => self.cdb_v2.act(admitted).await,
             // Kept in step with `serves`, which has been asked.
-            Service::Cdb | Service::Dlc | Service::Sae | Service::CdbV2 => {
-                Err(not_served(call.operation).into())
-            }
+            Service::Dlc | Service::Sae => Err(not_served(call.operation).into()),
         }
     }
 
@@ -343,22 +364,25 @@ impl Front {
             .on_call(
                 &admitted.principal.owner,
                 &call.operation.policy_action(),
-                &lighthouse::named_ids(call),
+                &named_ids(call),
             )
             .await
             .map_err(|e| {
                 tracing::warn!(request = %admitted.request, error = %e, "the store did not answer the fault switch");
                 Rejection::new(Fault::Unavailable, "the state cannot be read; try again")
             })?;
-        match hit {
-            None => Ok(()),
-            Some(hit) => Err(SurfaceError {
-                code: hit.code,
-                message: hit.message,
-                status: None,
-            }
-            .into()),
+        let Some(hit) = hit else {
+            return Ok(());
+        };
+        if call.operation.service == Service::CdbV2 {
+            return Err(cdb::codes::injected(call.operation, &hit.code, hit.message));
         }
+        Err(SurfaceError {
+            code: hit.code,
+            message: hit.message,
+            status: None,
+        }
+        .into())
     }
 
     /// Lets a call in, or says why not.
@@ -400,7 +424,10 @@ impl Front {
                     NonceError::NonceCacheFull => Rejection::new(Fault::Throttled, e.to_string()),
                 })?;
         }
-        let call = signed.decode()?;
+        let call = match (protocol, signed.decode()) {
+            (Protocol::QcloudV2, Err(e)) => return Err(cdb::codes::legacy_parameter(e)),
+            (_, decoded) => decoded?,
+        };
         let action = call.operation.policy_action();
         log.action = Some(action.clone());
         self.limiter.check(&principal.owner, &action).map_err(|e| {
@@ -423,10 +450,14 @@ impl Front {
         })
     }
 
-    /// Lighthouse calls may leave their region out (seed 004, SEMANTICS
-    /// section 4).
+    /// Lighthouse calls may leave their region out (seed 004), those of the
+    /// legacy API too; others of this vendor must have one (SEMANTICS section 4).
     fn check_region(&self, call: &Call) -> Result<(), Rejection> {
         match &call.region {
+            None if call.operation.service == Service::Cdb => Err(Rejection::new(
+                Fault::MissingParameter,
+                "the call names no region",
+            )),
             Some(region) if !self.settings.regions.contains(region) => Err(Rejection::new(
                 Fault::UnsupportedRegion,
                 format!("region {region:?} is not served here"),
@@ -444,14 +475,25 @@ pub(crate) fn denied(principal: &Principal, operation: &Operation) -> Refused {
         operation.policy_action()
     );
     // Operations that have a code of their own for this use it (seed 004 does).
-    match operation.errors.contains(&NO_PERMISSION) {
-        true => SurfaceError {
-            code: NO_PERMISSION.to_owned(),
+    let own = NO_PERMISSION
+        .iter()
+        .find(|code| operation.errors.contains(*code));
+    match own {
+        Some(code) => SurfaceError {
+            code: (*code).to_owned(),
             message,
             status: None,
         }
         .into(),
-        false => Rejection::new(Fault::Denied, message).into(),
+        None => Rejection::new(Fault::Denied, message).into(),
+    }
+}
+
+/// The ids that a call names.
+fn named_ids(call: &Call) -> Vec<String> {
+    match call.operation.service {
+        Service::Cdb | Service::CdbV2 => cdb::named_ids(call),
+        _ => lighthouse::named_ids(call),
     }
 }
 

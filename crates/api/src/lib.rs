@@ -1,7 +1,8 @@
 //! The surfaces: what callers say, mapped onto products, and what products say,
 //! mapped onto each caller's codes.
 //!
-//! One module a surface: [`lighthouse`] is a vendor's, [`native`] is our own.
+//! One module a surface: [`lighthouse`], [`cdb`] and [`cdb_v2`] are a vendor's,
+//! [`native`] is our own.
 //! [`front`] is the way of a vendor's signed call through all of them: parse,
 //! look the key up, verify, decode, limit, authorise, act, encode.
 //!
@@ -10,7 +11,10 @@
 //! to.
 
 pub mod audit;
+pub mod cdb;
+pub mod cdb_v2;
 pub mod front;
 mod kept;
 pub mod lighthouse;
 pub mod native;
+pub mod secrets;

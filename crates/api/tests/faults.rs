@@ -5,13 +5,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backout_accounts::{Accounts, KeyPair, Limiter, Limits, MasterKey, NONCES_MAX, Nonces};
+use backout_accounts::{Accounts, KeyPair, Limiter, Limits, MasterKey, NONCES_MAX, Nonces, Vault};
 use backout_api::audit;
 use backout_api::front::{CallLog, Front, Parts, Settings};
+use backout_api::secrets::Sealed;
 use backout_core::code::Code;
 use backout_core::ids::{AccountId, JobId, OsEntropy, RequestId};
 use backout_core::outcome::Outcome;
 use backout_core::time::{Clock, SystemClock};
+use backout_databases::Databases;
 use backout_disks::DriverKind;
 use backout_faults::{Faults, NewRule, Rule, What};
 use backout_jobs::{JobView, Jobs, Moment, Registry, Worker, WorkerConfig};
@@ -51,6 +53,7 @@ impl Cloud {
             backout_servers::MIGRATIONS,
             audit::MIGRATIONS,
             backout_faults::MIGRATIONS,
+            backout_databases::MIGRATIONS,
         ]
         .concat();
         let store = Store::open_sqlite(&folder.path().join("state.db"), &migrations).unwrap();
@@ -79,12 +82,25 @@ impl Cloud {
         let mut config = WorkerConfig::new(NODE);
         config.probe = Arc::new(faults.clone());
         let worker = Worker::start(&jobs, registry, config).await.unwrap();
+        let databases = Databases::new(
+            store.clone(),
+            jobs.clone(),
+            clock.clone(),
+            entropy.clone(),
+            NODE.to_owned(),
+            backout_databases::Runtime::new(
+                &folder.path().join("databases"),
+                Shim::own(&["shim"]),
+                Arc::new(Sealed::new(Vault::new(&master), entropy.clone())),
+            ),
+        );
         let front = Front::new(Parts {
             accounts: accounts.clone(),
             limiter: Arc::new(Limiter::new(clock.clone(), Limits::default())),
             nonces: Arc::new(Nonces::new(clock.clone(), NONCES_MAX)),
             store: store.clone(),
             servers: servers.clone(),
+            databases,
             faults: Some(faults.clone()),
             clock,
             entropy,

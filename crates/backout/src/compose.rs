@@ -8,13 +8,15 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use backout_accounts::{
-    Accounts, KeyPair, Limiter, Limits, MasterKey, NONCES_MAX, Nonces, holds_secrets,
+    Accounts, KeyPair, Limiter, Limits, MasterKey, NONCES_MAX, Nonces, Vault, holds_secrets,
 };
 use backout_api::audit;
 use backout_api::front::{self, Front};
 use backout_api::native::{Native, Parts};
+use backout_api::secrets::Sealed;
 use backout_core::ids::{Entropy, OsEntropy};
 use backout_core::time::{Clock, SystemClock};
+use backout_databases::Databases;
 use backout_faults::Faults;
 use backout_jobs::{
     Jobs, NoProbe, Point, Probe, ProbeAction, ProbeFuture, Registry, Stopped, Worker, WorkerConfig,
@@ -40,10 +42,12 @@ const DRAIN: Duration = Duration::from_secs(10);
 const AUDIT_KEEP_MS: i64 = 366 * 24 * 3_600_000;
 /// How often old audit lines, and expired faults, are removed.
 const AUDIT_RETAIN_EVERY: Duration = Duration::from_secs(3600);
-/// How often it is looked for snapshots that are due, points that are over and
-/// chains that are long: often enough that a machine that was switched off from
+/// How often it is looked for snapshots and backups that are due, points that
+/// are over, chains that are long and histories that nobody follows: often enough that a machine that was switched off from
 /// the inside shows soon, and a schedule is kept by the minute.
 const TEND_EVERY: Duration = Duration::from_secs(15);
+/// A day.
+const DAY_MS: i64 = 24 * 3_600_000;
 /// How many old audit lines are removed in one transaction.
 const AUDIT_RETAIN_BATCH: usize = 1000;
 
@@ -57,6 +61,7 @@ pub fn migrations() -> Vec<Migration> {
         backout_servers::MIGRATIONS,
         audit::MIGRATIONS,
         backout_faults::MIGRATIONS,
+        backout_databases::MIGRATIONS,
     ]
     .concat()
 }
@@ -118,6 +123,7 @@ pub struct Backout {
     jobs: Jobs,
     accounts: Accounts,
     worker: Worker,
+    databases: Databases,
     serving: JoinHandle<usize>,
     stop: oneshot::Sender<()>,
     chores: JoinHandle<()>,
@@ -170,6 +176,7 @@ impl Backout {
             Arc::clone(&world.entropy),
         )
         .await?;
+        let sealed = Sealed::new(Vault::new(&master), Arc::clone(&world.entropy));
         drop(master);
         hand_over_admin(&accounts, &path, &url, settings.new_admin_key).await?;
 
@@ -199,6 +206,22 @@ impl Backout {
             settings.node.clone(),
             runtime,
         );
+        let mut runtime = backout_databases::Runtime::new(
+            &path.join("databases"),
+            world.shim.clone(),
+            Arc::new(sealed),
+        );
+        if let Some(days) = settings.safety_days {
+            runtime.safety_keep_ms = i64::from(days) * DAY_MS;
+        }
+        let databases = Databases::new(
+            store.clone(),
+            jobs.clone(),
+            Arc::clone(&world.clock),
+            Arc::clone(&world.entropy),
+            settings.node.clone(),
+            runtime,
+        );
         let log = RequestLog::open(&path.join("requests"))?;
         let mut vendors = front::Settings {
             public_hosts: settings.public_hosts.clone(),
@@ -207,7 +230,7 @@ impl Backout {
         if !settings.regions.is_empty() {
             vendors.regions.clone_from(&settings.regions);
         }
-        let registry = servers.register(Registry::new());
+        let registry = databases.register(servers.register(Registry::new()));
         let faults = match settings.faults {
             false => None,
             true => {
@@ -229,6 +252,7 @@ impl Backout {
             nonces,
             store: store.clone(),
             servers: servers.clone(),
+            databases: databases.clone(),
             faults: faults.clone(),
             clock: Arc::clone(&world.clock),
             entropy: Arc::clone(&world.entropy),
@@ -275,12 +299,19 @@ impl Backout {
             // A sender that is gone means the same.
             let _ = stopped.await;
         }));
-        let chores = tokio::spawn(chores(store, Arc::clone(&world.clock), faults, servers));
+        let chores = tokio::spawn(chores(
+            store,
+            Arc::clone(&world.clock),
+            faults,
+            servers,
+            databases.clone(),
+        ));
         Ok(Self {
             addresses,
             jobs,
             accounts,
             worker,
+            databases,
             serving,
             stop,
             chores,
@@ -323,6 +354,9 @@ impl Backout {
         });
         let Stopped { left_running } = self.worker.stop().await;
         self.chores.abort();
+        // Nobody may begin to follow another history from here on.
+        let _ = self.chores.await;
+        self.databases.stop_following().await;
         drop(self.folder);
         LeftBehind {
             cut,
@@ -403,8 +437,37 @@ async fn hand_over_admin(
 }
 
 /// What is done now and then.
-async fn chores(store: Store, clock: Arc<dyn Clock>, faults: Option<Faults>, servers: Servers) {
-    tokio::join!(sweep(store, clock, faults), tend(servers));
+async fn chores(
+    store: Store,
+    clock: Arc<dyn Clock>,
+    faults: Option<Faults>,
+    servers: Servers,
+    databases: Databases,
+) {
+    tokio::join!(
+        sweep(store, clock, faults),
+        tend(servers),
+        tend_databases(databases)
+    );
+}
+
+/// What databases need by themselves: see [`Databases::tend`].
+async fn tend_databases(databases: Databases) {
+    let mut tick = tokio::time::interval(TEND_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        match databases.tend().await {
+            Ok(tended) => {
+                for (database, why) in tended.put_off {
+                    tracing::info!(%database, "put off what was due by itself: failed to {why}");
+                }
+            }
+            Err(e) => {
+                tracing::warn!(error = %e, "what databases need by themselves could not be looked at");
+            }
+        }
+    }
 }
 
 /// What servers need by themselves: see [`Servers::tend`].

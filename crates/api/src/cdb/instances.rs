@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use backout_core::ids::DatabaseId;
 use backout_databases::model::{Instance, InstanceState, Shape, Standing, Task, TaskKind};
 use backout_databases::persistence::{BackupFilter, InstanceFilter, Page, TagFilter, TaskFilter};
-use backout_databases::{Caller, CloneRequest, Holding, NewManaged, Until, Zone};
+use backout_databases::{Caller, Holding, NewManaged, Until, Zone};
 use backout_wire::types::cdb as wire;
 
 use super::asked::{Ask, PAGE_DEFAULT};
@@ -199,7 +199,7 @@ impl Cdb {
         let ids = self.known(ask, &asked.instance_ids).await?;
         let made = self
             .databases
-            .restart(&ask.caller(), &ids)
+            .restart_all(&ask.caller(), &ids)
             .await
             .map_err(|e| ask.refused(e))?;
         Ok(wire::RestartDBInstancesResponse {
@@ -212,14 +212,15 @@ impl Cdb {
         ask: Ask<'_>,
     ) -> Result<wire::IsolateDBInstanceResponse, Refused> {
         let asked: wire::IsolateDBInstanceRequest = ask.params()?;
-        let ids = self.known(ask, &[asked.instance_id]).await?;
+        let id = ask.id(&asked.instance_id)?;
+        find::instance(&self.databases, ask, &id).await?;
         let made = self
             .databases
-            .isolate(&ask.caller(), &ids)
+            .isolate(&ask.caller(), id.as_str())
             .await
             .map_err(|e| ask.refused(e))?;
         Ok(wire::IsolateDBInstanceResponse {
-            async_request_id: made.into_iter().next().map(|a| a.asked),
+            async_request_id: Some(made.asked),
         })
     }
 
@@ -230,7 +231,7 @@ impl Cdb {
         let asked: wire::OfflineIsolatedInstancesRequest = ask.params()?;
         let ids = self.known(ask, &asked.instance_ids).await?;
         self.databases
-            .remove(&ask.caller(), &ids)
+            .remove_all(&ask.caller(), &ids)
             .await
             .map_err(|e| ask.refused(e))?;
         Ok(wire::OfflineIsolatedInstancesResponse {})
@@ -305,23 +306,12 @@ impl Cdb {
                 async_request_id: String::new(),
             });
         }
-        let made = self
-            .databases
-            .clone_instance(
-                &ask.caller(),
-                CloneRequest {
-                    instance: id.to_string(),
-                    until,
-                    backup,
-                    name,
-                    shape: Some(shape),
-                },
-            )
-            .await
-            .map_err(|e| ask.refused(e))?;
-        Ok(wire::CreateCloneInstanceResponse {
-            async_request_id: made.asked,
-        })
+        // What is asked was checked; what is not there is the making.
+        drop((until, backup, name));
+        Err(ask.error(
+            codes::NOT_HERE,
+            "instances are not cloned yet; roll databases back under new names instead",
+        ))
     }
 
     pub(super) async fn describe_clone_list(
@@ -559,8 +549,14 @@ fn new_managed(
         asked.cpu,
     )?;
     let name = ask.name("InstanceName", asked.instance_name)?;
+    let names = match (name, count) {
+        (None, _) => Vec::new(),
+        (Some(name), 1) => vec![name],
+        // Names are unique here.
+        (Some(name), count) => (1..=count).map(|n| format!("{name}-{n}")).collect(),
+    };
     Ok(NewManaged {
-        names: name.into_iter().collect(),
+        names,
         count,
         shape,
         port,

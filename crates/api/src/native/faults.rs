@@ -11,7 +11,7 @@ use backout_core::policy::action_matches;
 use backout_faults::{Faults, NewRule, Rule, What};
 use backout_jobs::Moment;
 use backout_servers::Refusal;
-use backout_wire::{Operation, operations};
+use backout_wire::{Operation, Service, operations};
 
 use super::dto::{AddFault, ClearedFaults, Fault, List};
 use super::names::spellings;
@@ -262,6 +262,11 @@ fn check_call(action: &str, code: &str) -> Result<()> {
         )));
     }
     about.dedup_by_key(|o| o.service);
+    // Its codes are numbers. Where it is meant beside others it answers its own
+    // number for the condition that the code names.
+    if about.len() > 1 {
+        about.retain(|o| o.service != Service::CdbV2);
+    }
     for operation in about {
         if !operation.service.has_code(code) {
             return Err(NativeError::malformed(format!(
@@ -295,6 +300,10 @@ mod tests {
             ),
             ("LightHouse:apply*", "InternalError", ""),
             ("*", "RequestLimitExceeded", ""),
+            ("cdb:GetCdbRollbackJob", "9016", ""),
+            ("cdb:GetCdbRollbackJob", "InternalError", "no such code"),
+            ("cdb:StartBatchRollback", "OverQuota", ""),
+            ("cdb:*", "9016", "no such code"),
             ("lighthouse:*", "NoSuchCode", "no such code"),
             ("lighthouse:Apply*", "Throttling.User", "no such code"),
             ("lighthouse:Burn", "InternalError", "no operation"),

@@ -7,13 +7,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use backout_accounts::{
-    Accounts, KeyPair, Limiter, Limits, MasterKey, NONCES_MAX, Nonces, Principal,
+    Accounts, KeyPair, Limiter, Limits, MasterKey, NONCES_MAX, Nonces, Principal, Vault,
 };
 use backout_api::audit;
 use backout_api::front::{Front, Parts, Settings};
+use backout_api::secrets::Sealed;
 use backout_core::ids::{JobId, OsEntropy, RequestId};
 use backout_core::outcome::Outcome;
 use backout_core::time::{Clock, SystemClock};
+use backout_databases::Databases;
 use backout_disks::DriverKind;
 use backout_faults::{Faults, NewRule, What};
 use backout_jobs::{Jobs, Moment, Registry, Worker, WorkerConfig};
@@ -130,6 +132,7 @@ impl Cloud {
             backout_servers::MIGRATIONS,
             audit::MIGRATIONS,
             backout_faults::MIGRATIONS,
+            backout_databases::MIGRATIONS,
         ]
         .concat();
         let store = Store::open_sqlite(&folder.path().join("state.db"), &migrations).unwrap();
@@ -158,12 +161,27 @@ impl Cloud {
         let faults = Faults::open(store.clone(), clock.clone(), entropy.clone(), &registry)
             .await
             .unwrap();
+        // None is in any of these tests.
+        let sealed = Sealed::new(Vault::new(&MasterKey::from_bytes([7; 32])), entropy.clone());
+        let databases = Databases::new(
+            store.clone(),
+            jobs.clone(),
+            clock.clone(),
+            entropy.clone(),
+            NODE.to_owned(),
+            backout_databases::Runtime::new(
+                &folder.path().join("databases"),
+                Shim::own(&["shim"]),
+                Arc::new(sealed),
+            ),
+        );
         let front = Front::new(Parts {
             accounts: accounts.clone(),
             limiter: Arc::new(Limiter::new(clock.clone(), limits)),
             nonces: Arc::new(Nonces::new(clock.clone(), NONCES_MAX)),
             store: store.clone(),
             servers: servers.clone(),
+            databases,
             faults: Some(faults.clone()),
             clock: clock.clone(),
             entropy,

@@ -9,12 +9,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use backout_accounts::{Accounts, KeyPair, Limiter, Limits, MasterKey, NONCES_MAX, Nonces};
+use backout_accounts::{Accounts, KeyPair, Limiter, Limits, MasterKey, NONCES_MAX, Nonces, Vault};
 use backout_api::audit;
 use backout_api::front::{self, CallLog, Front, Settings};
 use backout_api::native::{Native, Parts};
+use backout_api::secrets::Sealed;
 use backout_core::ids::{OsEntropy, RequestId};
 use backout_core::time::{Clock as _, ManualClock, SystemClock};
+use backout_databases::Databases;
 use backout_faults::Faults;
 use backout_jobs::{Jobs, Registry, Worker, WorkerConfig};
 use backout_server::{
@@ -84,6 +86,7 @@ impl House {
                 backout_servers::MIGRATIONS,
                 audit::MIGRATIONS,
                 backout_faults::MIGRATIONS,
+                backout_databases::MIGRATIONS,
             ]
             .concat();
             let store = Store::open_sqlite(&path.join("state.db"), &migrations).unwrap();
@@ -114,7 +117,19 @@ impl House {
                 NODE.into(),
                 backout_servers::Runtime::new(&path, Shim::own(&["shim"])),
             );
-            let registry = servers.register(Registry::new());
+            let databases = Databases::new(
+                store.clone(),
+                jobs.clone(),
+                clock.clone(),
+                entropy.clone(),
+                NODE.into(),
+                backout_databases::Runtime::new(
+                    &path.join("databases"),
+                    Shim::own(&["shim"]),
+                    Arc::new(Sealed::new(Vault::new(&master), entropy.clone())),
+                ),
+            );
+            let registry = databases.register(servers.register(Registry::new()));
             let faults = if wish.faults {
                 let opened =
                     Faults::open(store.clone(), clock.clone(), entropy.clone(), &registry).await;
@@ -132,6 +147,7 @@ impl House {
                     nonces: Arc::new(Nonces::new(clock.clone(), NONCES_MAX)),
                     store: store.clone(),
                     servers: servers.clone(),
+                    databases,
                     faults: faults.clone(),
                     clock: clock.clone(),
                     entropy: entropy.clone(),
