@@ -13,10 +13,7 @@ pub(crate) fn look(session: &mut Session, now: Timestamp) -> Result<Facts> {
     let server = catalog::server(session)?;
     let doing = "ask the server about its data";
     let charset: Option<String> = session.first(doing, "SELECT @@global.character_set_server")?;
-    let bytes: Option<Option<u64>> = session.first(
-        doing,
-        "SELECT CAST(SUM(DATA_LENGTH + INDEX_LENGTH) AS UNSIGNED) FROM information_schema.TABLES",
-    )?;
+    let data_bytes = bytes(session)?;
     let pid_file: Option<Option<String>> = session.first(doing, "SELECT @@global.pid_file")?;
     let local = server.hostname == hostname();
     let datadir = pid_file
@@ -29,8 +26,28 @@ pub(crate) fn look(session: &mut Session, now: Timestamp) -> Result<Facts> {
         server_id: u32::try_from(server.server_id).unwrap_or(u32::MAX),
         charset: charset.unwrap_or_default(),
         datadir,
-        data_bytes: bytes.flatten().unwrap_or(0),
+        data_bytes,
     })
+}
+
+/// Bytes of all tables.
+fn bytes(session: &mut Session) -> Result<u64> {
+    let doing = "ask the server how large its tables are";
+    // By InnoDB's dictionary where we may see that: otherwise the server opens
+    // every table.
+    let all = [
+        "SELECT CAST(SUM(FILE_SIZE) AS UNSIGNED) FROM information_schema.INNODB_SYS_TABLESPACES",
+        "SELECT CAST(SUM(DATA_LENGTH + INDEX_LENGTH) AS UNSIGNED) FROM information_schema.TABLES \
+         WHERE TABLE_SCHEMA NOT IN ('information_schema', 'mysql', 'performance_schema', 'sys')",
+    ];
+    let mut answer = Ok(None);
+    for sql in all {
+        answer = session.first::<Option<u64>>(doing, sql);
+        if !matches!(answer, Err(backout_mariadb::Error::Refused { .. })) {
+            break;
+        }
+    }
+    Ok(answer?.flatten().unwrap_or(0))
 }
 
 /// The server's data folder, when this process sees it, and the server itself.
