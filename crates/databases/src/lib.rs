@@ -12,6 +12,7 @@ mod lock;
 pub mod model;
 pub mod persistence;
 mod preflight;
+mod preview;
 pub mod procedures;
 mod reduction;
 mod refusal;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use backout_core::code::Code;
 use backout_core::plan::{Estimate, Finding, Preflight};
+use backout_core::time::Timestamp;
 use backout_history::archive::{self, Archive, Located, Txn};
 use backout_history::{Gtid, Position, TableName};
 use backout_mariadb::Session;
@@ -23,6 +24,10 @@ use crate::zone::Zone;
 /// How many tables one job may take back. Each is a file, a scratch table and
 /// a line of the statement that publishes all at once.
 pub const TABLES_MAX: usize = 1_000;
+
+/// By how much the time of a backup and that of history may differ, in
+/// milliseconds: a backup of an idle server is younger than all its history.
+const CLOCKS_MS: i64 = 3_600_000;
 
 /// The longest name of a table or a database, in characters (the server's).
 const IDENTIFIER_MAX_CHARS: usize = 64;
@@ -112,6 +117,8 @@ struct View {
     end: Position,
     lower_case_names: bool,
     datadir: Option<PathBuf>,
+    /// Whether the server's logs were reset since the cut.
+    reset: bool,
 }
 
 impl Sight<'_> {
@@ -170,7 +177,29 @@ impl Sight<'_> {
             end,
             lower_case_names: lower.is_some_and(|l| l != 0),
             datadir,
+            reset: false,
         })
+    }
+}
+
+impl View {
+    /// Looks at the life of the server's logs that the cut is of. Says whether
+    /// they were reset since: then what changed since is not known.
+    fn go_to(&mut self, located: &Located) -> Result<bool, Refusal> {
+        let newest = self.archive.incarnation().map_err(Refusal::History)?;
+        if located.incarnation == newest {
+            return Ok(false);
+        }
+        self.archive = self.archive.at_incarnation(located.incarnation);
+        let windows = self.archive.windows().map_err(Refusal::History)?;
+        if let Some(last) = windows
+            .iter()
+            .rfind(|w| w.incarnation == located.incarnation)
+        {
+            self.end = last.to.position.clone();
+        }
+        self.reset = true;
+        Ok(true)
     }
 }
 
@@ -209,6 +238,16 @@ pub(crate) fn rollback(sight: &Sight<'_>, request: &RollbackRequest) -> Result<C
         }
         Err(e) => return Err(Refusal::History(e)),
     };
+    let reset = view.go_to(&located)?;
+    if reset && !request.databases.is_empty() {
+        findings.block(
+            Code::TableUnsupported,
+            format!(
+                "tell which tables the databases had at {until_text}: the server's logs were reset since; name the tables one by one"
+            ),
+        );
+        return Ok(findings.blocked());
+    }
     if let (Some(us), true) = (until_us, located.undone.is_none())
         && us > now_us()
     {
@@ -667,6 +706,12 @@ fn hinders_undo(
             message,
         }))
     };
+    if view.reset {
+        return Ok(Some(Finding {
+            code: Code::HistoryGap,
+            message: "tell what changed since: the server's logs were reset in between".to_owned(),
+        }));
+    }
     for table in chosen {
         let name = &table.name.from;
         let Some(def) = &table.def else {
@@ -753,8 +798,15 @@ fn base_for(
                             && (t.table.is_empty() || t.table == c.name.from.table)
                     })
                 }))
-            && b.position.as_ref().is_some_and(|at| {
-                window.is_some_and(|w| w.from.position <= *at) && *at <= located.position
+            // Positions of different lives of the logs look alike; times do not.
+            && window.is_some_and(|w| {
+                let within = |at: Timestamp| {
+                    w.from.time.0 / 1000 - CLOCKS_MS <= at.0 && at.0 <= w.to.time.0 / 1000 + CLOCKS_MS
+                };
+                b.as_of.is_none_or(within)
+                    && b.position
+                        .as_ref()
+                        .is_some_and(|at| w.from.position <= *at && *at <= located.position)
             })
     });
     Ok(usable
@@ -834,6 +886,7 @@ pub(crate) fn rewind(sight: &Sight<'_>, request: &RewindRequest) -> Result<Check
         Ok(located) => located,
         Err(e) => return gap(e, findings),
     };
+    view.go_to(&located)?;
     if let Some(only) = &only {
         // Each of them, the first byte of the earliest.
         for gtid in only {

@@ -11,16 +11,20 @@ use crate::model::{
 };
 use crate::persistence;
 use crate::preflight::{self, Checked, Choice, Sight};
+use crate::preview;
 use crate::procedures::rewind::{Rewind, RewindInput};
 use crate::procedures::rollback::{Rollback, RollbackInput};
 use crate::procedures::withdraw::{Withdraw, WithdrawInput};
 use crate::refusal::Refusal;
-use crate::request::{Found, RewindRequest, RewindWhat, RollbackRequest, Until};
+use crate::request::{Found, Preview, RewindRequest, RewindWhat, RollbackRequest, Until};
 use crate::zone::Written;
 
 /// How many base backups a preflight looks at: with one a day, more than a
 /// year's.
 const BACKUPS_LOOKED_AT: u64 = 500;
+
+/// How many rows a preview shows at most.
+pub const PREVIEW_MAX: usize = 1_000;
 
 /// How many instances one call may take back (contract).
 pub const INSTANCES_MAX: usize = 10;
@@ -195,6 +199,43 @@ impl Databases {
             },
             checked.found,
         ))
+    }
+
+    /// The rows that a rollback in place would change: at most `limit` of them,
+    /// and how many there are.
+    ///
+    /// # Errors
+    /// [`Refusal::Blocked`] with all that the preflight found; as
+    /// [`Databases::propose_rewind`].
+    pub async fn preview_rewind(
+        &self,
+        owner: &AccountId,
+        request: &RewindRequest,
+        limit: usize,
+    ) -> Result<Preview, Refusal> {
+        let (instance, backups) = self.seen(owner, &request.instance).await?;
+        let checked = self
+            .look_rewind(instance.clone(), backups, request.clone())
+            .await?;
+        let (choice, _) = passed(checked)?;
+        let runtime = self.runtime.clone();
+        let id = JobId::random(self.entropy.as_ref());
+        blocking(move || {
+            // As a job's, so that what a crash leaves is swept as such.
+            let folder = runtime.job_folder(&instance.id, &id);
+            let preview = preview::rows(
+                &runtime,
+                &instance,
+                &choice,
+                &folder,
+                limit.min(PREVIEW_MAX),
+            );
+            let swept = crate::files::remove_folder(&folder);
+            let preview = preview?;
+            swept.map_err(|e| Refusal::Invalid(e.to_string()))?;
+            Ok(preview)
+        })
+        .await
     }
 
     /// Takes tables back in place, or undoes transactions.
