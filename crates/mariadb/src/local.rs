@@ -82,6 +82,8 @@ impl Options {
             "# Made anew at each start: changes here are lost.\n\
              [mysqld]\n\
              datadir=\"{folder}/{DATA}\"\n\
+             # Not one that others use: a server that starts removes what is there.\n\
+             tmpdir=\"{folder}/{DATA}\"\n\
              socket=\"{folder}/{DATA}/s\"\n\
              pid-file=\"{folder}/{DATA}/pid\"\n\
              log-error=\"{folder}/{DATA}/error.log\"\n\
@@ -188,6 +190,8 @@ impl Server {
         .map(str::to_owned)
         .to_vec();
         args.push(format!("--datadir={}", self.datadir().display()));
+        // Not one that others use: a server that starts removes what is there.
+        args.push(format!("--tmpdir={}", self.datadir().display()));
         // Which makes everything as whoever we are; given away at the start.
         args.extend(Account::OWN.argument().map(str::to_owned));
         crate::tool::Tool::start(
@@ -223,6 +227,7 @@ impl Server {
             .args(["--innodb-buffer-pool-size=32M", "--performance-schema=0"])
             .args(Account::OWN.argument())
             .arg(format!("--datadir={}", self.datadir().display()))
+            .arg(format!("--tmpdir={}", self.datadir().display()))
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(said)

@@ -287,6 +287,9 @@ impl PrivateServer {
             self.folder.path().join("pid").display()
         ));
         args.push(format!("--log-error={}", self.log().display()));
+        // Not one that it shares: a server that starts removes what others
+        // have there, and they end of it.
+        args.push(format!("--tmpdir={}", self.datadir().display()));
         args.push(format!("--port={}", self.port));
         args.extend(Account::of_servers().argument().map(str::to_owned));
         args.extend(ARGS.iter().map(|&arg| arg.to_owned()));
@@ -412,7 +415,8 @@ fn template() -> Result<PathBuf, String> {
             "--innodb-log-file-size=16M",
             "--innodb-buffer-pool-size=32M",
         ])
-        .arg(format!("--datadir={}", datadir.display()));
+        .arg(format!("--datadir={}", datadir.display()))
+        .arg(format!("--tmpdir={}", datadir.display()));
     if rustix::process::geteuid().is_root() {
         command.arg("--user=root");
     }

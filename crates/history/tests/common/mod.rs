@@ -74,6 +74,9 @@ impl Server {
             .arg(format!("--datadir={}", self.datadir().display()))
             .arg(format!("--socket={}", self.socket().display()))
             .arg("--pid-file=pid")
+            // Not one that it shares: a server that starts removes what others
+            // have there, and they end of it.
+            .arg(format!("--tmpdir={}", self.datadir().display()))
             .args(ARGS)
             .args(&self.args)
             .stdin(Stdio::null())
