@@ -263,6 +263,7 @@ impl Backout {
             accounts: accounts.clone(),
             limiter,
             servers: servers.clone(),
+            databases: databases.clone(),
             jobs: jobs.clone(),
             faults: faults.clone(),
             requests: Arc::new(log.clone()),

@@ -1,5 +1,7 @@
 //! The paths of the native API, and the document that describes them.
 
+mod databases;
+
 use std::sync::Arc;
 
 use axum::Extension;
@@ -87,13 +89,14 @@ pub(crate) fn render(request: &RequestId, error: &NativeError) -> Bytes {
 #[openapi(
     info(
         title = "Backout",
-        description = "Take anything back: servers, their restore points, and the jobs that roll back. \
+        description = "Take anything back: servers, databases, and the jobs that roll back. \
                        The rules are in docs/native-api.md."
     ),
     tags(
         (name = "servers", description = "What is managed, and its restore points"),
         (name = "disks", description = "Data disks, and their restore points"),
         (name = "images", description = "What servers are made of"),
+        (name = "databases", description = "Databases: their history, the ways back, their backups"),
         (name = "rollback", description = "Judge, plan and roll back"),
         (name = "jobs", description = "What runs, and what ran"),
         (name = "accounts", description = "Who may call"),
@@ -133,6 +136,7 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(rollback))
         .routes(routes!(compact))
         .routes(routes!(plan_compact))
+        .merge(databases::routes())
         .routes(routes!(list_jobs))
         .routes(routes!(get_job))
         .routes(routes!(job_events))
@@ -273,8 +277,8 @@ struct JobsQuery {
     cursor: Option<String>,
     /// `queued`, `running` or `done`.
     state: Option<String>,
-    /// `server/NAME`, `disk/NAME`, one of the two with an id, or just the name
-    /// of a server.
+    /// `server/NAME`, `disk/NAME`, `database/NAME`, one of them with an id, or
+    /// just the name of a server.
     resource: Option<String>,
 }
 

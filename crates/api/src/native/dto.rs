@@ -13,8 +13,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+mod databases;
 mod servers;
 
+pub use databases::*;
 pub use servers::*;
 
 /// The one page of a list.

@@ -176,6 +176,21 @@ impl From<Refusal> for NativeError {
     }
 }
 
+impl From<backout_databases::Refusal> for NativeError {
+    fn from(e: backout_databases::Refusal) -> Self {
+        match e {
+            backout_databases::Refusal::Store(e) => store_error(&e),
+            other if other.code() == Code::Internal => {
+                tracing::error!(error = %other, "the databases failed a native call");
+                Self::internal(
+                    "use the database: look for this request id in the log of the server",
+                )
+            }
+            other => Self::new(other.code(), other.to_string()),
+        }
+    }
+}
+
 impl From<AccountsError> for NativeError {
     fn from(e: AccountsError) -> Self {
         match e {

@@ -16,7 +16,8 @@ use super::{Call, Kind, Native, NativeError, PageOf, Result, action, bad_cursor}
 pub struct JobFilter {
     /// `queued`, `running` or `done`.
     pub state: Option<String>,
-    /// `server/NAME`, `disk/NAME`, one of the two with an id, or just a name.
+    /// `server/NAME`, `disk/NAME`, `database/NAME`, one of them with an id, or
+    /// just the name of a server.
     pub resource: Option<String>,
 }
 
@@ -84,6 +85,7 @@ impl Native {
                 Err(Refusal::DiskNotFound(_)) => Ok(format!("disk/{name}")),
                 Err(e) => Err(e.into()),
             },
+            Named::Database(name) => self.database_resource(call, name).await,
         }
     }
 
@@ -186,6 +188,9 @@ impl Native {
                     Err(e) => return Err(e),
                 }
             }
+            if view.procedure.starts_with("databases.") {
+                return self.undo_database_job(call, &view.id).await;
+            }
             let undo = self
                 .parts
                 .servers
@@ -215,11 +220,15 @@ impl Native {
     /// Every way in which a policy may name what a job is about.
     async fn job_spellings(&self, call: &Call, job: &JobView) -> Result<Vec<String>> {
         // Without a policy there is nothing to compare with.
-        let about = match call.principal.policy {
-            Some(_) => subject_of(job),
-            None => None,
-        };
-        match about {
+        if call.principal.policy.is_none() {
+            return Ok(vec![job.resource.clone()]);
+        }
+        if let Some(id) = job.resource.strip_prefix("database/")
+            && let Ok(id) = id.parse()
+        {
+            return self.database_spellings(call, &id).await;
+        }
+        match subject_of(job) {
             Some(subject) => self.subject_spellings(call, &subject).await,
             None => Ok(vec![job.resource.clone()]),
         }

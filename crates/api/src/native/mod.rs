@@ -10,6 +10,7 @@
 
 mod accounts;
 pub mod auth;
+mod databases;
 mod disks;
 mod doctor;
 pub mod dto;
@@ -32,11 +33,13 @@ use backout_accounts::{Accounts, Limiter, Principal};
 use backout_core::code::Code;
 use backout_core::ids::{Entropy, JobId, RequestId};
 use backout_core::time::Clock;
+use backout_databases::Databases;
 use backout_faults::Faults;
 use backout_jobs::{Idempotency, Jobs};
 use backout_servers::{Caller, Servers};
 use backout_store::Store;
 
+pub use databases::{LifeStep, TransactionsWanted};
 pub use disks::DisksWanted;
 pub use error::{Kind, NativeError};
 pub use jobs::{EventsAfter, JobFilter};
@@ -137,6 +140,26 @@ pub mod action {
     /// Adds and removes rules of the fault switch. No wildcard of a policy
     /// stands for it.
     pub const MANAGE_FAULTS: &str = "backout:ManageFaults";
+    /// Looks at databases: their state, history, tasks and backups.
+    pub const DESCRIBE_DATABASES: &str = "backout:DescribeDatabases";
+    /// Takes a database server under management, or has one examined.
+    pub const ADD_DATABASE: &str = "backout:AddDatabase";
+    /// Makes a database server.
+    pub const CREATE_DATABASE: &str = "backout:CreateDatabase";
+    /// Renames a database, sets when it is backed up or how it is reached.
+    pub const CHANGE_DATABASE: &str = "backout:ChangeDatabase";
+    /// Restarts databases that Backout runs.
+    pub const RESTART_DATABASES: &str = "backout:RestartDatabases";
+    /// Isolates databases.
+    pub const ISOLATE_DATABASES: &str = "backout:IsolateDatabases";
+    /// Brings isolated databases back.
+    pub const RELEASE_DATABASES: &str = "backout:ReleaseDatabases";
+    /// Removes an isolated database, with its history and its backups.
+    pub const REMOVE_DATABASE: &str = "backout:RemoveDatabase";
+    /// Takes a base backup of a database.
+    pub const CREATE_BACKUP: &str = "backout:CreateBackup";
+    /// Deletes a base backup of a database.
+    pub const DELETE_BACKUP: &str = "backout:DeleteBackup";
     /// Looks at what the host can do.
     pub const DOCTOR: &str = "backout:Doctor";
 }
@@ -227,6 +250,8 @@ pub struct Parts {
     pub limiter: Arc<Limiter>,
     /// The servers.
     pub servers: Servers,
+    /// The databases.
+    pub databases: Databases,
     /// The jobs.
     pub jobs: Jobs,
     /// The fault switch, where there is one.
@@ -274,6 +299,7 @@ impl Outcome for dto::NewKey {}
 impl Outcome for dto::Server {}
 impl Outcome for dto::Snapshot {}
 impl Outcome for dto::Image {}
+impl Outcome for dto::Database {}
 
 /// What makes a job, or several: the first stands for the call.
 macro_rules! made_a_job {
@@ -292,6 +318,9 @@ made_a_job! {
     AcceptedJobs: |a| a.jobs.first();
     AddedServer: |a| Some(&a.job);
     AddedDisk: |a| Some(&a.job);
+    AddedDatabase: |a| Some(&a.job);
+    AcceptedTask: |a| Some(&a.job);
+    TakenBackup: |a| Some(&a.job);
     CreatedServers: |a| a.servers.first().map(|s| &s.job);
     CreatedSnapshot: |a| Some(&a.job);
     CreatedImage: |a| Some(&a.job);

@@ -17,32 +17,43 @@ pub(super) enum Named<'a> {
     Server(&'a str),
     /// A data disk by name, or any disk by id.
     Disk(&'a str),
+    /// A database, by name or id.
+    Database(&'a str),
 }
 
-/// `server/NAME`, `disk/NAME`, or just the NAME of a server. A name with a `/`
+/// `server/NAME`, `disk/NAME`, `database/NAME`, or just the NAME of a server. A name with a `/`
 /// in it needs the word before it.
 pub(super) fn named(resource: &str) -> Result<Named<'_>> {
     let (of, name): (fn(_) -> _, _) = match resource.split_once('/') {
         Some(("server", name)) => (Named::Server, name),
         Some(("disk", name)) => (Named::Disk, name),
+        Some(("database", name)) => (Named::Database, name),
         Some(_) => (Named::Server, ""),
         None => (Named::Server, resource),
     };
     if name.is_empty() {
         return Err(NativeError::malformed(format!(
-            "read the resource {:?}: give server/NAME, disk/NAME, one of the two with an id, or just the name of a server",
+            "read the resource {:?}: give server/NAME, disk/NAME, database/NAME, one of them with an id, or just the name of a server",
             resource.chars().take(80).collect::<String>()
         )));
     }
     Ok(of(name))
 }
 
+/// What servers, disks and images are in, in the vendor's ways.
+const SERVICE: &str = "lighthouse";
+
 /// The vendor's ways. All regions lead to the same resources, and a call of our
 /// own names none: what is denied in one of them is denied here.
-fn vendor_spellings(owner: &AccountId, kind: &str, id: &str) -> impl Iterator<Item = String> {
+pub(super) fn vendor_spellings(
+    service: &str,
+    owner: &AccountId,
+    kind: &str,
+    id: &str,
+) -> impl Iterator<Item = String> {
     std::iter::once("")
         .chain(REGIONS.iter().copied())
-        .map(move |region| format!("qcs::lighthouse:{region}:uin/{owner}:{kind}/{id}"))
+        .map(move |region| format!("qcs::{service}:{region}:uin/{owner}:{kind}/{id}"))
 }
 
 /// Every way in which a policy may name a server.
@@ -50,6 +61,7 @@ fn vendor_spellings(owner: &AccountId, kind: &str, id: &str) -> impl Iterator<It
 pub(super) fn spellings(server: &Server) -> Vec<String> {
     let mut out = vec![format!("server/{}", server.name), server.resource()];
     out.extend(vendor_spellings(
+        SERVICE,
         &server.owner,
         "instance",
         server.id.as_str(),
@@ -64,7 +76,7 @@ fn disk_spellings(disk: &ManagedDisk, host: Option<&Server>) -> Vec<String> {
         Usage::Data => vec![format!("disk/{}", disk.name), format!("disk/{id}")],
         Usage::System => vec![format!("disk/{id}")],
     };
-    out.extend(vendor_spellings(&disk.owner, "disk", id));
+    out.extend(vendor_spellings(SERVICE, &disk.owner, "disk", id));
     if disk.usage == Usage::System {
         out.extend(host.into_iter().flat_map(spellings));
     }
@@ -79,7 +91,7 @@ fn image_spellings(image: &Blueprint) -> Vec<String> {
         format!("image/{id}"),
         format!("blueprint/{id}"),
     ];
-    out.extend(vendor_spellings(&image.owner, "blueprint", id));
+    out.extend(vendor_spellings(SERVICE, &image.owner, "blueprint", id));
     out
 }
 
@@ -177,6 +189,12 @@ impl Native {
                 .allowed_disk(call, action, name, touches)
                 .await?
                 .subject(),
+            Named::Database(name) => {
+                self.allowed_database(call, action, name).await?;
+                return Err(NativeError::malformed(format!(
+                    "take a database back as a whole: its tables are, with: backout databases rollback {name}"
+                )));
+            }
         })
     }
 
@@ -197,7 +215,7 @@ impl Native {
             all.push(format!("backup/{id}"));
         }
         all.extend(self.subject_spellings(call, &point.subject).await?);
-        all.extend(vendor_spellings(&point.owner, kind, id));
+        all.extend(vendor_spellings(SERVICE, &point.owner, kind, id));
         Ok(all)
     }
 
@@ -273,6 +291,8 @@ mod tests {
             ("", None),
             ("server/", None),
             ("disk/", None),
+            ("database/shop", Some(Named::Database("shop"))),
+            ("database/", None),
             ("app/web", None),
             ("/web", None),
         ] {

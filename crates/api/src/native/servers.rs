@@ -17,7 +17,8 @@ use super::{Call, Kind, Native, NativeError, PageOf, Result, action, next_offset
 const DISKS_PAGE: u64 = 100;
 
 impl Native {
-    /// `GET /v1/resources`: the servers, and after them the data disks.
+    /// `GET /v1/resources`: the servers, after them the data disks, and after
+    /// those the databases.
     ///
     /// # Errors
     /// A refusal.
@@ -54,7 +55,15 @@ impl Native {
             name: d.name,
             state: d.state.as_str().into(),
         }));
-        let next = next_offset(offset, items.len(), servers + disks);
+        let (databases, found) = self
+            .database_resources(
+                call,
+                offset.saturating_sub(servers + disks),
+                limit - items.len(),
+            )
+            .await?;
+        items.extend(found);
+        let next = next_offset(offset, items.len(), servers + disks + databases);
         Ok(List { items, next })
     }
 

@@ -4,7 +4,7 @@ use backout_core::ids::AccountId;
 use backout_history::archive::{Txn, Window};
 use backout_history::{Micros, Position, TableName};
 use backout_mariadb::doctor::{self, Finding};
-use backout_mariadb::{Session, catalog};
+use backout_mariadb::{Endpoint, Session, catalog};
 use serde::{Deserialize, Serialize};
 
 use super::{Databases, blocking};
@@ -147,6 +147,19 @@ impl Databases {
     ) -> Result<Vec<Finding>, Refusal> {
         let instance = self.get(owner, id_or_name).await?;
         self.ask(instance, doctor::examine).await
+    }
+
+    /// The same of a server that is not managed, at a `mysql://` URL.
+    ///
+    /// # Errors
+    /// [`Refusal::Database`] when it does not answer, or the URL is none.
+    pub async fn examine(&self, url: &str) -> Result<Vec<Finding>, Refusal> {
+        let endpoint = Endpoint::parse(url).map_err(Refusal::Database)?;
+        blocking(move || {
+            let mut session = Session::open(&endpoint).map_err(Refusal::Database)?;
+            doctor::examine(&mut session).map_err(Refusal::Database)
+        })
+        .await
     }
 
     /// The binary logs that the server or the archive has, oldest first.

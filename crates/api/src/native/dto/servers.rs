@@ -14,7 +14,7 @@ pub struct Resource {
     /// How calls and commands name it, e.g. `server/web`.
     #[schema(example = "server/web")]
     pub resource: String,
-    /// `server`, or `disk` for a data disk.
+    /// `server`, `disk` for a data disk, or `database`.
     #[schema(example = "server")]
     pub kind: String,
     /// Its id.
