@@ -13,6 +13,7 @@
 mod baseline;
 mod calls;
 mod child;
+mod databases;
 mod disks;
 mod jobs;
 mod listing;
@@ -33,6 +34,7 @@ backout-bench WHAT...
   recovery   10,000 jobs in flight at kill -9: until all are claimed or queued
   listing    a page among 1,000 and among 1,000,000 restore points
   disks      snapshot and rollback by driver, beside cp
+  databases  tables back to an instant, beside flashback and replay
   all        all of them
 
 Environment:
@@ -76,7 +78,8 @@ fn run(whats: &[&str]) -> anyhow::Result<bool> {
             "recovery" => recovery::run()?,
             "listing" => listing::run()?,
             "disks" => disks::run()?,
-            "all" => run(&["calls", "jobs", "recovery", "listing", "disks"])?,
+            "databases" => databases::run()?,
+            "all" => run(&["calls", "jobs", "recovery", "listing", "disks", "databases"])?,
             other => anyhow::bail!("measure {other:?}: there is no such bench\n{USAGE}"),
         };
     }

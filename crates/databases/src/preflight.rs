@@ -25,8 +25,8 @@ use crate::zone::Zone;
 /// a line of the statement that publishes all at once.
 pub const TABLES_MAX: usize = 1_000;
 
-/// By how much the time of a backup and that of history may differ, in
-/// milliseconds: a backup of an idle server is younger than all its history.
+/// By how much the clocks of the server and of this host may differ, in
+/// milliseconds, for the question which life of its logs a backup is of.
 const CLOCKS_MS: i64 = 3_600_000;
 
 /// The longest name of a table or a database, in characters (the server's).
@@ -800,8 +800,10 @@ fn base_for(
                 }))
             // Positions of different lives of the logs look alike; times do not.
             && window.is_some_and(|w| {
+                let next = windows.iter().find(|n| n.incarnation > w.incarnation);
                 let within = |at: Timestamp| {
-                    w.from.time.0 / 1000 - CLOCKS_MS <= at.0 && at.0 <= w.to.time.0 / 1000 + CLOCKS_MS
+                    w.from.time.0 / 1000 - CLOCKS_MS <= at.0
+                        && next.is_none_or(|n| at.0 <= n.from.time.0 / 1000)
                 };
                 b.as_of.is_none_or(within)
                     && b.position

@@ -118,6 +118,12 @@ impl Stage {
 
     /// Takes a server under management as it is, and follows its history.
     pub(crate) async fn manage(&mut self, url: &str, datadir: Option<PathBuf>) {
+        self.enlist(url, datadir).await;
+        self.follow(url);
+    }
+
+    /// Takes a server under management as it is.
+    pub(crate) async fn enlist(&self, url: &str, datadir: Option<PathBuf>) {
         let id: DatabaseId = ID.parse().unwrap();
         let instance = Instance {
             id: id.clone(),
@@ -144,7 +150,35 @@ impl Stage {
             .write(move |tx| persistence::insert_instance(tx, &instance))
             .await
             .unwrap();
-        self.follow(url);
+    }
+
+    /// No longer.
+    pub(crate) fn follow_no_more(&mut self) {
+        if let Some((stop, thread)) = self.puller.take() {
+            stop.store(true, Ordering::Relaxed);
+            thread.join().unwrap();
+        }
+    }
+
+    /// Whether no job has left a file.
+    pub(crate) fn has_no_files_of_jobs(&self) -> bool {
+        let jobs = self.runtime.home(&ID.parse().unwrap()).join("jobs");
+        std::fs::read_dir(jobs).map_or(true, |mut left| left.next().is_none())
+    }
+
+    /// The command lines of processes that work in this stage's folder, but
+    /// for this one.
+    pub(crate) fn processes(&self) -> Vec<String> {
+        let folder = self.folder.to_string_lossy().into_owned();
+        let own = std::process::id().to_string();
+        std::fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
+            .filter(|pid| pid.bytes().all(|b| b.is_ascii_digit()) && *pid != own)
+            .filter_map(|pid| std::fs::read(format!("/proc/{pid}/cmdline")).ok())
+            .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
+            .filter(|line| line.contains(&folder))
+            .collect()
     }
 
     /// Follows the history of the server that is under management.
