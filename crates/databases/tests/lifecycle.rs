@@ -319,6 +319,18 @@ async fn a_server_is_made_restarted_and_removed() {
         0
     );
 
+    // As after a start of the host: neither the server nor its shim is there.
+    assert_eq!(databases.tend().await.unwrap().revived, []);
+    let run = stage.runtime.server_folder(&shop.id).join("run");
+    backout_shim::stop(&run, backout_shim::Signal::Kill, Duration::ZERO).unwrap();
+    assert!(Session::open(&as_root).is_err(), "it runs");
+    let revived = databases.tend().await.unwrap().revived;
+    assert_eq!(revived.len(), 1);
+    done(&stage, &revived[0]).await;
+    number("1");
+    assert_eq!(databases.tend().await.unwrap().revived, []);
+    databases.stop_following().await;
+
     let asked = databases.isolate(&caller(), "shop").await.unwrap();
     done(&stage, &asked.job).await;
     assert!(Session::open(&as_root).is_err(), "it runs");

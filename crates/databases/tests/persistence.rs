@@ -483,6 +483,11 @@ fn a_task_stands_as_its_job_does_until_it_has_ended() {
             );
             assert_eq!(stands(tx, 2)?, (Standing::Applied, 100, "stopped".into()));
             assert!(persistence::running_rollback_of(tx, &id(2))?.is_none());
+            // Asked to stop when it had just ended, and long ago by now.
+            persistence::end_task(tx, &job(99), &stopped)?;
+            persistence::insert_task(tx, &task(4, TaskKind::Stop, 99))?;
+            assert_eq!(stands(tx, 4)?.0, Standing::Applied);
+            tx.execute("DELETE FROM database_tasks WHERE number >= 3", &[])?;
             assert_eq!(listed(tx, Standing::Stopped)?, [1]);
             assert_eq!(listed(tx, Standing::Applied)?, [2]);
             Ok(())

@@ -253,9 +253,8 @@ fn as_it_stands(tx: &mut dyn Tx, mut task: Task) -> Result<Task, Error> {
     }
     let job = match backout_jobs::get_in(tx, &task.job) {
         Ok(job) => job,
-        // Jobs are kept for a while, and held ones for ever: only somebody's
-        // hand can have taken this one.
-        Err(JobsError::NotFound(_)) => return Ok(task),
+        // Jobs are kept for a while, and held ones for ever.
+        Err(JobsError::NotFound(_)) => return ended_unseen(tx, task),
         Err(JobsError::Store(e)) => return Err(e),
         Err(e) => return Err(Error::corrupt(e.to_string())),
     };
@@ -274,6 +273,19 @@ fn as_it_stands(tx: &mut dyn Tx, mut task: Task) -> Result<Task, Error> {
         if let Some(next) = job.next_command {
             task.words = format!("held; when the cause is gone: {next}");
         }
+    }
+    Ok(task)
+}
+
+/// A task without an end whose job is gone: one that was to stop another, and
+/// came after that had ended, stands by it; else it is as it was last.
+fn ended_unseen(tx: &mut dyn Tx, mut task: Task) -> Result<Task, Error> {
+    if task.kind == TaskKind::Stop
+        && let Some(stopped) = task_of_job(tx, &task.job)?
+        && stopped.ended.is_some()
+    {
+        task.standing = of_stop(stopped.standing);
+        task.ended = stopped.ended;
     }
     Ok(task)
 }

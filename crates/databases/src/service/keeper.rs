@@ -9,11 +9,14 @@ use backout_core::time::Timestamp;
 use backout_history::Micros;
 use backout_history::archive::{Archive, Until};
 
+use backout_shim::State;
+
 use super::backups::{DELETE_MAX, Wanted};
 use super::{Caller, Databases, blocking, holding_of};
 use crate::follower::{self, Follower};
-use crate::model::{Backup, BackupConfig, BackupState, Instance, InstanceState, Method, Way};
+use crate::model::{Backup, BackupConfig, BackupState, Instance, InstanceState, Kind, Method, Way};
 use crate::persistence;
+use crate::procedures::managed;
 use crate::refusal::Refusal;
 use crate::zone::Zone;
 
@@ -41,6 +44,9 @@ const DAY_MS: i64 = 24 * 3_600_000;
 pub struct Tended {
     /// How many instances this process follows now.
     pub following: usize,
+    /// Jobs that start servers of ours that should run, and did not: the host
+    /// was started anew.
+    pub revived: Vec<JobId>,
     /// Jobs that take a scheduled backup.
     pub taken: Vec<JobId>,
     /// Jobs that delete backups whose time is over.
@@ -60,6 +66,8 @@ pub(super) struct Keeper(Mutex<Memory>);
 #[derive(Debug, Default)]
 struct Memory {
     followers: HashMap<DatabaseId, Follower>,
+    /// When a server may be started again.
+    revived: HashMap<DatabaseId, Timestamp>,
     /// When a backup may be begun again.
     not_before: HashMap<DatabaseId, Timestamp>,
     /// When it is looked next what is over.
@@ -121,6 +129,7 @@ impl Databases {
                 }
                 wanted || !follower.has_ended()
             });
+            memory.revived.retain(|id, _| seen.contains(id));
             memory.not_before.retain(|id, _| seen.contains(id));
             memory.retention.retain(|id, _| seen.contains(id));
             memory.why.retain(|(id, _), _| seen.contains(id));
@@ -153,6 +162,8 @@ impl Databases {
         if instance.state != InstanceState::Running {
             return Ok(());
         }
+        let revived = self.revive(instance, tended).await;
+        self.settled(tended, instance, "server", revived)?;
         let taken = self.take_if_due(instance, tended).await;
         self.settled(tended, instance, "backup", taken)?;
         let now = self.clock.now();
@@ -251,6 +262,38 @@ impl Databases {
             request: RequestId::random(self.entropy.as_ref()),
             idempotency: None,
         }
+    }
+
+    /// Starts a server of ours that should run and does not, and that its shim
+    /// is not about to start.
+    async fn revive(&self, instance: &Instance, tended: &mut Tended) -> Result<(), Refusal> {
+        let now = self.clock.now();
+        let too_soon = self.keeper.with(|memory| {
+            let until = memory.revived.get(&instance.id);
+            until.is_some_and(|until| *until > now)
+        });
+        if instance.kind != Kind::Managed || too_soon {
+            return Ok(());
+        }
+        let server = managed::server(&self.runtime, &instance.id);
+        let off = blocking(move || {
+            let made = server.options().map_err(Refusal::Database)?.is_some();
+            let state = server.state().map_err(Refusal::Database)?;
+            Ok(made && matches!(state, State::Off { .. }))
+        })
+        .await?;
+        if !off {
+            return Ok(());
+        }
+        let caller = self.itself(&instance.owner);
+        // Refused while a job works on it, which may have stopped it.
+        let asked = self.restart(&caller, instance.id.as_str()).await?;
+        self.keeper.with(|memory| {
+            let until = now.plus_ms(AGAIN_MS);
+            memory.revived.insert(instance.id.clone(), until);
+        });
+        tended.revived.push(asked.job);
+        Ok(())
     }
 
     async fn take_if_due(&self, instance: &Instance, tended: &mut Tended) -> Result<(), Refusal> {
