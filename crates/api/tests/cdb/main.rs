@@ -1,0 +1,14 @@
+//! Databases through the whole way of a vendor's call: bytes in, bytes out, in
+//! both generations of the API. Every refusal that any of these tests meets is
+//! checked to be one that the contract lets the operation answer.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
+
+mod cloud;
+mod codes;
+mod legacy;
+mod lists;
+mod rollbacks;
