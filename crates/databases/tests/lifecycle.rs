@@ -586,6 +586,8 @@ async fn the_keeper_takes_what_is_due_and_removes_what_is_over() {
         )
         .await
         .unwrap();
+    server.query("CREATE DATABASE shop");
+    server.query("FLUSH BINARY LOGS");
     timed.clock.advance_ms(DAY_MS);
     let third = timed.tend().await;
     timed.run(&third.taken).await;
@@ -605,8 +607,22 @@ async fn the_keeper_takes_what_is_due_and_removes_what_is_over() {
         )
         .await
         .unwrap();
+    server.query("CREATE TABLE shop.t (a INT PRIMARY KEY)");
+    let mut session = common::session(&server);
+    let end = catalog::binlog_end(&mut session).unwrap().unwrap();
+    let archive = stage.runtime.archive(&shop.id).unwrap();
+    let reached = || archive.end().unwrap().is_some_and(|at| at >= end);
+    until("the end of the server's log in the archive", reached).await;
+    let all = archive.windows().unwrap();
+    assert_eq!(all.len(), 1);
+
     timed.clock.advance_ms(10 * DAY_MS);
     let over = timed.tend().await;
+    // What leads from the base that is left to now is left as well.
+    let base = backup_of(&stage, 3).await.unwrap().position.unwrap();
+    let left = archive.windows().unwrap();
+    assert!(left[0].from.position <= base, "{left:?} {base}");
+    assert_eq!(left[0].to, all[0].to);
     assert!(over.taken.is_empty());
     assert_eq!(over.deleted.len(), 1, "{over:?}");
     timed.run(&over.deleted).await;

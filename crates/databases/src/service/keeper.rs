@@ -6,9 +6,8 @@ use std::sync::{Mutex, PoisonError};
 
 use backout_core::ids::{AccountId, DatabaseId, JobId, RequestId};
 use backout_core::time::Timestamp;
-use backout_history::Micros;
-use backout_history::archive::{Archive, Until};
-
+use backout_history::archive::{Archive, Until, Window};
+use backout_history::{Micros, Position};
 use backout_shim::State;
 
 use super::backups::{DELETE_MAX, Wanted};
@@ -511,50 +510,60 @@ fn over(backups: &[Backup], promised: Timestamp, kept_from: Timestamp) -> Vec<Ba
 }
 
 /// Removes history from before what is promised, except what leads there from
-/// the backup that it starts from. Blocking.
+/// the backup that it starts from. Blocking. Says whether any went: the archive
+/// removes it in large pieces.
 fn purge(
     archive: &Archive,
     promised: Timestamp,
     needed: Option<&Backup>,
 ) -> backout_history::Result<bool> {
-    let windows = archive.windows()?;
-    let Some(last) = windows.last() else {
+    let before = archive.windows()?;
+    let until = Micros(promised.0.saturating_mul(1000));
+    let begins = before.first().map(|window| window.from.clone());
+    let Some(begins) = begins.filter(|begins| begins.time <= until) else {
         return Ok(false);
     };
-    let promised = Micros(promised.0.saturating_mul(1000));
-    let incarnation = last.incarnation;
-    let first = windows.iter().find(|w| w.incarnation == incarnation);
-    let Some(first) = first.filter(|first| first.from.time <= promised) else {
-        // The server's logs were reset since: positions of before mean nothing
-        // here, and what is of before is still promised.
+    let located = archive.locate(&Until::Time(until))?;
+    let Some(from) = needed_from(&before, located.incarnation, located.position, needed) else {
         return Ok(false);
     };
-    let located = archive.locate(&Until::Time(promised))?;
-    if located.incarnation != incarnation {
-        return Ok(false);
-    }
-    let mut from = located.position;
-    if let Some(base) = needed {
-        let as_of = base.as_of.map_or(i64::MAX, |at| at.0.saturating_mul(1000));
-        if as_of < first.from.time.0 {
-            // It is of before the reset, or its history is gone already.
-            if windows.len() > 1 && windows[0].incarnation != incarnation {
-                return Ok(false);
-            }
-        } else if let Some(position) = base.position.as_ref().filter(|at| **at < from) {
-            from = position.clone();
-        }
-    }
-    if from <= windows[0].from.position && windows[0].incarnation == incarnation {
-        return Ok(false);
-    }
     archive.purge_before(&from)?;
-    Ok(true)
+    let after = archive.windows()?;
+    Ok(after.first().map(|window| &window.from) != Some(&begins))
+}
+
+/// Where the history begins that is needed, when what is promised begins at
+/// `promised` in the life `incarnation` of the server's logs. `None` when all
+/// of it is.
+fn needed_from(
+    windows: &[Window],
+    incarnation: u32,
+    promised: Position,
+    needed: Option<&Backup>,
+) -> Option<Position> {
+    // A position means something within one life of the server's logs only.
+    if windows.last()?.incarnation != incarnation {
+        return None;
+    }
+    let this_life = windows.iter().find(|w| w.incarnation == incarnation)?;
+    let older_life = windows.first()?.incarnation != incarnation;
+    let Some(base) = needed else {
+        return Some(promised);
+    };
+    let as_of = base.as_of.map_or(i64::MAX, |at| at.0.saturating_mul(1000));
+    if as_of < this_life.from.time.0 {
+        // Of a life before; or nothing leads on from it any more.
+        return (!older_life).then_some(promised);
+    }
+    Some(match &base.position {
+        Some(at) if *at < promised => at.clone(),
+        _ => promised,
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use backout_history::Position;
+    use backout_history::archive::Instant;
 
     use super::*;
 
@@ -625,6 +634,46 @@ mod tests {
         partial[1].method = Method::Partial;
         assert_eq!(numbers(&over(&partial, day(5), day(5))), [2]);
         assert!(over(&[], day(5), day(5)).is_empty());
+    }
+
+    #[test]
+    fn history_is_needed_from_the_backup_that_the_promise_starts_from() {
+        let at = |text: &str| text.parse::<Position>().unwrap();
+        let window = |incarnation, day: i64, position: &str| {
+            let from = Instant {
+                time: Micros(day * DAY_MS * 1000),
+                position: at(position),
+                gtid: None,
+            };
+            Window {
+                incarnation,
+                from: from.clone(),
+                to: from,
+                gap_before: None,
+            }
+        };
+        let one = [window(0, 1, "b.000001:4")];
+        let mut base = backup(1, None, 3);
+        base.position = Some(at("b.000003:9"));
+        let of = |windows: &[Window], incarnation, promised: &str, base: Option<&Backup>| {
+            needed_from(windows, incarnation, at(promised), base).map(|at| at.to_string())
+        };
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(of(&one, 0, "b.000005:4", None), some("b.000005:4"));
+        assert_eq!(of(&one, 0, "b.000005:4", Some(&base)), some("b.000003:9"));
+        // The oldest there is, though it is younger than the promise.
+        assert_eq!(of(&one, 0, "b.000002:4", Some(&base)), some("b.000002:4"));
+        // The logs were reset on the second day: positions begin anew.
+        let two = [one[0].clone(), window(1, 2, "b.000001:4")];
+        assert_eq!(of(&two, 0, "b.000001:9", Some(&base)), None);
+        assert_eq!(of(&two, 1, "b.000005:4", Some(&base)), some("b.000003:9"));
+        base.as_of = Some(Timestamp(DAY_MS));
+        assert_eq!(of(&two, 1, "b.000005:4", Some(&base)), None, "still needed");
+        assert_eq!(
+            of(&two[1..], 1, "b.000005:4", Some(&base)),
+            some("b.000005:4")
+        );
+        assert_eq!(of(&[], 0, "b.000005:4", None), None);
     }
 
     #[test]
