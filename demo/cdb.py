@@ -52,11 +52,19 @@ def backup(instance):
 
 
 def window(instance):
-    for item in call("DescribeRollbackRangeTime", InstanceIds=[instance]).Items:
-        if item.Code != 0 or not item.Times:
-            sys.exit(f"there is nothing to go back to: {item.Code} {item.Message}")
-        for times in item.Times:
-            print(f"{item.InstanceId}: {times.Begin} to {times.End}")
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        [item] = call("DescribeRollbackRangeTime", InstanceIds=[instance]).Items
+        if item.Code != 0:
+            sys.exit(f"the window was refused: {item.Code} {item.Message}")
+        # It is shown in whole seconds: right after the first backup there is none.
+        if item.Times:
+            break
+        if time.monotonic() > end:
+            sys.exit("there is nothing to go back to")
+        time.sleep(0.2)
+    for times in item.Times:
+        print(f"{item.InstanceId}: {times.Begin} to {times.End}")
 
 
 def rollback(instance, when, database, table, new):

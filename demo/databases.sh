@@ -147,19 +147,20 @@ UPDATE items SET price = 9.99;
 COMMIT;
 SQL
 [ "$(wc -l <"$WORK/before.tsv")" -gt $((ITEMS / 2)) ] || die "see the rows before the damage"
-# Nobody notices at once.
+# A customer wonders about a price, and remembers when.
+AROUND=$(date -u +%Y-%m-%dT%H:%M:%SZ)
+# Nobody hears of it at once.
+sleep 3
 sold
-sleep 2
 bad "$(sql --execute='SELECT COUNT(*), "of", (SELECT COUNT(*) FROM items), "items cost 9.99" FROM items WHERE price = 9.99' | tr '\t' ' ')"
 
 step 'When was that?'
-NOW=$(date -u +%Y-%m-%dT%H:%M:%SZ)
-backout databases history shop --table shop.items --around "$NOW"
-quietly databases history shop --table shop.items --around "$NOW" >"$WORK/history.json" || die "read the history"
+backout databases history shop --table shop.items --around "$AROUND"
+quietly databases history shop --table shop.items --around "$AROUND" >"$WORK/history.json" || die "read the history"
 # What one sees there at a glance: the one that changed far more rows.
 read -r WHEN GTID CHANGED < <("$VENV/bin/python" -c 'import json, sys
 def rows(t): return sum(c["updates"] for c in t["tables"] if c["table"] == "shop.items")
-worst = max(json.load(sys.stdin), key=rows)
+worst = max(json.load(sys.stdin)["items"], key=rows)
 print(worst["time"], worst["gtid"], rows(worst))' <"$WORK/history.json") || die "find the transaction"
 [ "$CHANGED" -gt $((ITEMS / 2)) ] || die "find the transaction: the largest changed $CHANGED rows"
 bad "it was $GTID, at $WHEN: $CHANGED rows"
@@ -173,8 +174,8 @@ same_rows() {
 }
 
 step 'StartBatchRollback, by the same SDK: the table as it was, under a new name'
-ASKED=$("$VENV/bin/python" "$HERE/cdb.py" rollback "$DATABASE" "$LOCAL" shop items items_before) || die "start the rollback"
 typed "python demo/cdb.py rollback $DATABASE '$LOCAL' shop items items_before"
+ASKED=$("$VENV/bin/python" "$HERE/cdb.py" rollback "$DATABASE" "$LOCAL" shop items items_before) || die "start the rollback"
 printf '     %s\n' "$ASKED"
 cdb wait "$ASKED" || die "roll back"
 sold
@@ -209,9 +210,6 @@ same_rows items "$WORK/before.tsv" 'by undoing the undo' 'they were'
 sold
 
 step 'What the customers noticed'
-load items
-sold
-unload items
 unload orders
 DONE=$(field "done" <"$WORK/load-orders.json")
 SOLD=$(sql --execute='SELECT COUNT(*) FROM orders')
