@@ -1,11 +1,15 @@
 //! The command line, as clap sees it. Its form is fixed: scripts rely on it.
 
+mod databases;
+
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
 use backout_core::size::Size;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use databases::{Databases, HowApplied, RollbackDatabase, Url};
 
 const AFTER_HELP: &str = "\
 Where the server is, and who calls:
@@ -56,6 +60,9 @@ pub(crate) enum Command {
     /// Restore points of servers and data disks
     #[command(subcommand)]
     Snapshots(Snapshots),
+    /// Databases whose tables can be taken back to any instant
+    #[command(subcommand)]
+    Databases(Databases),
     /// List everything that is managed
     Resources,
     /// Say what stands in the way of a rollback, and what to know before it

@@ -1,5 +1,6 @@
 //! The commands that call a server.
 
+mod databases;
 mod machines;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -87,6 +88,7 @@ pub(crate) fn run(shell: &Shell, command: &Command) -> Outcome<Said> {
             Ok(Said::new(json!(items), render::resources(style, &items)))
         }
         Command::Servers(c) => machines::servers(shell, c),
+        Command::Databases(c) => databases::databases(shell, c),
         Command::Disks(c) => machines::disks(shell, c),
         Command::Images(c) => machines::images(shell, c),
         Command::Snapshots(c) => machines::snapshots(shell, c),
@@ -194,11 +196,17 @@ fn undo(shell: &Shell, u: &args::Undo) -> Outcome<Said> {
     let Some(job) = waited(shell, &client, &answer, u.wait)? else {
         return Ok(no_wait(answer));
     };
-    Ok(ended(
-        shell,
-        &job,
-        "and that can be undone with: backout undo",
-    ))
+    let mut said = ended(shell, &job, "and that can be undone with: backout undo");
+    if text(&job, "procedure") == "databases.withdraw" {
+        // What it removed is made anew by another rollback.
+        said.human = said
+            .human
+            .lines()
+            .take(1)
+            .map(|l| format!("{l}\n"))
+            .collect();
+    }
+    Ok(said)
 }
 
 fn jobs(shell: &Shell, command: &args::Jobs) -> Outcome<Said> {

@@ -1,5 +1,7 @@
 //! What people see. Pure: values in, text out.
 
+pub(crate) mod databases;
+
 use std::fmt::Write as _;
 
 use backout_core::size::Size;
@@ -43,11 +45,11 @@ impl Style {
     /// A state or an outcome, in the colour of its meaning.
     fn state(self, word: &str) -> String {
         match word {
-            "applied" | "running" | "normal" | "active" | "attached" => self.good(word),
+            "applied" | "running" | "ready" | "normal" | "active" | "attached" => self.good(word),
             "held" | "failed" | "launch_failed" => self.bad(word),
             "reverted" | "creating" | "rolling_back" | "deleting" | "queued" | "disabled"
             | "starting" | "stopping" | "rebooting" | "isolated" | "terminating" | "attaching"
-            | "detaching" => self.odd(word),
+            | "detaching" | "isolating" | "removing" => self.odd(word),
             _ => word.to_owned(),
         }
     }
