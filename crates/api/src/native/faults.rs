@@ -6,7 +6,9 @@
 //! allow it. Accounts without a policy act on resources of their own, and may.
 
 use backout_core::code::Code;
-use backout_core::ids::{BackupId, BlueprintId, DiskId, FaultId, InstanceId, SnapshotId};
+use backout_core::ids::{
+    BackupId, BlueprintId, DatabaseId, DiskId, FaultId, InstanceId, SnapshotId,
+};
 use backout_core::policy::action_matches;
 use backout_faults::{Faults, NewRule, Rule, What};
 use backout_jobs::Moment;
@@ -199,6 +201,8 @@ fn of_id(text: &str) -> Option<Named> {
         "backup"
     } else if id.parse::<BlueprintId>().is_ok() {
         "blueprint"
+    } else if id.parse::<DatabaseId>().is_ok() {
+        "database"
     } else {
         return None;
     };

@@ -40,7 +40,10 @@ pub const UNKNOWN_ASKED: &str = "00000000-00000000-00000000-00000000";
 /// How often is looked whether something came about, and after which pause: two
 /// minutes, for a host with other work.
 const LOOKS: u32 = 2400;
-const PAUSE: Duration = Duration::from_millis(50);
+pub const PAUSE: Duration = Duration::from_millis(50);
+
+/// A call of the legacy API with its parameters, and the number that refuses it.
+pub type LegacyCall<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
 
 pub struct Cloud {
     folder: tempfile::TempDir,
@@ -67,11 +70,22 @@ impl Cloud {
     /// One that does what is asked.
     pub async fn start() -> Self {
         let mut cloud = Self::open(backout_mariadb::testing::shim().unwrap()).await;
-        let registry = cloud.databases.register(Registry::new());
-        let mut config = WorkerConfig::new(NODE);
-        config.probe = Arc::new(cloud.faults.clone());
-        cloud.worker = Some(Worker::start(&cloud.jobs, registry, config).await.unwrap());
+        cloud.go_on().await;
         cloud
+    }
+
+    pub async fn go_on(&mut self) {
+        let registry = self.databases.register(Registry::new());
+        let mut config = WorkerConfig::new(NODE);
+        config.probe = Arc::new(self.faults.clone());
+        self.worker = Some(Worker::start(&self.jobs, registry, config).await.unwrap());
+    }
+
+    /// No job goes on from here.
+    pub async fn hold_still(&mut self) {
+        if let Some(worker) = self.worker.take() {
+            worker.stop().await;
+        }
     }
 
     async fn open(shim: Shim) -> Self {
@@ -444,7 +458,7 @@ impl Cloud {
     }
 
     /// Legacy calls that must be refused, each with its number.
-    pub async fn legacy_refused(&self, calls: &[(&str, &[(&str, &str)], &str)]) {
+    pub async fn legacy_refused(&self, calls: &[LegacyCall<'_>]) {
         for (action, params, expect) in calls {
             let answer = self.legacy(action, params).await;
             assert_eq!(
@@ -472,12 +486,15 @@ impl Cloud {
 
     /// Stops what works, and what follows.
     pub async fn stop(mut self) {
-        if let Some(worker) = self.worker.take() {
-            worker.stop().await;
-        }
+        self.hold_still().await;
         self.databases.stop_following().await;
         drop(self.folder);
     }
+}
+
+/// As many as may be needed, with [`PAUSE`] between them.
+pub fn tries() -> std::ops::Range<u32> {
+    0..LOOKS
 }
 
 /// The module's number in the message of a legacy refusal.

@@ -10,5 +10,6 @@
 mod cloud;
 mod codes;
 mod legacy;
+mod life;
 mod lists;
 mod rollbacks;

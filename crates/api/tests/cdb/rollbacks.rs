@@ -259,3 +259,112 @@ async fn a_database_comes_back_through_the_legacy_call() {
     );
     cloud.stop().await;
 }
+
+/// While it waits, and while it is stopped.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_rollback_at_a_time_which_can_be_stopped() {
+    let server = PrivateServer::start(&[]);
+    let mut cloud = Cloud::start().await;
+    let shop = cloud.manage("shop", &server).await;
+    server.script(SHOP);
+    let then = moment(&server);
+    server.script("UPDATE shop.orders SET cents = 0;\n");
+    cloud.hold_still().await;
+
+    let asked = cloud
+        .ok("StartBatchRollback", tables(&shop, &then, "orders_then"))
+        .await["AsyncRequestId"]
+        .clone();
+    let state = |asked: &Value| json!({"AsyncRequestId": asked});
+    let info = "DescribeAsyncRequestInfo";
+    assert_eq!(cloud.ok(info, state(&asked)).await["Status"], "INITIAL");
+    let seen = cloud
+        .ok("DescribeDBInstances", json!({"TaskStatus": [6]}))
+        .await;
+    assert_eq!(seen["Items"][0]["InstanceId"], shop, "it is rolled back");
+    let seen = cloud
+        .legacy_ok("DescribeCdbInstances", &[("cdbInstanceIds.0", &shop)])
+        .await;
+    assert_eq!(seen["cdbInstanceSet"][0]["taskStatus"], 6);
+    cloud
+        .refused(&[(
+            "StartBatchRollback",
+            tables(&shop, &then, "orders_too"),
+            "FailedOperation.StatusConflict",
+        )])
+        .await;
+    let para = json!({
+        "rollbacktime": then,
+        "tables": [{"db": "shop", "table": [{"tablename": "orders", "newname": "orders_too"}]}],
+    })
+    .to_string();
+    cloud
+        .legacy_refused(&[(
+            "RollbackCdbDatabaseTables",
+            &[
+                ("instances.0.cdbInstanceId", &shop),
+                ("instances.0.para", &para),
+            ],
+            "9592",
+        )])
+        .await;
+
+    let stopping =
+        cloud.ok("StopRollback", json!({"InstanceId": shop})).await["AsyncRequestId"].clone();
+    assert_ne!(stopping, asked, "work of its own");
+    assert_eq!(cloud.ok(info, state(&stopping)).await["Status"], "RUNNING");
+    assert_eq!(cloud.ok(info, state(&asked)).await["Status"], "PAUSED");
+    let jobs = cloud
+        .legacy_ok("GetCdbRollbackJob", &[("cdbInstanceId", &shop)])
+        .await;
+    let job = &jobs["data"]["taskList"][0];
+    assert_eq!(job["status"], "6", "being stopped");
+    assert_eq!(job["endTime"], "0000-00-00 00:00:00");
+    cloud.go_on().await;
+    let seen = cloud.settled(asked.as_str().unwrap()).await;
+    assert_eq!(seen["Status"], "KILLED", "{seen}");
+    let seen = cloud.settled(stopping.as_str().unwrap()).await;
+    assert_eq!(seen["Status"], "SUCCESS", "{seen}");
+    let left = server.value(
+        "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_NAME LIKE 'orders_%' OR TABLE_SCHEMA LIKE 'backout%'",
+    );
+    assert_eq!(left, "0", "nothing is left behind");
+    let seen = cloud
+        .ok("DescribeDBInstances", json!({"TaskStatus": [0]}))
+        .await;
+    assert_eq!(seen["TotalCount"], 1, "and it is free again");
+    cloud.stop().await;
+}
+
+/// Transactions that crossed to what is not chosen.
+#[tokio::test(flavor = "multi_thread")]
+async fn strategies_refuse_what_they_would_tear() {
+    let server = PrivateServer::start(&[]);
+    let cloud = Cloud::start().await;
+    let shop = cloud.manage("shop", &server).await;
+    server.script(SHOP);
+    server.script("CREATE TABLE shop.stock (id INT PRIMARY KEY, n INT) ENGINE=InnoDB;\n");
+    let then = moment(&server);
+    server.script(
+        "BEGIN;\nUPDATE shop.orders SET cents = 1 WHERE id = 1;\nINSERT INTO shop.stock VALUES (1, 1);\nCOMMIT;\n",
+    );
+    cloud
+        .refused(&[(
+            "StartBatchRollback",
+            tables(&shop, &then, "orders_then"),
+            "OperationDenied",
+        )])
+        .await;
+    let mut whole = tables(&shop, &then, "orders_then");
+    whole["Instances"][0]["Strategy"] = json!("full");
+    let asked = cloud.ok("StartBatchRollback", whole).await;
+    let seen = cloud
+        .settled(asked["AsyncRequestId"].as_str().unwrap())
+        .await;
+    assert_eq!(seen["Status"], "SUCCESS", "{seen}");
+    assert_eq!(
+        server.value("SELECT cents FROM shop.orders_then WHERE id = 1"),
+        "7"
+    );
+    cloud.stop().await;
+}
