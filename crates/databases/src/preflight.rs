@@ -285,6 +285,7 @@ pub(crate) fn rollback(sight: &Sight<'_>, request: &RollbackRequest) -> Result<C
         );
     }
     carried(&chosen, &mut findings);
+    definitions(&mut view, request, &mut findings)?;
     let bytes: u64 = chosen
         .iter()
         .filter_map(|c| c.def.as_ref())
@@ -851,6 +852,35 @@ fn carried(chosen: &[Chosen], findings: &mut Findings) {
             );
         }
     }
+}
+
+/// Tells what of a whole database does not come along: it would name, and act
+/// on, the tables of the original.
+fn definitions(
+    view: &mut View,
+    request: &RollbackRequest,
+    findings: &mut Findings,
+) -> Result<(), Refusal> {
+    for database in &request.databases {
+        let left: Vec<String> = catalog::definitions(&mut view.session, &database.from)
+            .map_err(Refusal::Database)?
+            .into_iter()
+            .filter(|d| d.kind != catalog::Kind::Trigger)
+            .map(|d| format!("{} {}", d.kind.as_str(), d.name))
+            .collect();
+        if !left.is_empty() {
+            findings.warn(
+                Code::TableUnsupported,
+                format!(
+                    "{} will have the tables of {}, and not its {}: make those there yourself",
+                    database.to,
+                    database.from,
+                    left.join(", ")
+                ),
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Looks whether tables can be taken back in place.

@@ -193,6 +193,21 @@ pub enum Kind {
     Sequence,
 }
 
+impl Kind {
+    /// The word for it, e.g. `procedure`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::View => "view",
+            Self::Trigger => "trigger",
+            Self::Procedure => "procedure",
+            Self::Function => "function",
+            Self::Event => "event",
+            Self::Sequence => "sequence",
+        }
+    }
+}
+
 /// Something other than a table that is defined in a database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Definition {
