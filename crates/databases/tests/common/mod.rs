@@ -199,8 +199,7 @@ impl Stage {
         let thread = std::thread::spawn(move || {
             let stopped = move || stopped.load(Ordering::Relaxed);
             while !stopped() {
-                if let Err(e) = pull(&archive, &from, &|| Micros(now_us()), &stopped) {
-                    eprintln!("pull: {e}");
+                if pull(&archive, &from, &|| Micros(now_us()), &stopped).is_err() {
                     std::thread::sleep(Duration::from_millis(50));
                 }
             }
