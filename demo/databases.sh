@@ -125,7 +125,8 @@ load items
 sold
 
 step 'Backout takes it under management, and follows its binary log'
-backout databases add shop --url "mysql://backout:$PASSWORD@127.0.0.1:$PORT"
+# By stdin, so that no list of processes shows the password.
+backout databases add shop --url - <<<"mysql://backout:$PASSWORD@127.0.0.1:$PORT"
 DATABASE=$(quietly databases show shop | field id)
 good "the APIs know it as $DATABASE"
 
