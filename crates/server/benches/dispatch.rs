@@ -15,11 +15,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use backout_accounts::{Accounts, Limiter, Limits, MasterKey};
+use backout_accounts::{Accounts, Limiter, Limits, MasterKey, Vault};
 use backout_api::front::CallLog;
 use backout_api::native::{Native, Parts};
+use backout_api::secrets::Sealed;
 use backout_core::ids::{OsEntropy, RequestId};
 use backout_core::time::SystemClock;
+use backout_databases::Databases;
 use backout_jobs::Jobs;
 use backout_server::{App, Config, RequestLog, Server, VendorFuture, VendorHandler};
 use backout_servers::{Runtime, Servers};
@@ -70,6 +72,7 @@ async fn ours(folder: &std::path::Path) -> SocketAddr {
         backout_accounts::MIGRATIONS,
         backout_jobs::MIGRATIONS,
         backout_servers::MIGRATIONS,
+        backout_databases::MIGRATIONS,
     ]
     .concat();
     let store = Store::open_sqlite(&folder.join("state.db"), &migrations).unwrap();
@@ -87,12 +90,25 @@ async fn ours(folder: &std::path::Path) -> SocketAddr {
         "bench".into(),
         Runtime::new(folder, Shim::own(&["shim"])),
     );
+    let databases = Databases::new(
+        store.clone(),
+        jobs.clone(),
+        clock.clone(),
+        entropy.clone(),
+        "bench".into(),
+        backout_databases::Runtime::new(
+            &folder.join("databases"),
+            Shim::own(&["shim"]),
+            Arc::new(Sealed::new(Vault::new(&master), entropy.clone())),
+        ),
+    );
     let log = RequestLog::open(&folder.join("requests")).unwrap();
     let native = Native::new(Parts {
         store,
         accounts,
         limiter: Arc::new(Limiter::new(clock.clone(), Limits::default())),
         servers,
+        databases,
         jobs,
         faults: None,
         requests: Arc::new(log.clone()),
