@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use rustix::fs::FlockOperation;
+use rustix::fs::{FlockOperation, Mode};
 
 use crate::client::AdminFile;
 
@@ -20,6 +20,9 @@ pub struct Folder {
 
 impl Folder {
     /// Makes the folder when it is missing, mode 0700, and locks it.
+    ///
+    /// A folder that is there may let others pass (0711), as the servers of
+    /// databases have accounts of their own: see [`let_pass`].
     ///
     /// # Errors
     /// When another server has it, or it cannot be made.
@@ -41,13 +44,16 @@ impl Folder {
             .metadata()
             .map(|m| m.permissions().mode())
             .unwrap_or(0o700);
-        if mode & 0o077 != 0 {
+        if mode & OTHERS_SEE != 0 {
             std::fs::set_permissions(&path, Permissions::from_mode(0o700)).with_context(|| {
                 format!(
                     "close the folder {} to others; run: chmod 700 {0}",
                     path.display()
                 )
             })?;
+        } else if mode & OTHERS_PASS != 0 {
+            let_pass(&path)
+                .with_context(|| format!("close what is in {} to others", path.display()))?;
         }
         let lock_path = path.join("lock");
         let mut lock = OpenOptions::new()
@@ -87,6 +93,33 @@ impl Folder {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// With any of these others list, read or change something.
+const OTHERS_SEE: u32 = 0o066;
+/// With any of these others get to what is in a folder, if they know its name.
+const OTHERS_PASS: u32 = 0o011;
+/// The only folder inside that they are to get to.
+const PASSABLE: &str = "databases";
+
+/// Lets others pass the folder `path`, and see nothing of what is in it: neither
+/// of what is there now, nor of what this process and its children make later.
+fn let_pass(path: &Path) -> io::Result<()> {
+    let rest = rustix::process::umask(Mode::from_raw_mode(OTHERS_SEE));
+    rustix::process::umask(rest | Mode::from_raw_mode(OTHERS_SEE));
+    for entry in std::fs::read_dir(path)? {
+        let entry = entry?;
+        let facts = entry.metadata()?;
+        let closed = match facts.is_dir() && entry.file_name() == PASSABLE {
+            true => OTHERS_SEE,
+            false => OTHERS_SEE | OTHERS_PASS,
+        };
+        let mode = facts.permissions().mode();
+        if !facts.is_symlink() && mode & closed != 0 {
+            std::fs::set_permissions(entry.path(), Permissions::from_mode(mode & !closed))?;
+        }
+    }
+    Ok(())
 }
 
 /// Writes the file that tells the command line where the server is and how to

@@ -10,6 +10,37 @@ use common::{Running, TlsFiles, backout};
 use serde_json::Value;
 
 #[test]
+fn a_folder_that_others_may_pass_stays_so_and_shows_them_nothing() {
+    let mut server = Running::start(&[]);
+    server.signal("TERM");
+    assert_eq!(server.wait(), Some(0), "{}", server.log());
+    let data = server.data();
+    let mode = |name: &str| data.join(name).metadata().unwrap().permissions().mode() & 0o777;
+    std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o711)).unwrap();
+    std::fs::set_permissions(
+        data.join("state.db"),
+        std::fs::Permissions::from_mode(0o644),
+    )
+    .unwrap();
+    std::fs::remove_dir_all(data.join("requests")).unwrap();
+    server.restart();
+    server.ok(&["accounts", "list"]);
+    assert_eq!(
+        (mode("."), mode("state.db"), mode("admin.json")),
+        (0o711, 0o600, 0o600)
+    );
+    // What is made from then on.
+    assert_eq!(mode("requests") & 0o066, 0);
+    assert_eq!(mode("requests/requests-00000001.jsonl") & 0o077, 0);
+
+    server.signal("TERM");
+    assert_eq!(server.wait(), Some(0), "{}", server.log());
+    std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o755)).unwrap();
+    server.restart();
+    assert_eq!(mode("."), 0o700);
+}
+
+#[test]
 fn the_first_start_makes_admin_and_later_ones_keep_it() {
     let mut server = Running::start(&[]);
     let mode = |name: &str| {
