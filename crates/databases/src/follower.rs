@@ -238,5 +238,5 @@ pub(crate) fn quiesce(ctx: &StepContext, home: &Path) -> Result<Option<File>, St
 
 /// Why a follower could not be started.
 pub(crate) fn not_started(id: &DatabaseId, e: &std::io::Error) -> Refusal {
-    Refusal::Invalid(format!("follow the history of database {id}: {e}"))
+    Refusal::Failed(format!("follow the history of database {id}: {e}"))
 }

@@ -139,10 +139,13 @@ impl Sight<'_> {
         let end = catalog::binlog_end(&mut session)
             .map_err(Refusal::Database)?
             .ok_or_else(|| {
-                Refusal::Invalid(format!(
-                    "read the history of database {}: its server keeps no binary log (log_bin)",
-                    self.instance.id
-                ))
+                Refusal::Blocked(vec![Finding {
+                    code: Code::DatabaseSettings,
+                    message: format!(
+                        "read the history of database {}: its server keeps no binary log (log_bin)",
+                        self.instance.id
+                    ),
+                }])
             })?;
         let there = archive
             .wait_until(&end, CATCH_UP, &|| false)
@@ -161,7 +164,7 @@ impl Sight<'_> {
             .facts
             .zone
             .parse()
-            .map_err(|e| Refusal::Invalid(format!("use the zone of the database: {e}")))?;
+            .map_err(|e| Refusal::Failed(format!("use the zone of the database: {e}")))?;
         let lower: Option<u8> = session
             .first(
                 "ask how names are compared",
@@ -267,6 +270,19 @@ pub(crate) fn rollback(sight: &Sight<'_>, request: &RollbackRequest) -> Result<C
         );
     }
     targets(&mut view, request, &chosen, &mut findings)?;
+    for table in chosen.iter().filter(|_| view.datadir.is_none()) {
+        if let Some(def) = &table.def
+            && !backout_mariadb::copy::follows_key(def)
+        {
+            findings.block(
+                Code::TableUnsupported,
+                format!(
+                    "copy the rows of {} while others write: it has no primary or unique key of columns that are never null and order as they compare (ENUM, SET and BIT do not); add one, or run Backout where it reaches the server's files",
+                    table.name.from
+                ),
+            );
+        }
+    }
     let names: HashSet<TableName> = chosen.iter().map(|c| c.name.from.clone()).collect();
     torn(&view, request, &located, &names, &mut findings)?;
     let road = roads(sight, &mut view, request, &located, &chosen, &mut findings)?;
@@ -763,6 +779,12 @@ pub(crate) fn hinders_rows(def: &TableDef) -> Option<String> {
             def.engine
         ));
     }
+    if def.system_versioned {
+        return Some(
+            "it keeps old versions of its rows (WITH SYSTEM VERSIONING), which the server writes by itself and does not log as they are; ask the table itself (FOR SYSTEM_TIME AS OF)"
+                .to_owned(),
+        );
+    }
     if let Some(key) = def.foreign_keys.iter().find(|k| k.cascades()) {
         return Some(format!(
             "its foreign key {} cascades from {}, and what a cascade changes is not in the binary log",
@@ -779,6 +801,16 @@ fn base_for(
     located: &Located,
     chosen: &[Chosen],
 ) -> Result<Result<u64, Finding>, Refusal> {
+    for def in chosen.iter().filter_map(|c| c.def.as_ref()) {
+        if def.system_versioned
+            && let Some(why) = hinders_rows(def)
+        {
+            return Ok(Err(Finding {
+                code: Code::TableUnsupported,
+                message: format!("take rows of {} back: {why}", def.name),
+            }));
+        }
+    }
     if view.datadir.is_none() {
         return Ok(Err(Finding {
             code: Code::BackupState,
@@ -974,6 +1006,15 @@ pub(crate) fn rewind(sight: &Sight<'_>, request: &RewindRequest) -> Result<Check
         findings.blockers.push(hindrance);
     }
     for def in chosen.iter().filter_map(|c| c.def.as_ref()) {
+        if def.key.is_none() {
+            findings.block(
+                Code::TableUnsupported,
+                format!(
+                    "take {} back in place: its rows cannot be told apart; add a primary key, or take it back under a new name",
+                    def.name
+                ),
+            );
+        }
         if let Some(key) = def.referenced_by.iter().find(|k| k.cascades()) {
             findings.block(
                 Code::TableUnsupported,

@@ -125,6 +125,19 @@ pub enum Refusal {
     /// The request itself is wrong.
     #[error("{0}")]
     Invalid(String),
+    /// Something failed here that nobody who calls can mend.
+    #[error("{0}")]
+    Failed(String),
+    /// The rollback is held: nothing moves that could be stopped.
+    #[error(
+        "stop the rollback of database {instance}: job {job} is held, and waits for somebody; go on with: backout jobs retry {job}"
+    )]
+    Held {
+        /// The instance.
+        instance: DatabaseId,
+        /// The job.
+        job: JobId,
+    },
     /// The same idempotency key came with another request.
     #[error("repeat a call: the idempotency key was used for another request; use a new key")]
     IdempotencyMismatch,
@@ -154,7 +167,9 @@ impl Refusal {
             Self::Taken(_) => Code::NameTaken,
             Self::State { .. } | Self::NotManaged { .. } => Code::DatabaseState,
             Self::Busy { .. } => Code::ResourceBusy,
-            Self::NothingToStop(_) | Self::TooLateToStop { .. } => Code::JobState,
+            Self::NothingToStop(_) | Self::TooLateToStop { .. } | Self::Held { .. } => {
+                Code::JobState
+            }
             Self::Elsewhere { .. } => Code::Elsewhere,
             Self::Blocked(findings) => findings.first().map_or(Code::BadRequest, |f| f.code),
             Self::Torn { .. } => Code::TornTransaction,
@@ -163,7 +178,7 @@ impl Refusal {
             Self::Quota(_) => Code::Quota,
             Self::Invalid(_) => Code::BadRequest,
             Self::IdempotencyMismatch => Code::IdempotencyMismatch,
-            Self::Secret(_) => Code::Internal,
+            Self::Secret(_) | Self::Failed(_) => Code::Internal,
             Self::History(e) => e.code(),
             Self::Database(e) => e.code(),
             Self::Store(_) => Code::Store,

@@ -308,7 +308,10 @@ impl<'a> Ask<'a> {
             ));
         }
         let name = self.operation().name;
-        let asked = serde_json::to_vec(&self.0.call.params).unwrap_or_default();
+        let mut params = self.0.call.params.clone();
+        // Of what is stored nobody shall be able to try passwords on.
+        params.remove("Password");
+        let asked = serde_json::to_vec(&params).unwrap_or_default();
         Ok(Some(Idempotency {
             // Another operation's token is another token.
             key: format!("{name}/{token}"),

@@ -334,7 +334,7 @@ pub fn cause(refusal: &Refusal) -> Cause {
         } => STATE,
         Refusal::Busy { .. } => BUSY,
         Refusal::NothingToStop(_) => NO_TASK,
-        Refusal::TooLateToStop { .. } | Refusal::Torn { .. } => DENIED,
+        Refusal::TooLateToStop { .. } | Refusal::Held { .. } | Refusal::Torn { .. } => DENIED,
         Refusal::NotManaged { .. } | Refusal::NotReversible { .. } => NOT_HERE,
         Refusal::Elsewhere { .. } => ELSEWHERE,
         Refusal::Quota(_) => QUOTA,
@@ -342,7 +342,7 @@ pub fn cause(refusal: &Refusal) -> Cause {
         | Refusal::Taken(_)
         | Refusal::Invalid(_)
         | Refusal::IdempotencyMismatch => VALUE,
-        Refusal::Secret(_) => INTERNAL,
+        Refusal::Secret(_) | Refusal::Failed(_) => INTERNAL,
         Refusal::Store(_) => RECORD,
         // What stands in the way first.
         Refusal::Blocked(_) | Refusal::History(_) | Refusal::Database(_) => by_code(refusal.code()),

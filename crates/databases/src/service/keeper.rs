@@ -424,7 +424,7 @@ impl Databases {
             if ended.is_some_and(|ended| ended < before) {
                 blocking(move || {
                     std::fs::remove_dir_all(&path)
-                        .map_err(|e| Refusal::Invalid(format!("remove {}: {e}", path.display())))
+                        .map_err(|e| Refusal::Failed(format!("remove {}: {e}", path.display())))
                 })
                 .await?;
             }

@@ -714,7 +714,7 @@ pub(super) fn only(asked: Vec<Asked>) -> Result<Asked, Refusal> {
     asked
         .into_iter()
         .next()
-        .ok_or_else(|| Refusal::Invalid("start a job: none was made".to_owned()))
+        .ok_or_else(|| Refusal::Failed("start a job: none was made".to_owned()))
 }
 
 fn insert(tx: &mut dyn backout_store::Tx, instance: &Instance) -> Result<(), Refusal> {
@@ -778,7 +778,7 @@ fn check_tags(tags: &[Tag]) -> Result<(), Refusal> {
 /// The version of the server that is installed here, when it is the one that is
 /// wanted.
 fn installed(wanted: Option<&str>) -> Result<String, Refusal> {
-    let failed = |why: String| Refusal::Invalid(format!("make a database server: {why}"));
+    let failed = |why: String| Refusal::Failed(format!("make a database server: {why}"));
     let daemon = program("mariadbd").map_err(|e| failed(e.to_string()))?;
     let said = Command::new(&daemon)
         .arg("--version")
@@ -798,8 +798,8 @@ fn installed(wanted: Option<&str>) -> Result<String, Refusal> {
     });
     match fits {
         true => Ok(version.to_owned()),
-        false => Err(failed(format!(
-            "version {} is not installed here, but {version}; ask for that, or for none",
+        false => Err(Refusal::Invalid(format!(
+            "make a database server: version {} is not installed here, but {version}; ask for that, or for none",
             wanted.unwrap_or_default()
         ))),
     }
@@ -814,5 +814,5 @@ fn free_port(taken: &mut Vec<TcpListener>) -> Result<u16, Refusal> {
         taken.push(listener);
         Ok(port)
     });
-    port.map_err(|e| Refusal::Invalid(format!("find a free port: {e}; give one")))
+    port.map_err(|e| Refusal::Failed(format!("find a free port: {e}; give one")))
 }

@@ -505,6 +505,6 @@ pub(crate) async fn blocking<T: Send + 'static>(
 ) -> Result<T, Refusal> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
-        Err(e) => Err(Refusal::Invalid(format!("look at the database: {e}"))),
+        Err(e) => Err(Refusal::Failed(format!("look at the database: {e}"))),
     }
 }

@@ -26,7 +26,8 @@ const BACKUPS_LOOKED_AT: u64 = 500;
 /// How many rows a preview shows at most.
 pub const PREVIEW_MAX: usize = 1_000;
 
-/// How many instances one call may take back (contract).
+/// How many instances one call may take back: each is looked at while the
+/// caller waits.
 pub const INSTANCES_MAX: usize = 10;
 
 impl Databases {
@@ -232,7 +233,7 @@ impl Databases {
             );
             let swept = crate::files::remove_folder(&folder);
             let preview = preview?;
-            swept.map_err(|e| Refusal::Invalid(e.to_string()))?;
+            swept.map_err(|e| Refusal::Failed(e.to_string()))?;
             Ok(preview)
         })
         .await
@@ -316,7 +317,7 @@ impl Databases {
     ///
     /// # Errors
     /// [`Refusal::InstanceNotFound`], [`Refusal::NothingToStop`],
-    /// [`Refusal::TooLateToStop`], [`Refusal::Store`].
+    /// [`Refusal::Held`], [`Refusal::TooLateToStop`], [`Refusal::Store`].
     pub async fn stop_rollback(&self, caller: &Caller, id_or_name: &str) -> Result<Asked, Refusal> {
         let (owner, wanted) = (caller.owner.clone(), id_or_name.to_owned());
         let (instance, task) = self
@@ -330,6 +331,12 @@ impl Databases {
         let Some(task) = task else {
             return Err(Refusal::NothingToStop(instance.id));
         };
+        if task.standing == Standing::Held {
+            return Err(Refusal::Held {
+                instance: instance.id,
+                job: task.job,
+            });
+        }
         let answer = self
             .jobs
             .request_cancel(&task.job)
@@ -584,7 +591,7 @@ fn one(asked: Vec<Asked>) -> Result<Asked, Refusal> {
     asked
         .into_iter()
         .next()
-        .ok_or_else(|| Refusal::Invalid("start a job: none was made".to_owned()))
+        .ok_or_else(|| Refusal::Failed("start a job: none was made".to_owned()))
 }
 
 /// The plan of one run of `procedure` on an instance.
