@@ -21,6 +21,7 @@ use crate::daemon::{Daemon, endpoint, give};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::process::Account;
+use crate::session::Session;
 use crate::{Endpoint, Password};
 
 const USED: &str = "backout-used";
@@ -116,7 +117,22 @@ impl Scratch {
             // Waits until it answers.
             self.launch(Account::for_folder(&self.data), options, cancelled)?;
         }
+        self.settle()?;
         Ok(self.endpoint())
+    }
+
+    /// Rolls back what was prepared and not committed when the pages were
+    /// copied: history has it where it was committed, and here it would hold its
+    /// locks for ever.
+    fn settle(&self) -> Result<()> {
+        let doing = "roll back what was prepared when the pages were copied";
+        let mut session = Session::open(&self.endpoint())?;
+        let prepared: Vec<(i64, i64, i64, String)> =
+            session.query(doing, "XA RECOVER FORMAT='SQL'")?;
+        for (.., xid) in prepared {
+            session.exec(doing, format!("XA ROLLBACK {xid}"))?;
+        }
+        Ok(())
     }
 
     fn launch(
