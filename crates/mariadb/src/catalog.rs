@@ -487,8 +487,12 @@ pub fn table(session: &mut Session, name: &TableName) -> Result<TableDef> {
         sql
     };
     let system_versioned = kind == "SYSTEM VERSIONED";
-    let columns = columns(session, &doing, &at, system_versioned)?;
+    let mut columns = columns(session, &doing, &at, system_versioned)?;
     let indexes = indexes(session, &doing, &at, &columns)?;
+    if word(1).eq_ignore_ascii_case("innodb") {
+        let hashed = indexes.iter().filter(|index| index.kind == "HASH").count();
+        columns.extend((1..=hashed).map(ColumnInfo::implicit_hash));
+    }
     let chosen = indexes
         .iter()
         .filter(|index| index.unique && index.whole && index.never_null)

@@ -134,6 +134,24 @@ impl ColumnInfo {
         })
     }
 
+    /// The hidden column that a table has for the unique key of place `number`,
+    /// from 1, among those that are too long for an index and are kept by a hash:
+    /// these are the last of its row images.
+    #[must_use]
+    pub fn implicit_hash(number: usize) -> Self {
+        Self {
+            name: format!("DB_ROW_HASH_{number}"),
+            column_type: "bigint(20) unsigned".to_owned(),
+            charset: None,
+            collation: None,
+            unsigned: true,
+            nullable: true,
+            generated: Generated::Virtual,
+            invisible: true,
+            auto_increment: false,
+        }
+    }
+
     /// Whether digests cover it: all but what is computed when read.
     #[must_use]
     pub fn is_digested(&self) -> bool {
