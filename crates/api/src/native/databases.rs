@@ -424,7 +424,7 @@ impl Native {
             .databases
             .propose_rollback(owner, &request)
             .await?;
-        Ok(planned(found, &known))
+        Ok(planned(found, false, &known))
     }
 
     /// `POST /v1/databases/{database}/rollback`.
@@ -466,7 +466,7 @@ impl Native {
         let request = rewind_request(known.id.to_string(), ask)?;
         let owner = &call.principal.owner;
         let found = self.parts.databases.propose_rewind(owner, &request).await?;
-        Ok(planned(found, &known))
+        Ok(planned(found, ask.to.is_none(), &known))
     }
 
     /// `POST /v1/databases/{database}/rewind`.
@@ -783,13 +783,17 @@ fn first(asked: Vec<Asked>) -> Result<AcceptedTask> {
         .ok_or_else(|| NativeError::internal("start a job: none was made"))
 }
 
-fn planned((proposal, found): (Proposal, Option<Found>), instance: &Instance) -> PlannedRollback {
+fn planned(
+    (proposal, found): (Proposal, Option<Found>),
+    alone: bool,
+    instance: &Instance,
+) -> PlannedRollback {
     let zone = zone_of(instance);
     PlannedRollback {
         passed: proposal.preflight.passed(),
         preflight: proposal.preflight.into(),
         plan: proposal.plan.into(),
-        found: found.map(|f| FoundView::of(&f, &zone)),
+        found: found.map(|f| FoundView::of(&f, alone, &zone)),
     }
 }
 

@@ -120,6 +120,9 @@ pub(crate) fn findings(style: Style, report: &Value) -> String {
             let _ = writeln!(out, "         {}{}", style.dim(lead), super::clean(line));
         }
     }
+    if let Some(grant) = one_grant(all) {
+        let _ = writeln!(out, "all privileges at once:\n  {grant}");
+    }
     let _ = writeln!(
         out,
         "{}  {well} of {} checks",
@@ -127,6 +130,28 @@ pub(crate) fn findings(style: Style, report: &Value) -> String {
         all.len()
     );
     out
+}
+
+/// One statement for all privileges that are missing, when there are several.
+fn one_grant(findings: &[Value]) -> Option<String> {
+    let mut privileges = Vec::new();
+    let mut to_whom = None;
+    for fix in findings.iter().filter_map(|f| member(f, "fix").as_str()) {
+        let Some((privilege, whom)) = fix
+            .strip_prefix("GRANT ")
+            .and_then(|rest| rest.split_once(" ON *.* TO "))
+        else {
+            continue;
+        };
+        if *to_whom.get_or_insert(whom) != whom {
+            return None;
+        }
+        privileges.push(privilege);
+    }
+    let whom = to_whom.filter(|_| privileges.len() > 1)?;
+    let whom = whom.trim_end_matches(';');
+    let all = privileges.join(", ");
+    Some(super::clean(&format!("GRANT {all} ON *.* TO {whom};")))
 }
 
 pub(crate) fn windows(style: Style, items: &[Value]) -> String {
@@ -174,12 +199,19 @@ fn changes(t: &Value) -> String {
     parts.join("; ")
 }
 
-fn rows_changed(t: &Value) -> u64 {
-    array(t, "tables")
-        .iter()
-        .flat_map(|c| ["inserts", "updates", "deletes"].map(|name| member(c, name).as_u64()))
-        .flatten()
-        .sum()
+/// Rows that a transaction changed or deleted, and those that it inserted:
+/// what is lost weighs more than what is new.
+fn weight(t: &Value) -> (u64, u64) {
+    let sum = |name: &str| -> u64 {
+        array(t, "tables")
+            .iter()
+            .filter_map(|c| member(c, name).as_u64())
+            .sum()
+    };
+    (
+        sum("updates").saturating_add(sum("deletes")),
+        sum("inserts"),
+    )
 }
 
 /// Transactions around an instant, and what to type next.
@@ -220,9 +252,8 @@ pub(crate) fn history(
     let Some((at, largest)) = items
         .iter()
         .enumerate()
-        .rev()
-        .max_by_key(|(_, t)| rows_changed(t))
-        .filter(|(_, t)| rows_changed(t) > 0)
+        .max_by_key(|(_, t)| weight(t))
+        .filter(|(_, t)| weight(t) > (0, 0))
     else {
         return out;
     };
@@ -289,16 +320,24 @@ pub(crate) fn found(style: Style, answer: &Value) -> String {
         }
         _ => "",
     };
-    let mut out = block(
-        style,
-        &[
+    let road = format!("{}: {}", text(f, "road"), text(f, "why"));
+    let mut out = if member(f, "alone") == &Value::Bool(true) {
+        let lines = [
+            ("to undo", style.bold(&text(f, "to"))),
+            ("the first", transaction(member(f, "undone"))),
+            ("road", road),
+        ];
+        block(style, &lines)
+    } else {
+        let lines = [
             ("back to", format!("{}{exact}", style.bold(&text(f, "to")))),
             ("last kept", transaction(member(f, "kept"))),
             ("first undone", transaction(member(f, "undone"))),
             ("cut at", text(f, "cut")),
-            ("road", format!("{}: {}", text(f, "road"), text(f, "why"))),
-        ],
-    );
+            ("road", road),
+        ];
+        block(style, &lines)
+    };
     for t in array(f, "tables") {
         let (from, to) = (text(t, "from"), text(t, "to"));
         let names = match from == to {
@@ -420,6 +459,8 @@ mod tests {
             {"check": "binlog_format", "level": "blocker", "found": "STATEMENT", "wanted": "ROW",
                 "why": "rows are taken back from row events", "fix": "SET GLOBAL binlog_format = 'ROW';\n[mysqld]\nbinlog_format = ROW"},
             {"check": "expire_logs_days", "level": "warning", "found": "0.1", "wanted": "1", "why": "logs go early", "fix": "SET GLOBAL expire_logs_days = 1;"},
+            {"check": "privilege PROCESS", "level": "blocker", "found": "missing", "wanted": "granted on *.*", "why": "w", "fix": "GRANT PROCESS ON *.* TO 'backout'@'%'"},
+            {"check": "privilege EVENT", "level": "warning", "found": "missing", "wanted": "granted on *.*", "why": "w", "fix": "GRANT EVENT ON *.* TO 'backout'@'%'"},
         ]});
         let window = json!({"from": {"time": "2026-11-21T01:00:00+01:00", "position": "bin.000001:4", "gtid": null},
             "to": {"time": "2026-11-21T02:14:08.25+01:00", "position": "bin.000002:4711", "gtid": "0-1-12"}, "gap_before": null});
@@ -440,6 +481,9 @@ mod tests {
                 "copying": "files", "tables": [
                     {"from": "shop.items", "to": "shop.items_back", "rows_now": 2000, "bytes": 1 << 20},
                     {"from": "shop.a", "to": "shop.a", "rows_now": 1, "bytes": 1 << 14}]}});
+        let mut alone = answer.clone();
+        alone["found"]["alone"] = json!(true);
+        alone["found"]["to"] = json!("0-1-11");
         let task = json!({"number": 7, "kind": "rollback", "standing": "applied", "percent": 100, "words": "", "error": null,
             "job": "job_abcdefgh12345678", "created": "2026-11-21T07:00:00Z", "backup": null,
             "rollback": {"to": "2026-11-21T02:14:07+01:00", "asked": "2026-11-21 02:14:07", "proofs": [
@@ -463,6 +507,7 @@ mod tests {
                 history(PLAIN, "shop", None, &json!({"items": []})),
             ),
             ("found", found_with_warnings(PLAIN, &answer)),
+            ("found alone", found(PLAIN, &alone)),
             ("proofs", proofs(PLAIN, &task)),
             ("tasks", tasks(PLAIN, &[failed, task])),
             ("backups", backups(PLAIN, &[backup])),

@@ -428,7 +428,8 @@ impl HistoryWindow {
 /// A transaction, or a statement that commits by itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Transaction {
-    /// When it committed, with the zone of the instance.
+    /// When it committed, with the zone of the instance; the second in which it
+    /// did, where no more is known.
     pub time: String,
     /// Whether that is known below one second.
     pub exact: bool,
@@ -463,8 +464,13 @@ impl Transaction {
     /// With its time in `zone`.
     #[must_use]
     pub fn of(t: &Txn, zone: &Zone) -> Self {
+        // What is not known is not shown.
+        let us = match t.exact {
+            true => t.time.0,
+            false => t.time.second().saturating_mul(1_000_000),
+        };
         Self {
-            time: zone.explicit(t.time.0),
+            time: zone.explicit(us),
             exact: t.exact,
             gtid: t.gtid.as_ref().map(ToString::to_string),
             position: t.position.to_string(),
@@ -577,7 +583,10 @@ pub struct FoundView {
     pub to: String,
     /// The first byte of history that is taken back.
     pub cut: String,
-    /// The last transaction that is kept; null when history begins there.
+    /// Whether single transactions are undone, and nothing that came after them.
+    pub alone: bool,
+    /// The last transaction that is kept; null when history begins there, or
+    /// single transactions are undone.
     #[schema(required)]
     pub kept: Option<Transaction>,
     /// The first that is taken back; null when there is none.
@@ -611,12 +620,16 @@ pub struct FoundTable {
 impl FoundView {
     /// With times in `zone`.
     #[must_use]
-    pub fn of(f: &backout_databases::Found, zone: &Zone) -> Self {
+    pub fn of(f: &backout_databases::Found, alone: bool, zone: &Zone) -> Self {
         let transaction = |t: &Option<Txn>| t.as_ref().map(|t| Transaction::of(t, zone));
         Self {
             to: f.until.clone(),
             cut: f.cut.to_string(),
-            kept: transaction(&f.kept),
+            alone,
+            kept: match alone {
+                true => None,
+                false => transaction(&f.kept),
+            },
             undone: transaction(&f.undone),
             exact: f.exact,
             road: f.road.as_str().into(),
