@@ -122,7 +122,7 @@ impl PrivateServer {
     /// Its error log.
     #[must_use]
     pub fn log(&self) -> PathBuf {
-        self.folder.path().join("log")
+        self.folder.path().join("log.err")
     }
 
     /// Its pid; `None` after [`PrivateServer::kill`].

@@ -16,12 +16,15 @@
 //!   the end of its IMPORT: backups of the server refuse a file whose number
 //!   another has;
 //! - nothing that was there before an import began is ever removed by it;
+//! - a table that was taken in gets another name only after a checkpoint
+//!   ([`settle`]): until then a crash of the server would leave it empty;
 //! - full-text indexes never travel: a live server has crashed on what comes of
 //!   it (10.11). They are dropped in the scratch server, and made anew.
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use backout_history::TableName;
 use serde::{Deserialize, Serialize};
@@ -652,6 +655,82 @@ pub fn import(
             Err(e)
         }
     }
+}
+
+/// How many changed pages a server writes at once without anybody noticing: a
+/// checkpoint is asked for then, and otherwise given some time to come by
+/// itself.
+const FEW_PAGES: u64 = 4_096;
+
+/// How long it is given: a server that has a moment of rest writes its pages.
+const BY_ITSELF: Duration = Duration::from_secs(5);
+
+/// How long a checkpoint is waited for in all, where we may not ask for one.
+const CHECKPOINT: Duration = Duration::from_secs(60);
+
+/// How often it is looked at.
+const TICK: Duration = Duration::from_millis(20);
+
+/// What the log holds at least when all is written: the record of the
+/// checkpoint itself, in bytes.
+const CHECKPOINT_BYTES: u64 = 64;
+
+/// Sees to it that tables which were taken in survive a crash of the server
+/// after they got another name. Its log still tells how they were made, empty;
+/// a recovery (10.11) that also finds the other name in it plays that back into
+/// the files that were taken in, and the tables are empty again. So the log is
+/// to begin behind that: at a checkpoint.
+///
+/// # Errors
+/// [`Error::Settings`] when none comes and we may not ask for one;
+/// [`Error::Refused`], [`Error::Lost`], [`Error::Cancelled`].
+pub fn settle(session: &mut Session, cancelled: &dyn Fn() -> bool) -> Result<()> {
+    let doing = "make the tables safe from a crash of the server";
+    let written = status(session, "INNODB_LSN_CURRENT")?;
+    let dirty = status(session, "INNODB_BUFFER_POOL_PAGES_DIRTY")?;
+    let begun = Instant::now();
+    let mut ask = true;
+    loop {
+        let checkpoint = status(session, "INNODB_LSN_LAST_CHECKPOINT")?;
+        if let (Some(written), Some(checkpoint)) = (written, checkpoint)
+            && checkpoint + CHECKPOINT_BYTES >= written
+        {
+            return Ok(());
+        }
+        if cancelled() {
+            return Err(Error::Cancelled);
+        }
+        if ask && (dirty.is_some_and(|pages| pages <= FEW_PAGES) || begun.elapsed() > BY_ITSELF) {
+            ask = false;
+            match session.exec(doing, "SET GLOBAL innodb_log_checkpoint_now=ON") {
+                Ok(_) if written.is_none() || checkpoint.is_none() => return Ok(()),
+                // It may come by itself.
+                Ok(_) | Err(Error::Refused { .. }) => continue,
+                Err(e) => return Err(e),
+            }
+        }
+        if begun.elapsed() > CHECKPOINT {
+            return Err(Error::Settings {
+                why: format!(
+                    "{doing}: its log has come to no checkpoint, and the account may not ask for \
+                     one; run GRANT SUPER ON *.* TO it, or SET GLOBAL \
+                     innodb_log_checkpoint_now=ON as root, and try again"
+                ),
+            });
+        }
+        std::thread::sleep(TICK);
+    }
+}
+
+fn status(session: &mut Session, name: &str) -> Result<Option<u64>> {
+    let value: Option<String> = session.first(
+        "look at the log of the server",
+        format!(
+            "SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = \
+             '{name}'"
+        ),
+    )?;
+    Ok(value.and_then(|value| value.parse().ok()))
 }
 
 /// Removes what [`import`] made of an export, whole or not. Fine when there is
