@@ -290,10 +290,7 @@ impl Bench {
         let mut session = self.live()?;
         let logged = match self.input.copying {
             Copying::Rows => true,
-            // Needs a privilege that is of use, but not asked for.
-            Copying::Files => session
-                .exec("write without a log", "SET SESSION sql_log_bin=0")
-                .is_err(),
+            Copying::Files => unlogged(&mut session),
         };
         Ok((session, logged))
     }
@@ -326,6 +323,14 @@ impl Bench {
             Copying::Rows => self.endpoint(),
         }
     }
+}
+
+/// Lets a session write without a log where it may: that needs a privilege that
+/// is of use, but not asked for. Returns whether it logs still.
+fn unlogged(session: &mut Session) -> bool {
+    session
+        .exec("write without a log", "SET SESSION sql_log_bin=0")
+        .is_err()
 }
 
 /// Does blocking work of a step, with all it needs, under the instance's lock.
@@ -540,6 +545,7 @@ fn start_scratch(bench: &Bench, ctx: &StepContext, copied: Copied) -> Result<Cop
     }
     let stop = cancelled(ctx);
     let options = ScratchOptions {
+        pool_bytes: pool_bytes(bench)?,
         lower_case_table_names: u8::from(bench.input.lower_case_names),
         ..ScratchOptions::default()
     };
@@ -561,6 +567,23 @@ fn start_scratch(bench: &Bench, ctx: &StepContext, copied: Copied) -> Result<Cop
         transport::make_ready(&bench.scratch(), &bench.input.names()).map_err(database_error)?;
     }
     Ok(copied)
+}
+
+/// Memory for the pages of the copy: all of them, and the keys that grow, where
+/// a quarter of what is free now allows. Rows are changed in the order of the
+/// primary key; those of other keys lie anywhere.
+fn pool_bytes(bench: &Bench) -> Result<u64, StepError> {
+    let copied: u64 = backup::read(&bench.copy_folder())
+        .map_err(database_error)?
+        .map_or(0, |manifest| manifest.tables.iter().map(|t| t.bytes).sum());
+    let free = std::fs::read_to_string("/proc/meminfo")
+        .unwrap_or_default()
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))
+        .and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok())
+        .map_or(0, |kib| kib << 10);
+    let least = ScratchOptions::default().pool_bytes;
+    Ok((copied + copied / 4).min(free / 4).max(least))
 }
 
 fn copy_anew(bench: &Bench, ctx: &StepContext) -> Result<Copied, StepError> {
@@ -673,6 +696,7 @@ fn segment(
             .collect(),
         only: None,
         until_altered: names,
+        fuzzy: bench.input.copying == Copying::Rows,
         lower_case_names: bench.input.lower_case_names,
     };
     let digestible = bench.input.copying == Copying::Files;
@@ -926,14 +950,15 @@ async fn stage(procedure: &Rollback, ctx: &StepContext) -> Result<Done, StepErro
         if bench.input.copying == Copying::Rows {
             return Ok(applied);
         }
-        match carry(bench, ctx) {
+        let endpoint = bench.endpoint()?;
+        match carry(bench, ctx, &endpoint) {
             Ok(()) => Ok(applied),
             Err(backout_mariadb::Error::Interrupted { .. }) => {
                 // The server had begun to take the files in, or the scratch
                 // server has ended: what is there now is not whole.
                 unstaged(bench, ctx)?;
                 let applied = build_anew(bench, ctx)?;
-                carry(bench, ctx).map_err(database_error)?;
+                carry(bench, ctx, &endpoint).map_err(database_error)?;
                 Ok(applied)
             }
             Err(e) => Err(database_error(e)),
@@ -944,7 +969,11 @@ async fn stage(procedure: &Rollback, ctx: &StepContext) -> Result<Done, StepErro
 }
 
 /// Moves the tables out of the scratch server, into the hidden database.
-fn carry(bench: &Bench, ctx: &StepContext) -> Result<(), backout_mariadb::Error> {
+fn carry(
+    bench: &Bench,
+    ctx: &StepContext,
+    endpoint: &Endpoint,
+) -> Result<(), backout_mariadb::Error> {
     let stop = cancelled(ctx);
     let datadir = bench.instance.facts.datadir.clone();
     let datadir = datadir.ok_or_else(|| backout_mariadb::Error::State {
@@ -957,12 +986,8 @@ fn carry(bench: &Bench, ctx: &StepContext) -> Result<(), backout_mariadb::Error>
         &bench.input.names(),
         &bench.export_folder(),
     )?;
-    let (mut session, logged) = bench
-        .unlogged()
-        .map_err(|e| backout_mariadb::Error::State {
-            what: "move tables into the server".to_owned(),
-            why: e.to_string(),
-        })?;
+    let mut session = Session::open(endpoint)?;
+    let logged = unlogged(&mut session);
     session.exec(
         "make the hidden database",
         format!(
@@ -993,7 +1018,7 @@ fn carry(bench: &Bench, ctx: &StepContext) -> Result<(), backout_mariadb::Error>
             &stop,
         )?;
     }
-    Ok(())
+    transport::settle(&mut session, &stop)
 }
 
 async fn unstage(procedure: &Rollback, ctx: &StepContext) -> Result<Done, StepError> {
