@@ -51,6 +51,7 @@ pub(crate) fn rows(
             .collect(),
         only: only.as_ref(),
         until_altered: None,
+        fuzzy: false,
         lower_case_names: choice.lower_case_names,
     };
     let reduced = reduction::reduce(

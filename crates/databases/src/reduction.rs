@@ -22,6 +22,9 @@ pub(crate) struct Stretch<'a> {
     /// What a definition statement about one of these tables does: with names
     /// here, the stretch ends before it; without, it is refused.
     pub(crate) until_altered: Option<&'a HashSet<TableName>>,
+    /// Whether it is for a copy that is of no one instant: see
+    /// [`Reducer::keep_touched`].
+    pub(crate) fuzzy: bool,
     /// Whether the server folds names to lower case.
     pub(crate) lower_case_names: bool,
 }
@@ -63,6 +66,9 @@ pub(crate) fn reduce(
     };
     let mut reader = Reader::new(source, options);
     let mut reducer = Reducer::new(folder, memory_bytes - memory_bytes / 8, stretch.tables)?;
+    if stretch.fuzzy {
+        reducer = reducer.keep_touched();
+    }
     let mut chosen = true;
     let mut altered: Option<Statement> = None;
     let mut until_asked = 0;

@@ -172,6 +172,7 @@ impl Bench {
                 .collect(),
             only,
             until_altered: None,
+            fuzzy: false,
             lower_case_names: self.input.lower_case_names,
         };
         let cancel = ctx.cancel.clone();

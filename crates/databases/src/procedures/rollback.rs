@@ -697,6 +697,7 @@ fn segment(
         only: None,
         until_altered: names,
         fuzzy: bench.input.copying == Copying::Rows,
+        fuzzy: bench.input.copying == Copying::Rows,
         lower_case_names: bench.input.lower_case_names,
     };
     let digestible = bench.input.copying == Copying::Files;

@@ -99,12 +99,19 @@ pub(super) struct Output {
     folder: PathBuf,
     tables: Vec<TableFile>,
     block: usize,
+    /// See [`super::Reducer::keep_touched`].
+    touched: bool,
     /// The file of the table whose records come now.
     open: Option<(usize, TableWriter)>,
 }
 
 impl Output {
-    pub(super) fn new(folder: &Path, summaries: Vec<NetSummary>, memory: usize) -> Self {
+    pub(super) fn new(
+        folder: &Path,
+        summaries: Vec<NetSummary>,
+        memory: usize,
+        touched: bool,
+    ) -> Self {
         Self {
             folder: folder.to_owned(),
             tables: summaries
@@ -116,6 +123,7 @@ impl Output {
                 })
                 .collect(),
             block: (memory / 16).clamp(BLOCK_BYTES_MIN, BLOCK_BYTES_MAX),
+            touched,
             open: None,
         }
     }
@@ -139,7 +147,7 @@ impl Output {
                 count: n.unsigned_abs(),
             },
         };
-        if row.first_before == row.last_after {
+        if row.first_before == row.last_after && !self.touched {
             return Ok(());
         }
         let table = record.table as usize;

@@ -27,6 +27,8 @@ const ASKED_EVERY: u64 = 4096;
 /// few hundred bytes a table.
 #[derive(Debug)]
 pub struct Reducer {
+    /// Whether every touched key is kept: see [`Reducer::keep_touched`].
+    touched: bool,
     folder: PathBuf,
     memory: usize,
     tables: Vec<Reduced>,
@@ -89,6 +91,7 @@ impl Reducer {
                 .collect(),
             names,
             last: None,
+            touched: false,
             // What is left is for the buffer of a run that is written.
             pool: Pool::new(memory - memory / 16),
             runs: Vec::new(),
@@ -96,6 +99,16 @@ impl Reducer {
             spilled: 0,
             keys: [Vec::new(), Vec::new()],
         })
+    }
+
+    /// Every key that was touched is kept, also where nothing changed in the end;
+    /// of a row that went, what it was last stands for what it is. So it must be
+    /// for a copy that was made meanwhile, and may have any of the states that
+    /// its rows had. Only for tables with a key, and towards their beginning.
+    #[must_use]
+    pub const fn keep_touched(mut self) -> Self {
+        self.touched = true;
+        self
     }
 
     /// Takes in the next change, in the order of the history. Changes of other
@@ -185,7 +198,7 @@ impl Reducer {
                 layout: reduced.shape.as_ref().map(|(layout, _)| layout.clone()),
             })
             .collect();
-        let mut output = Output::new(&self.folder, summaries, self.memory);
+        let mut output = Output::new(&self.folder, summaries, self.memory, self.touched);
         let mut asked = 0;
         let mut asking = move || {
             asked += 1;
@@ -217,11 +230,17 @@ impl Reducer {
             while rest.peek().is_some() {
                 let some: Vec<Run> = rest.by_ref().take(at_once).collect();
                 let mut writer = RunWriter::create(self.next_run(), self.memory)?;
-                runs::merge(&some, &self.counted, self.memory, |record, broken| {
-                    asking()?;
-                    output.add_broken(record.table, broken);
-                    writer.write(record)
-                })?;
+                runs::merge(
+                    &some,
+                    &self.counted,
+                    self.touched,
+                    self.memory,
+                    |record, broken| {
+                        asking()?;
+                        output.add_broken(record.table, broken);
+                        writer.write(record)
+                    },
+                )?;
                 merged.push(writer.finish()?);
             }
             self.runs = merged;
@@ -229,6 +248,7 @@ impl Reducer {
         runs::merge(
             &self.runs,
             &self.counted,
+            self.touched,
             self.memory,
             |record: &Record<'_>, broken| {
                 asking()?;
@@ -256,10 +276,18 @@ impl Reducer {
         before: Option<&[u8]>,
         after: Option<&[u8]>,
     ) -> Result<()> {
+        let after = match self.touched {
+            true => after.or(before),
+            false => after,
+        };
         let mut taken = self.pool.change(table, key, before, after);
         if taken == Taken::Full {
             self.spill()?;
             taken = self.pool.change(table, key, before, after);
+        }
+        if self.touched && before.is_none() && taken == Taken::Broken {
+            // It came again, where what it was last is kept.
+            taken = Taken::Whole;
         }
         self.taken(table, taken)
     }

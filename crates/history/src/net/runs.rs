@@ -306,10 +306,11 @@ pub(super) fn fan_in(runs: &[Run], memory: usize) -> usize {
 /// Merges runs, the parts of one key combined in the order of the runs.
 /// `each` takes the records in order, and how many of the joints between their
 /// parts do not fit: the row was not at the start of one as it was at the end
-/// of the other.
+/// of the other. `touched`: see [`super::Reducer::keep_touched`].
 pub(super) fn merge(
     runs: &[Run],
     counted: &[bool],
+    touched: bool,
     memory: usize,
     mut each: impl FnMut(&Record<'_>, u64) -> Result<()>,
 ) -> Result<()> {
@@ -339,7 +340,7 @@ pub(super) fn merge(
             if (record.table, record.key) != (joined.table, &joined.key[..]) {
                 break;
             }
-            joined.add(&record);
+            joined.add(&record, touched);
             heap.advance(&mut readers)?;
         }
         each(&joined.record(), joined.broken)?;
@@ -372,10 +373,11 @@ impl Joined {
         };
     }
 
-    fn add(&mut self, record: &Record<'_>) {
+    fn add(&mut self, record: &Record<'_>, touched: bool) {
         match record.value {
             Value::Ends { before, after } => {
-                self.broken += u64::from(self.after.as_deref() != before);
+                let again = touched && before.is_none();
+                self.broken += u64::from(self.after.as_deref() != before && !again);
                 self.after = after.map(<[u8]>::to_vec);
             }
             Value::Count(n) => self.count = Some(self.count.unwrap_or(0) + n),
