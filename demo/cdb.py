@@ -5,8 +5,8 @@ its legacy client, which speaks TLS only.
 
     cdb.py backup INSTANCE                            CreateBackup
     cdb.py range INSTANCE                             DescribeRollbackRangeTime
-    cdb.py rollback INSTANCE TIME DATABASE TABLE NEW  StartBatchRollback; prints the AsyncRequestId
-    cdb.py wait ID                                    DescribeAsyncRequestInfo until it is over
+    cdb.py rollback INSTANCE TIME DATABASE TABLE NEW  StartBatchRollback, then DescribeAsyncRequestInfo
+                                                      until it is over
     cdb.py jobs INSTANCE                              GetCdbRollbackJob, by the legacy client
 """
 
@@ -76,7 +76,8 @@ def rollback(instance, when, database, table, new):
         "Databases": [],
         "Tables": [{"Database": database, "Table": [names]}],
     }])
-    print(answer.AsyncRequestId)
+    print(f"AsyncRequestId {answer.AsyncRequestId}", flush=True)
+    wait(answer.AsyncRequestId)
 
 
 def wait(asked):
@@ -84,14 +85,14 @@ def wait(asked):
     said = None
     while time.monotonic() < began + PATIENCE_S:
         answer = call("DescribeAsyncRequestInfo", AsyncRequestId=asked)
-        if answer.Status != said:
-            said = answer.Status
-            print(f"{time.monotonic() - began:5.1f} s  {said}  {answer.Info or ''}".rstrip(), flush=True)
-        if said not in ("UNDEFINED", "INITIAL", "RUNNING", "PAUSED"):
+        if (answer.Status, answer.Info) != said:
+            said = answer.Status, answer.Info
+            print(f"{time.monotonic() - began:5.1f} s  {answer.Status:8} {answer.Info or ''}".rstrip(), flush=True)
+        if answer.Status not in ("UNDEFINED", "INITIAL", "RUNNING", "PAUSED"):
             break
-        time.sleep(0.1)
-    if said != "SUCCESS":
-        sys.exit(f"the rollback ended as {said}")
+        time.sleep(0.05)
+    if answer.Status != "SUCCESS":
+        sys.exit(f"the rollback ended as {answer.Status}")
 
 
 def jobs(instance):
@@ -116,7 +117,7 @@ def jobs(instance):
 
 
 what, *rest = sys.argv[1:] or [""]
-commands = {"backup": backup, "range": window, "rollback": rollback, "wait": wait, "jobs": jobs}
+commands = {"backup": backup, "range": window, "rollback": rollback, "jobs": jobs}
 if what not in commands:
     sys.exit(__doc__)
 commands[what](*rest)
