@@ -182,6 +182,15 @@ fn a_table_is_got_back_in_the_middle_of_the_night() {
         format!("backout databases rollback shop --to {kept} --in-place --table shop.items --yes");
     assert!(message.ends_with(&again), "{message}");
     assert_eq!(rows(&mariadb, "shop.items"), bad);
+    let seen = server.ok(&[&in_place[..], &["--dry-run", "--rows"]].concat());
+    assert_eq!(seen["preview"]["total"], 300, "{seen}");
+    let one = &seen["preview"]["rows"][0];
+    assert_eq!(one["columns"], json!(["id", "name", "price"]));
+    assert_eq!(
+        (&one["now"][2], &one["now"][0]),
+        (&json!("0.00"), &one["then"][0])
+    );
+    assert_ne!(one["then"][2], "0.00");
     let done = server.ok(&[&in_place[..], &["--yes"]].concat());
     assert_eq!(done["job"]["outcome"], "applied");
     assert_eq!(done["found"]["road"], "in_place");

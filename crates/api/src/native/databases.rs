@@ -14,8 +14,8 @@ use backout_history::{Gtid, Micros, TableName};
 use super::dto::{
     Accepted, AcceptedTask, AddDatabase, AddedDatabase, Backup, ChangeDatabase, Database,
     DatabaseDoctor, ExamineServer, FoundView, HistoryWindow, List, NewName, PlannedRollback,
-    Resource, RewindDatabase, RollbackDatabase, TakeBackup, TakenBackup, Task, Transactions,
-    table_of, zone_of,
+    Resource, RewindDatabase, RollbackDatabase, RowsPreview, TakeBackup, TakenBackup, Task,
+    Transactions, table_of, zone_of,
 };
 use super::names::vendor_spellings;
 use super::{Call, Kind, Native, NativeError, PageOf, Result, action, next_offset};
@@ -23,6 +23,9 @@ use super::{Call, Kind, Native, NativeError, PageOf, Result, action, next_offset
 /// How many transactions are shown on each side of an instant when nothing is
 /// said: a screen.
 const TRANSACTIONS_DEFAULT: usize = 10;
+
+/// How many rows a preview shows: enough to see what it is about.
+const PREVIEW_ROWS: usize = 20;
 
 /// Which transactions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -467,6 +470,30 @@ impl Native {
         let owner = &call.principal.owner;
         let found = self.parts.databases.propose_rewind(owner, &request).await?;
         Ok(planned(found, ask.to.is_none(), &known))
+    }
+
+    /// `POST /v1/databases/{database}/rewind/preview`.
+    ///
+    /// # Errors
+    /// The first blocker of the preflight, or another refusal.
+    pub async fn preview_database_rewind(
+        &self,
+        call: &Call,
+        database: &str,
+        ask: &RewindDatabase,
+    ) -> Result<RowsPreview> {
+        self.limit(call, action::PREVIEW_ROWS)?;
+        let known = self
+            .allowed_database(call, action::PREVIEW_ROWS, database)
+            .await?;
+        let request = rewind_request(known.id.to_string(), ask)?;
+        let owner = &call.principal.owner;
+        let found = self
+            .parts
+            .databases
+            .preview_rewind(owner, &request, PREVIEW_ROWS)
+            .await?;
+        Ok(found.into())
     }
 
     /// `POST /v1/databases/{database}/rewind`.

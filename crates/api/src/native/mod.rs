@@ -156,6 +156,8 @@ pub mod action {
     pub const RELEASE_DATABASES: &str = "backout:ReleaseDatabases";
     /// Removes an isolated database, with its history and its backups.
     pub const REMOVE_DATABASE: &str = "backout:RemoveDatabase";
+    /// Sees rows that taking back in place would change.
+    pub const PREVIEW_ROWS: &str = "backout:PreviewRows";
     /// Takes a base backup of a database.
     pub const CREATE_BACKUP: &str = "backout:CreateBackup";
     /// Deletes a base backup of a database.

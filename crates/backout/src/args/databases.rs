@@ -254,6 +254,10 @@ pub(crate) struct HowApplied {
     /// Show what would be done, and do nothing
     #[arg(long, conflicts_with_all = ["yes", "no_wait"])]
     pub dry_run: bool,
+    /// With a dry run of what is done in place: show some of the rows, as they
+    /// are and as they would be
+    #[arg(long, requires = "dry_run")]
+    pub rows: bool,
     /// Do not ask. Only what is done in place is asked about
     #[arg(long, short)]
     pub yes: bool,

@@ -391,6 +391,11 @@ fn take_back(
     ask: &Ask<'_>,
     how: &args::HowApplied,
 ) -> Outcome<Said> {
+    if how.rows && ask.kind != "rewind" {
+        return Err(Failure::usage(
+            "show the rows of a rollback under new names: they will be in the new table; add --in-place, or leave --rows out",
+        ));
+    }
     let full = format!("{}/{}", path(ask.database), ask.kind);
     let answer = client.post(&format!("{full}/plan"), &ask.body)?;
     if how.dry_run {
@@ -399,7 +404,13 @@ fn take_back(
             shown::found(shell.style, &answer),
             render::plan(shell.style, &answer)
         );
-        return judge_proposal(answer, human);
+        let mut said = judge_proposal(answer, human)?;
+        if how.rows {
+            let preview = client.post(&format!("{full}/preview"), &ask.body)?;
+            said.human.push_str(&shown::preview(shell.style, &preview));
+            said.value["preview"] = preview;
+        }
+        return Ok(said);
     }
     let human = shown::found_with_warnings(shell.err_style, &answer);
     let found = answer["found"].clone();

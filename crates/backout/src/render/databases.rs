@@ -363,6 +363,56 @@ pub(crate) fn found_with_warnings(style: Style, answer: &Value) -> String {
     )
 }
 
+/// Some rows as they are and as they would be; of rows that stay, only the key
+/// (the first column) and what differs.
+pub(crate) fn preview(style: Style, answer: &Value) -> String {
+    let rows = array(answer, "rows");
+    let mut out = format!("{} rows would change", text(answer, "total"));
+    out.push_str(match rows.len() {
+        0 => "\n",
+        _ => ", e.g.\n",
+    });
+    for row in rows {
+        let (now, then) = (member(row, "now"), member(row, "then"));
+        let values = |side: &Value| -> Vec<(String, String)> {
+            array(row, "columns")
+                .iter()
+                .zip(side.as_array().map_or(&[][..], Vec::as_slice))
+                .map(|(c, v)| {
+                    let plain = |v: &Value| super::clean(v.as_str().unwrap_or_default());
+                    (plain(c), plain(v))
+                })
+                .collect()
+        };
+        let all = |side: &Value| -> String {
+            let cells: Vec<String> = values(side)
+                .into_iter()
+                .map(|(column, value)| format!("{column}={value}"))
+                .collect();
+            cells.join(" ")
+        };
+        let what = match (now.is_null(), then.is_null()) {
+            (true, _) => style.good(&format!("+ {}", all(then))),
+            (_, true) => style.bad(&format!("- {}", all(now))),
+            (false, false) => {
+                let cells: Vec<String> = values(now)
+                    .into_iter()
+                    .zip(values(then))
+                    .enumerate()
+                    .filter(|(n, (a, b))| *n == 0 || a != b)
+                    .map(|(_, ((column, a), (_, b)))| match a == b {
+                        true => format!("{column}={a}"),
+                        false => format!("{column}={a} -> {b}"),
+                    })
+                    .collect();
+                style.odd(&format!("~ {}", cells.join(" ")))
+            }
+        };
+        let _ = writeln!(out, "  {}  {what}", text(row, "table"));
+    }
+    out
+}
+
 /// How a rollback was proved.
 pub(crate) fn proofs(style: Style, task: &Value) -> String {
     let rows: Vec<Vec<String>> = array(task, "rollback.proofs")
@@ -448,7 +498,7 @@ mod tests {
             "id": "cdb-c1nl9rpv", "name": "shop", "kind": "reached", "state": "running", "node": "here",
             "host": "db.example", "port": 3306, "user": "backout", "version": "10.11.19-MariaDB",
             "server_id": 1, "charset": "utf8mb4", "zone": "+01:00", "datadir": "/var/lib/mysql",
-            "data_bytes": 5 << 30, "memory_mb": 1000,
+            "data_bytes": 5_u64 << 30, "memory_mb": 1000,
             "backups": {"enabled": true, "from_hour": 2, "to_hour": 6, "days": [1, 2, 3, 4, 5, 6, 7],
                 "keep_days": 7, "history_days": 7, "incremental": true},
             "job": {"id": "job_abcdefgh12345678", "kind": "rollback", "held": true},
@@ -491,7 +541,7 @@ mod tests {
         let failed = json!({"number": 8, "kind": "backup", "standing": "failed", "percent": 10, "words": "",
             "error": {"code": "BO0067", "message": "run the tool: install it"}, "job": "job_abcdefgh12345679", "created": "2026-11-21T07:00:00Z"});
         let backup = json!({"number": 3, "name": "shop-1", "method": "full", "state": "ready", "as_of": "2026-11-21T02:00:00+01:00",
-            "bytes": 3 << 30, "way": "automatic", "base": null});
+            "bytes": 3_u64 << 30, "way": "automatic", "base": null});
         let all = [
             (
                 "databases",
@@ -508,6 +558,16 @@ mod tests {
             ),
             ("found", found_with_warnings(PLAIN, &answer)),
             ("found alone", found(PLAIN, &alone)),
+            (
+                "preview",
+                preview(
+                    PLAIN,
+                    &json!({"total": 20, "rows": [
+                        {"table": "shop.items", "columns": ["id", "name", "price"], "now": ["1", "a", "0.00"], "then": ["1", "a", "0.14"]},
+                        {"table": "shop.items", "columns": ["id", "name"], "now": null, "then": ["2", "b"]},
+                        {"table": "shop.items", "columns": ["id", "name"], "now": ["3", "c"], "then": null}]}),
+                ),
+            ),
             ("proofs", proofs(PLAIN, &task)),
             ("tasks", tasks(PLAIN, &[failed, task])),
             ("backups", backups(PLAIN, &[backup])),

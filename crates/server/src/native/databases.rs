@@ -49,6 +49,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(plan_database_rollback))
         .routes(routes!(rewind_database))
         .routes(routes!(plan_database_rewind))
+        .routes(routes!(preview_database_rewind))
         .routes(routes!(stop_database_rollback))
         .routes(routes!(list_database_tasks))
         .routes(routes!(get_database_task))
@@ -420,6 +421,31 @@ async fn plan_database_rewind(
         StatusCode::OK,
         app.native
             .plan_database_rewind(&call, &database, &ask)
+            .await,
+    )
+}
+
+/// Shows rows that taking back in place would change, as they are and as they
+/// would be.
+#[utoipa::path(
+    post,
+    path = "/v1/databases/{database}/rewind/preview",
+    tag = "databases",
+    params(("database" = String, Path, description = "Its id or its name")),
+    request_body = dto::RewindDatabase,
+    responses((status = 200, description = "Done", body = dto::RowsPreview), (status = "default", description = "Refused", body = ErrorEnvelope))
+)]
+async fn preview_database_rewind(
+    State(app): App,
+    Extension(call): Who,
+    Path(database): Path<String>,
+    Json(ask): Json<dto::RewindDatabase>,
+) -> Response {
+    done(
+        action::PREVIEW_ROWS,
+        StatusCode::OK,
+        app.native
+            .preview_database_rewind(&call, &database, &ask)
             .await,
     )
 }

@@ -663,6 +663,48 @@ pub struct PlannedRollback {
     pub found: Option<FoundView>,
 }
 
+/// Rows that taking back in place would change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct RowsPreview {
+    /// How many there are in all.
+    pub total: u64,
+    /// Some of them.
+    pub rows: Vec<PreviewedRow>,
+}
+
+/// A row that would change; its values as text, in the order of the columns.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct PreviewedRow {
+    /// The table.
+    pub table: String,
+    /// The names of its columns.
+    pub columns: Vec<String>,
+    /// The row as it is; null when it is not there.
+    #[schema(required)]
+    pub now: Option<Vec<String>>,
+    /// The row as it would be; null when it would go.
+    #[schema(required)]
+    pub then: Option<Vec<String>>,
+}
+
+impl From<backout_databases::Preview> for RowsPreview {
+    fn from(p: backout_databases::Preview) -> Self {
+        Self {
+            total: p.total,
+            rows: p
+                .rows
+                .into_iter()
+                .map(|r| PreviewedRow {
+                    table: table_text(&r.table),
+                    columns: r.columns,
+                    now: r.now,
+                    then: r.then,
+                })
+                .collect(),
+        }
+    }
+}
+
 /// Work that was accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct AcceptedTask {
