@@ -20,7 +20,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use backout_history::synth::TEXT_BYTES;
-use backout_history::value::{RowCodec, ValueError, WRITE_SETTINGS};
+use backout_history::value::{ColumnInfo, RowCodec, ValueError, WRITE_SETTINGS};
 use backout_history::{Direction, NetFiles, NetRows, Phase, Synth, SynthOptions, TableName};
 
 use crate::catalog::TableDef;
@@ -173,6 +173,9 @@ pub fn upserts(
         .collect();
     let doing = format!("write rows of {}", work.target);
     let target = quoted(work.target);
+    // A `REPLACE` does not find every row that is in its way by a unique key that
+    // is kept by a hash: what is to be written again goes first.
+    let hashed = work.def.columns.iter().any(ColumnInfo::is_implicit_hash);
     let replace = format!("REPLACE INTO {target} ({}) VALUES ", names.join(","));
     let mut done = 0;
     for phase in [Phase::Remove, Phase::Write] {
@@ -205,7 +208,9 @@ pub fn upserts(
                 };
                 while let Some(row) = rows.next()? {
                     let (image, places) = match (row.step(work.direction), phase) {
-                        ((Some(now), None), Phase::Remove) => (now, &key),
+                        ((Some(now), wanted), Phase::Remove) if wanted.is_none() || hashed => {
+                            (now, &key)
+                        }
                         ((_, Some(wanted)), Phase::Write) => (wanted, &columns),
                         _ => continue,
                     };

@@ -779,14 +779,20 @@ fn triggers(session: &mut Session, database: &str, table: Option<&str>) -> Resul
             text(database)
         ),
     )?;
-    names
-        .into_iter()
-        .map(|(name, table)| {
-            let mut trigger = definition(session, database, Kind::Trigger, name)?;
-            trigger.table = Some(table);
-            Ok(trigger)
-        })
-        .collect()
+    let mut triggers = Vec::with_capacity(names.len());
+    for (name, table) in names {
+        match definition(session, database, Kind::Trigger, name) {
+            Ok(mut trigger) => {
+                trigger.table = Some(table);
+                triggers.push(trigger);
+            }
+            // Dropped meanwhile; or of a backup of some tables, which has one of
+            // the two files that make a trigger.
+            Err(e) if e.number() == Some(number::NO_SUCH_TRIGGER) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(triggers)
 }
 
 /// What is defined in a database beside its tables: sequences, views, triggers,

@@ -173,6 +173,7 @@ pub mod number {
     pub const DUP_ENTRY: u16 = 1062;
     pub const NO_SUCH_TABLE: u16 = 1146;
     pub const NO_SUCH_THREAD: u16 = 1094;
+    pub const NO_SUCH_TRIGGER: u16 = 1360;
     pub const UNKNOWN_SYSTEM_VARIABLE: u16 = 1193;
     pub const CHECKREAD: u16 = 1020;
     pub const DISK_FULL: u16 = 1021;

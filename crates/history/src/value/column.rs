@@ -152,6 +152,12 @@ impl ColumnInfo {
         }
     }
 
+    /// Whether it is such a hidden column.
+    #[must_use]
+    pub fn is_implicit_hash(&self) -> bool {
+        self.generated == Generated::Virtual && self.name.starts_with("DB_ROW_HASH_")
+    }
+
     /// Whether digests cover it: all but what is computed when read.
     #[must_use]
     pub fn is_digested(&self) -> bool {
