@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use backout_shim::{Exit, Restart, Shim, Signal, Spec, State};
 
 use crate::error::{Error, Result};
+use crate::files;
 use crate::process::{Account, program};
 use crate::session::Session;
 use crate::tool::last_words;
@@ -95,10 +96,15 @@ impl Daemon<'_> {
                 Err(e) => e,
             };
             if let State::Off { exit } = self.state()? {
-                return Err(Error::State {
-                    what: doing(),
-                    why: self.why(exit, had),
-                });
+                let why = self.why(exit, had);
+                if self.is_full(had) {
+                    return Err(Error::Io {
+                        doing: "write beside",
+                        path: self.log.clone(),
+                        source: std::io::ErrorKind::StorageFull.into(),
+                    });
+                }
+                return Err(Error::State { what: doing(), why });
             }
             if Instant::now() >= until {
                 return Err(failed);
@@ -123,6 +129,24 @@ impl Daemon<'_> {
     pub(crate) fn stop(&self, signal: Signal, patience: Duration) -> Result<()> {
         self.process("stop", backout_shim::stop(self.run, signal, patience))
             .map(drop)
+    }
+
+    /// Whether it ended because its disk is full, which it says in its log,
+    /// unless there is no room even for that.
+    fn is_full(&self, had: u64) -> bool {
+        const FULL: [&str; 4] = [
+            "no space left on device",
+            "errcode: 28",
+            "error number 28",
+            "error 28",
+        ];
+        let here = self.log.metadata().map_or(0, |facts| facts.len()) > had;
+        let said = if here {
+            last_words(&self.log)
+        } else {
+            String::new()
+        };
+        FULL.iter().any(|words| said.contains(words)) || files::has_no_room(&self.log)
     }
 
     /// What it said of why it ended.

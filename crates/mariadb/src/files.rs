@@ -15,6 +15,20 @@ use crate::error::{Error, Result};
 /// bytes: a few hundredths of a second.
 const COPY_STEP_BYTES: usize = 16 << 20;
 
+/// With less room than this, in bytes, no program of the server's packages does
+/// anything: their first files take more.
+const LITTLE: u64 = 1 << 20;
+
+/// Whether the file system of a file is full: then what failed failed of it,
+/// and may not even have had the room to say so.
+pub(crate) fn has_no_room(path: &Path) -> bool {
+    let room = path.parent().and_then(|folder| {
+        let facts = rustix::fs::statvfs(folder).ok()?;
+        Some(facts.f_bavail.saturating_mul(facts.f_frsize))
+    });
+    room.is_some_and(|bytes| bytes < LITTLE)
+}
+
 /// Writes a JSON file, whole or not at all, and durably.
 pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
     let text = serde_json::to_vec_pretty(value)

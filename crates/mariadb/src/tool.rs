@@ -9,6 +9,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::files;
 use crate::process::{Account, program};
 
 /// How often it is looked at.
@@ -123,7 +124,10 @@ impl<'a> Tool<'a> {
     /// The error out of how it ended and what it said.
     fn why(&self, status: ExitStatus) -> Error {
         let said = last_words(self.log);
-        if said.contains("No space left on device") || said.contains("Errcode: 28") {
+        if said.contains("No space left on device")
+            || said.contains("Errcode: 28")
+            || files::has_no_room(self.log)
+        {
             return Error::Io {
                 doing: "write beside",
                 path: self.log.to_owned(),
