@@ -465,7 +465,7 @@ impl Oracle {
 
     async fn round(&mut self, round: u64) {
         let schema = format!("r{round}");
-        let with_ddl = round % 3 == 2;
+        let with_ddl = round % 3 == 1;
         let mut session = self.session();
         session
             .exec("test", format!("CREATE DATABASE {schema}"))
@@ -478,6 +478,7 @@ impl Oracle {
         writers.run(BETWEEN);
         writers.phase(Phase::Quiet);
         writers.phase(Phase::Run);
+        self.alive("the writers");
         self.back_up().await;
         let mut marks = Vec::new();
         for _ in 0..MARKS {
@@ -489,11 +490,13 @@ impl Oracle {
                     writers.run(BETWEEN / 4);
                 }
             }
+            self.alive("the writers");
             let pause = writers.pause();
             marks.push(self.mark(&schema, &mut session));
             drop(pause);
         }
         writers.run(BETWEEN);
+        self.alive("the writers");
         writers.phase(Phase::Slow);
         for (i, mark) in marks.iter().enumerate() {
             let now: Vec<String> = mark.tables.keys().cloned().collect();
