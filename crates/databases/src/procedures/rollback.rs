@@ -697,7 +697,6 @@ fn segment(
         only: None,
         until_altered: names,
         fuzzy: bench.input.copying == Copying::Rows,
-        fuzzy: bench.input.copying == Copying::Rows,
         lower_case_names: bench.input.lower_case_names,
     };
     let digestible = bench.input.copying == Copying::Files;
@@ -1282,11 +1281,15 @@ async fn clear(procedure: &Rollback, ctx: &StepContext) -> Result<Done, StepErro
         let (mut live, _) = bench.unlogged()?;
         drop_hidden(&mut live, &bench.input.staging(ctx))?;
         for database in &bench.input.databases {
-            live.exec(
-                "take the mark off a database",
-                format!("ALTER DATABASE {} COMMENT ''", ident(&database.to)),
-            )
-            .map_err(database_error)?;
+            // It may have been dropped meanwhile: it is its owner's by now.
+            let comment = database_comment(&mut live, &database.to)?;
+            if comment.is_some_and(|comment| comment == made_by(ctx)) {
+                live.exec(
+                    "take the mark off a database",
+                    format!("ALTER DATABASE {} COMMENT ''", ident(&database.to)),
+                )
+                .map_err(database_error)?;
+            }
         }
         backup::discard(&bench.copy_folder()).map_err(database_error)?;
         files::remove_folder(&bench.folder)
