@@ -1,6 +1,5 @@
 //! The memory that a reduction takes, as the allocator counts it. Alone in its
 //! file, since all tests of a process would be counted together.
-#![expect(clippy::unwrap_used, reason = "a failure is the test's")]
 
 use std::alloc::System;
 use std::sync::Arc;

@@ -183,7 +183,7 @@ impl Server {
     }
 
     /// `operations` on rows chosen by a Zipf distribution: 80 of 100 update,
-    /// 10 delete, 10 insert.
+    /// 10 delete any row, 10 insert.
     pub(crate) fn work(&self, table: &str, rows: u64, operations: u64) -> anyhow::Result<()> {
         let next = AtomicU64::new(rows + 1 + self.number(&format!("SELECT MAX(id) FROM {table}"))?);
         let failures: Vec<anyhow::Error> = std::thread::scope(|scope| {
@@ -277,7 +277,11 @@ fn write(
                 random.next() >> 16
             ),
             40..80 => format!("UPDATE {table} SET k = k + 1 WHERE id = {id};"),
-            80..90 => format!("DELETE FROM {table} WHERE id = {id};"),
+            // Of any row: what is hot stays.
+            80..90 => format!(
+                "DELETE FROM {table} WHERE id = {};",
+                random.next() % zipf.n + 1
+            ),
             _ => {
                 let fresh = next.fetch_add(1, Ordering::Relaxed);
                 format!("INSERT INTO {table} VALUES ({fresh}, {id}, MD5({fresh}), MD5({id}));")

@@ -258,13 +258,17 @@ impl Databases {
         let (choice, found) = passed(checked)?;
         let title = match &request.what {
             RewindWhat::Until { tables, .. } => format!(
-                "take {} tables of {} back to {} in place",
-                tables.len(),
+                "take {} of {} back to {} in place",
+                counted(tables.len(), "table"),
                 instance.name,
                 found.until
             ),
             RewindWhat::Transactions { gtids, .. } => {
-                format!("undo {} transactions of {}", gtids.len(), instance.name)
+                format!(
+                    "undo {} of {}",
+                    counted(gtids.len(), "transaction"),
+                    instance.name
+                )
             }
         };
         let work = self.rewind_work(caller, &instance, &choice, &found, &title)?;
@@ -606,6 +610,11 @@ pub(super) fn plan<P: backout_jobs::Procedure>(
         claims: vec![instance.resource()],
         steps: planned_steps(procedure),
     }
+}
+
+/// `1 table`, `2 tables`.
+fn counted(n: usize, thing: &str) -> String {
+    format!("{n} {thing}{}", if n == 1 { "" } else { "s" })
 }
 
 /// What was asked for, as it was written.

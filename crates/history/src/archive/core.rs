@@ -368,10 +368,7 @@ impl Core {
 
     /// Takes the last page up again, without chunks at its end that cannot be
     /// read: those of a machine that lost its power.
-    pub(super) fn resume(
-        &self,
-        writing: &Writing<'_>,
-    ) -> Result<Option<Resumed>> {
+    pub(super) fn resume(&self, writing: &Writing<'_>) -> Result<Option<Resumed>> {
         let pages = writing.0.lock().pages.clone();
         let mut last = None;
         for (id, version) in pages.iter().rev() {
