@@ -352,7 +352,11 @@ fn a_window_many_times_the_memory_is_merged_in_many_passes() {
     let ops: Vec<(bool, i32, u8)> = (0..40_000)
         .map(|_| {
             let id = i32::try_from(next() % 500).unwrap();
-            (next() % 2 == 0, id, u8::try_from(next() % 64).unwrap())
+            (
+                next().is_multiple_of(2),
+                id,
+                u8::try_from(next() % 64).unwrap(),
+            )
         })
         .collect();
     let spilled = without_keys(folder.path(), 0, &ops);
