@@ -1,10 +1,6 @@
 //! Synthesised events against a real server: what a random workload did to a
 //! table is taken back on a copy, and done again.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a failure is the test's"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failure is the test's")]
 
 mod common;
 
