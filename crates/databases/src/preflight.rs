@@ -117,6 +117,9 @@ struct View {
     end: Position,
     lower_case_names: bool,
     datadir: Option<PathBuf>,
+    /// Whether our account may have the server write a checkpoint: tables that
+    /// come back as files are safe from then on.
+    checkpoints: bool,
     /// Whether the server's logs were reset since the cut.
     reset: bool,
 }
@@ -127,7 +130,9 @@ impl Sight<'_> {
     fn open(&self, findings: &mut Findings) -> Result<View, Refusal> {
         let endpoint = self.runtime.endpoint(self.instance)?;
         let mut session = Session::open(&endpoint).map_err(Refusal::Database)?;
+        let mut checkpoints = true;
         for finding in doctor::examine(&mut session).map_err(Refusal::Database)? {
+            checkpoints &= finding.level == Level::Ok || finding.check != "privilege SUPER";
             let message = format!("{}: {}", finding.why, finding.fix);
             match finding.level {
                 Level::Blocker => findings.block(Code::DatabaseSettings, message),
@@ -180,6 +185,7 @@ impl Sight<'_> {
             end,
             lower_case_names: lower.is_some_and(|l| l != 0),
             datadir,
+            checkpoints,
             reset: false,
         })
     }
@@ -289,7 +295,12 @@ pub(crate) fn rollback(sight: &Sight<'_>, request: &RollbackRequest) -> Result<C
     let Some((road, why, base)) = road else {
         return Ok(findings.blocked());
     };
-    let copying = match view.datadir.is_some() {
+    let by_rows_too = road == Road::Undo
+        && chosen
+            .iter()
+            .filter_map(|c| c.def.as_ref())
+            .all(backout_mariadb::copy::follows_key);
+    let copying = match view.datadir.is_some() && (view.checkpoints || !by_rows_too) {
         true => Copying::Files,
         false => Copying::Rows,
     };

@@ -245,3 +245,41 @@ async fn a_database_comes_back_whole() {
     );
     worker.stop().await;
 }
+
+/// Tables that came back as files are safe from a crash once the server has
+/// written a checkpoint, which only SUPER may ask for.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_without_super_gets_its_rows_by_statements() {
+    let server = PrivateServer::start(&[]);
+    server.script(
+        "CREATE USER u@'%' IDENTIFIED BY 'p'; GRANT ALL ON *.* TO u@'%'; REVOKE SUPER ON *.* FROM u@'%'",
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let mut stage = Stage::open(folder.path());
+    let url = server.url().replace("root@", "u:p@");
+    stage.manage(&url, Some(server.datadir())).await;
+    let worker = stage.worker().await;
+    server.script(SHOP);
+    let before = rows(&server, "shop.items");
+    let then = moment();
+    server.script(BAD_DAY);
+    let request = tables_at(then, &[("shop.items", "shop.items_back")]);
+    let (proposal, found) = stage
+        .databases
+        .propose_rollback(&owner(), &request)
+        .await
+        .unwrap();
+    assert!(proposal.preflight.passed(), "{:?}", proposal.preflight);
+    let told = proposal.preflight.warnings.iter();
+    assert!(told.map(|w| &w.message).any(|m| m.contains("GRANT SUPER")));
+    assert_eq!(found.unwrap().copying, Copying::Rows);
+    let asked = stage
+        .databases
+        .rollback(&caller(), vec![request])
+        .await
+        .unwrap();
+    let job = stage.wait(&asked[0].job).await;
+    assert_eq!(job.outcome, Some(Outcome::Applied), "{:?}", job.error);
+    assert_eq!(rows(&server, "shop.items_back"), before);
+    worker.stop().await;
+}

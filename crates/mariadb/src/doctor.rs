@@ -51,7 +51,7 @@ const EXPIRE_S_WANTED: u64 = 86_400;
 
 /// The privileges, all on `*.*`, with how bad it is to be without, and why they
 /// are needed.
-const PRIVILEGES: [(&str, Level, &str); 22] = [
+const PRIVILEGES: [(&str, Level, &str); 23] = [
     (
         "SELECT",
         Level::Blocker,
@@ -115,6 +115,13 @@ const PRIVILEGES: [(&str, Level, &str); 22] = [
         "LOCK TABLES",
         Level::Warning,
         "base backups are made with it",
+    ),
+    (
+        "SUPER",
+        Level::Warning,
+        "tables that come back as files survive a crash of the server from its next checkpoint \
+         on, which is asked for with it; without it rows are copied by statements where they can \
+         be, which takes longer",
     ),
     (
         "CONNECTION ADMIN",
