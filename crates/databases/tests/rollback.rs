@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use backout_core::outcome::Outcome;
 use backout_databases::model::{Copying, Road};
+use backout_databases::{Found, Proposal, RollbackRequest};
+use backout_jobs::JobView;
 use backout_mariadb::testing::PrivateServer;
 use tempfile::TempDir;
 
@@ -52,6 +54,29 @@ async fn stage(server: &PrivateServer, files: bool) -> (Stage, TempDir) {
     (stage, folder)
 }
 
+/// A preflight that passes, and what it found.
+async fn proposed(stage: &Stage, request: &RollbackRequest) -> (Proposal, Found) {
+    let (proposal, found) = stage
+        .databases
+        .propose_rollback(&owner(), request)
+        .await
+        .unwrap();
+    assert!(proposal.preflight.passed(), "{:?}", proposal.preflight);
+    (proposal, found.unwrap())
+}
+
+/// A rollback that is applied.
+async fn applied(stage: &Stage, request: RollbackRequest) -> JobView {
+    let asked = stage
+        .databases
+        .rollback(&caller(), vec![request])
+        .await
+        .unwrap();
+    let job = stage.wait(&asked[0].job).await;
+    assert_eq!(job.outcome, Some(Outcome::Applied), "{:?}", job.error);
+    job
+}
+
 async fn a_table_comes_back(files: bool) {
     let server = PrivateServer::start(&[]);
     let (stage, _folder) = stage(&server, files).await;
@@ -65,25 +90,13 @@ async fn a_table_comes_back(files: bool) {
     assert_ne!(before, after);
 
     let request = tables_at(then, &[("shop.items", "shop.items_back")]);
-    let (proposal, found) = stage
-        .databases
-        .propose_rollback(&owner(), &request)
-        .await
-        .unwrap();
-    assert!(proposal.preflight.passed(), "{:?}", proposal.preflight);
-    let found = found.unwrap();
+    let (_, found) = proposed(&stage, &request).await;
     assert_eq!(found.road, Road::Undo);
     assert_eq!(
         found.copying,
         if files { Copying::Files } else { Copying::Rows }
     );
-    let asked = stage
-        .databases
-        .rollback(&caller(), vec![request])
-        .await
-        .unwrap();
-    let job = stage.wait(&asked[0].job).await;
-    assert_eq!(job.outcome, Some(Outcome::Applied), "{:?}", job.error);
+    let job = applied(&stage, request).await;
     assert_eq!(rows(&server, "shop.items_back"), before);
     assert_eq!(rows(&server, "shop.items"), after);
     assert_eq!(
@@ -155,20 +168,9 @@ async fn a_dropped_table_comes_back_from_a_base_backup() {
     let then = moment();
     server.script("DROP TABLE shop.items");
     let request = tables_at(then, &[("shop.items", "shop.items_back")]);
-    let (proposal, found) = stage
-        .databases
-        .propose_rollback(&owner(), &request)
-        .await
-        .unwrap();
-    assert!(proposal.preflight.passed(), "{:?}", proposal.preflight);
-    assert_eq!(found.unwrap().road, Road::Restore);
-    let asked = stage
-        .databases
-        .rollback(&caller(), vec![request])
-        .await
-        .unwrap();
-    let job = stage.wait(&asked[0].job).await;
-    assert_eq!(job.outcome, Some(Outcome::Applied), "{:?}", job.error);
+    let (_, found) = proposed(&stage, &request).await;
+    assert_eq!(found.road, Road::Restore);
+    applied(&stage, request).await;
     assert_eq!(rows(&server, "shop.items_back"), before);
     worker.stop().await;
 }
@@ -195,13 +197,7 @@ async fn definitions_that_changed_after_the_backup_are_followed() {
     let then = moment();
     server.script("TRUNCATE TABLE shop.items; ALTER TABLE shop.items DROP COLUMN stock;");
     let request = tables_at(then, &[("shop.items", "shop.items_back")]);
-    let asked = stage
-        .databases
-        .rollback(&caller(), vec![request])
-        .await
-        .unwrap();
-    let job = stage.wait(&asked[0].job).await;
-    assert_eq!(job.outcome, Some(Outcome::Applied), "{:?}", job.error);
+    applied(&stage, request).await;
     assert_eq!(rows(&server, "shop.items_back"), before);
     assert_eq!(server.value(&format!("{stock}items_back")), sum);
     worker.stop().await;
@@ -230,13 +226,7 @@ async fn a_database_comes_back_whole() {
         from: "shop".to_owned(),
         to: "shop_back".to_owned(),
     }];
-    let asked = stage
-        .databases
-        .rollback(&caller(), vec![request])
-        .await
-        .unwrap();
-    let job = stage.wait(&asked[0].job).await;
-    assert_eq!(job.outcome, Some(Outcome::Applied), "{:?}", job.error);
+    applied(&stage, request).await;
     assert_eq!(rows(&server, "shop_back.items"), before);
     assert_eq!(server.value("SELECT COUNT(*) FROM shop_back.log"), "300");
     assert_eq!(
@@ -264,22 +254,11 @@ async fn an_account_without_super_gets_its_rows_by_statements() {
     let then = moment();
     server.script(BAD_DAY);
     let request = tables_at(then, &[("shop.items", "shop.items_back")]);
-    let (proposal, found) = stage
-        .databases
-        .propose_rollback(&owner(), &request)
-        .await
-        .unwrap();
-    assert!(proposal.preflight.passed(), "{:?}", proposal.preflight);
+    let (proposal, found) = proposed(&stage, &request).await;
     let told = proposal.preflight.warnings.iter();
     assert!(told.map(|w| &w.message).any(|m| m.contains("GRANT SUPER")));
-    assert_eq!(found.unwrap().copying, Copying::Rows);
-    let asked = stage
-        .databases
-        .rollback(&caller(), vec![request])
-        .await
-        .unwrap();
-    let job = stage.wait(&asked[0].job).await;
-    assert_eq!(job.outcome, Some(Outcome::Applied), "{:?}", job.error);
+    assert_eq!(found.copying, Copying::Rows);
+    applied(&stage, request).await;
     assert_eq!(rows(&server, "shop.items_back"), before);
     worker.stop().await;
 }
