@@ -46,6 +46,9 @@ const AUDIT_RETAIN_EVERY: Duration = Duration::from_secs(3600);
 /// are over, chains that are long and histories that nobody follows: often enough that a machine that was switched off from
 /// the inside shows soon, and a schedule is kept by the minute.
 const TEND_EVERY: Duration = Duration::from_secs(15);
+/// How often it is looked for databases whose history is not followed yet: what
+/// happens before is known to the second only.
+const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 /// A day.
 const DAY_MS: i64 = 24 * 3_600_000;
 /// How many old audit lines are removed in one transaction.
@@ -456,8 +459,18 @@ async fn chores(
 async fn tend_databases(databases: Databases) {
     let mut tick = tokio::time::interval(TEND_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut often = tokio::time::interval(FOLLOW_EVERY);
+    often.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        tick.tick().await;
+        tokio::select! {
+            _ = tick.tick() => {}
+            _ = often.tick() => {
+                if let Err(e) = databases.follow_new().await {
+                    tracing::warn!(error = %e, "it could not be seen which databases are to be followed");
+                }
+                continue;
+            }
+        }
         match databases.tend().await {
             Ok(tended) => {
                 for (database, why) in tended.put_off {

@@ -137,6 +137,43 @@ impl Databases {
         Ok(tended)
     }
 
+    /// The quick part of [`Databases::tend`]: follows the history of instances
+    /// that run and are not followed yet. Asked often, so that the history of
+    /// one that has just come under management begins at once.
+    ///
+    /// # Errors
+    /// [`Refusal::Store`]. What stands in the way of one instance is told by
+    /// [`Databases::tend`].
+    pub async fn follow_new(&self) -> Result<(), Refusal> {
+        let mut after: Option<DatabaseId> = None;
+        loop {
+            let (node, from) = (self.node.clone(), after.clone());
+            let page = self
+                .store
+                .read(move |tx| {
+                    Ok::<_, Refusal>(persistence::instances_of_node(
+                        tx,
+                        &node,
+                        from.as_ref(),
+                        AT_ONCE,
+                    )?)
+                })
+                .await?;
+            after = page.last().map(|instance| instance.id.clone());
+            for instance in &page {
+                let followed = self
+                    .keeper
+                    .with(|memory| memory.followers.contains_key(&instance.id));
+                if !followed {
+                    self.follow(instance);
+                }
+            }
+            if (page.len() as u64) < AT_ONCE {
+                return Ok(());
+            }
+        }
+    }
+
     /// Follows nothing any more; returns when the last follower has ended. For
     /// an orderly end of the process; a hard one does no harm.
     pub async fn stop_following(&self) {
