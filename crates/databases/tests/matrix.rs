@@ -574,7 +574,8 @@ fn making_a_server_survives_everything() {
     let matrix = Matrix::<Host<Making>>::new("making_a_server_survives_everything")
         .within(folder.path())
         .scenario(Creating);
-    assert!(sampled(matrix).run().kills > 5);
+    let report = sampled(matrix).run();
+    assert!(report.kills > 2, "{report:?}");
 }
 
 /// A server that we run.
@@ -728,5 +729,6 @@ fn servers_that_we_run_survive_everything() {
         .within(folder.path())
         .scenario(Restarting)
         .scenario(Removing);
-    assert!(sampled(matrix).run().kills > 5);
+    let report = sampled(matrix).run();
+    assert!(report.kills > 2, "{report:?}");
 }

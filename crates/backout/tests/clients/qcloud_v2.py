@@ -1,4 +1,4 @@
-"""The legacy client (TLS only) and an operation that is not served yet."""
+"""The legacy client (TLS only): its signatures, and what it reads of refusals."""
 
 import json
 import os
@@ -22,10 +22,11 @@ def call(key, method="GET", sign="HmacSHA1", action="GetCdbRollbackJob", params=
 
 for method in ["GET", "POST"]:
     for sign in ["HmacSHA1", "HmacSHA256"]:
-        # The signature is right: what is missing is the operation.
+        # The signature is right: what is missing is the database.
         answer = call(os.environ["BO_KEY"], method, sign)
-        assert int(answer["code"]) == 6100, answer
-        assert answer["codeDesc"] and answer["message"], answer
+        assert int(answer["code"]) == 4000, answer
+        assert answer["codeDesc"] == "InvalidParameter", answer
+        assert answer["message"].startswith("(9003)"), answer
         answer = call("wrong", method, sign)
         assert int(answer["code"]) == 4100, answer
 answer = call(os.environ["BO_KEY"], action="NoSuchAction")
