@@ -43,6 +43,11 @@ pub struct NetTable {
     /// Whether each column is unsigned; one that is missing counts as signed.
     /// Only the order of the result depends on it.
     pub signedness: Vec<bool>,
+    /// The indices of columns that the server computes whenever it reads a row
+    /// (`VIRTUAL`). Two images of one state of a row may differ in them: such a
+    /// column of an `AUTO_INCREMENT` value is computed before that is known.
+    #[serde(default)]
+    pub computed: Vec<usize>,
 }
 
 /// What was reduced, for one table.

@@ -53,6 +53,7 @@ fn net_table(name: &str, key: Key) -> NetTable {
         name: TableName::new("s", name),
         key,
         signedness: vec![false, false],
+        computed: vec![],
     }
 }
 
@@ -393,6 +394,45 @@ fn a_change_that_does_not_continue_the_one_before_it_is_counted() {
         let summary = reducer.finish(&|| false).unwrap().remove(0);
         assert_eq!(summary.broken, 1);
         assert_eq!(summary.updated, 0, "the row is as it was");
+    }
+}
+
+#[test]
+fn what_is_computed_when_a_row_is_read_does_not_break_its_history() {
+    let folder = tempfile::tempdir().unwrap();
+    for (spill_between, computed, broken) in [
+        (false, vec![], 1),
+        (false, vec![1], 0),
+        (true, vec![], 1),
+        (true, vec![1], 0),
+    ] {
+        let layout = id_and_name();
+        let t = table("t", &layout);
+        let tables = vec![NetTable {
+            computed,
+            ..net_table("t", Key::Columns(vec![0]))
+        }];
+        let mut reducer = Reducer::new(folder.path(), 0, tables).unwrap();
+        let mut change = |before: Option<&[u8]>, after: Option<&[u8]>| {
+            reducer
+                .change(&Change {
+                    table: &t,
+                    before,
+                    after,
+                    ends_statement: true,
+                })
+                .unwrap();
+        };
+        change(None, Some(&row(1, None)));
+        if spill_between {
+            for id in 10..2000 {
+                change(None, Some(&row(id, Some(&[b'z'; 100]))));
+            }
+        }
+        change(Some(&row(1, Some(b"later"))), Some(&row(1, Some(b"x"))));
+        assert_eq!(spill_between, reducer.spilled_bytes() > 0);
+        let summary = reducer.finish(&|| false).unwrap().remove(0);
+        assert_eq!(summary.broken, broken);
     }
 }
 

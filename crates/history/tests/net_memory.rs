@@ -41,6 +41,7 @@ fn a_reduction_takes_what_it_is_given() {
             name: TableName::new("s", "t"),
             key: key.clone(),
             signedness: vec![],
+            computed: vec![],
         }];
         let mut reducer = Reducer::new(folder.path(), memory as u64, tables).unwrap();
         let mut peak = 0;

@@ -251,6 +251,7 @@ fn reduce(server: &Server, from_file: usize, key: Key, folder: &Path, memory: u6
         name: TableName::new("d", "t"),
         key,
         signedness: vec![],
+        computed: vec![],
     }];
     let mut reducer = Reducer::new(folder, memory, tables).unwrap();
     read(server, from_file, &mut |change| {

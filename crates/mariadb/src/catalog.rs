@@ -981,6 +981,18 @@ impl TableDef {
             .collect()
     }
 
+    /// The places of the columns that the server computes when rows are read,
+    /// but for those that keep a hash, which it writes with the row.
+    #[must_use]
+    pub fn computed(&self) -> Vec<usize> {
+        self.columns
+            .iter()
+            .enumerate()
+            .filter(|(_, c)| c.generated == Generated::Virtual && !c.is_implicit_hash())
+            .map(|(place, _)| place)
+            .collect()
+    }
+
     /// The columns of the key, in its order; empty when there is none.
     #[must_use]
     pub fn key_columns(&self) -> Vec<&ColumnInfo> {

@@ -66,6 +66,7 @@ fn reduce(server: &PrivateServer, file: &str, def: &TableDef, folder: &Path) -> 
             name: def.name.clone(),
             key,
             signedness: def.columns.iter().map(|c| c.unsigned).collect(),
+            computed: def.computed(),
         }],
     )
     .unwrap();

@@ -763,6 +763,7 @@ pub(crate) fn net_table(name: &TableName, def: &TableDef) -> NetTable {
             None => Key::WholeRow,
         },
         signedness: def.columns.iter().map(|c| c.unsigned).collect(),
+        computed: def.computed(),
     }
 }
 

@@ -7,7 +7,7 @@
 
 use std::hash::{BuildHasher, Hasher};
 
-use super::runs::{Record, Value};
+use super::runs::{Record, Same, Value};
 
 /// Bytes of a record before its key.
 const HEAD_BYTES: usize = 24;
@@ -114,17 +114,19 @@ impl Pool {
     }
 
     /// Takes in a change of a row that has a key. `before` and `after` are the
-    /// row at both ends of the change.
+    /// row at both ends of the change; `same` tells whether two images are of
+    /// one state.
     pub(super) fn change(
         &mut self,
         table: u32,
         key: &[u8],
         before: Option<&[u8]>,
         after: Option<&[u8]>,
+        same: Same<'_>,
     ) -> Taken {
         let hash = self.hash_of(table, key);
         match self.find(hash, table, key) {
-            Ok(at) => self.amend(at, before, after),
+            Ok(at) => self.amend(at, before, after, same),
             Err(_) => {
                 let inline =
                     key.len() + before.map_or(0, <[u8]>::len) + after.map_or(0, <[u8]>::len);
@@ -352,9 +354,15 @@ impl Pool {
         &mut self.blocks[at >> self.shift][at & ((1 << self.shift) - 1)..]
     }
 
-    fn amend(&mut self, at: u32, before: Option<&[u8]>, after: Option<&[u8]>) -> Taken {
+    fn amend(
+        &mut self,
+        at: u32,
+        before: Option<&[u8]>,
+        after: Option<&[u8]>,
+        same: Same<'_>,
+    ) -> Taken {
         let raw = self.bytes(at);
-        let whole = self.ends(raw).1 == before;
+        let whole = same(get(raw, 0), self.ends(raw).1, before);
         let moved = get(raw, 20);
         if let Some(after) = after {
             if after.len() <= get(raw, 16) as usize {

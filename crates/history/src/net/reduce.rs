@@ -234,6 +234,7 @@ impl Reducer {
                     &some,
                     &self.counted,
                     self.touched,
+                    &same(&self.tables),
                     self.memory,
                     |record, broken| {
                         asking()?;
@@ -249,6 +250,7 @@ impl Reducer {
             &self.runs,
             &self.counted,
             self.touched,
+            &same(&self.tables),
             self.memory,
             |record: &Record<'_>, broken| {
                 asking()?;
@@ -280,10 +282,14 @@ impl Reducer {
             true => after.or(before),
             false => after,
         };
-        let mut taken = self.pool.change(table, key, before, after);
+        let mut taken = self
+            .pool
+            .change(table, key, before, after, &same(&self.tables));
         if taken == Taken::Full {
             self.spill()?;
-            taken = self.pool.change(table, key, before, after);
+            taken = self
+                .pool
+                .change(table, key, before, after, &same(&self.tables));
         }
         if self.touched && before.is_none() && taken == Taken::Broken {
             // It came again, where what it was last is kept.
@@ -338,7 +344,40 @@ impl Reducer {
     }
 }
 
+/// Tells whether two images of a row are of one state, by what is known of the
+/// tables.
+fn same(tables: &[Reduced]) -> impl Fn(u32, Option<&[u8]>, Option<&[u8]>) -> bool {
+    |table, one, other| {
+        one == other
+            || one
+                .zip(other)
+                .zip(tables.get(table as usize))
+                .is_some_and(|((one, other), table)| table.same_but_computed(one, other))
+    }
+}
+
 impl Reduced {
+    /// Whether two images differ in nothing but columns that are computed when
+    /// rows are read.
+    fn same_but_computed(&self, one: &[u8], other: &[u8]) -> bool {
+        let Some((layout, _)) = self
+            .shape
+            .as_ref()
+            .filter(|_| !self.table.computed.is_empty())
+        else {
+            return false;
+        };
+        let (mut left, mut right) = (Vec::new(), Vec::new());
+        let fit = layout
+            .take_apart(one, &mut left)
+            .and_then(|()| layout.take_apart(other, &mut right));
+        fit.is_some()
+            && left.into_iter().zip(right).enumerate().all(|(i, (a, b))| {
+                self.table.computed.contains(&i)
+                    || a.map(|range| &one[range]) == b.map(|range| &other[range])
+            })
+    }
+
     fn enter(&mut self, layout: &Layout) -> Result<()> {
         let refused = |what: &str| Error::Net {
             doing: format!("reduce the changes of {}", self.table.name),

@@ -30,6 +30,9 @@ const BUFFER_BYTES_MIN: usize = 4 << 10;
 /// Runs that are merged at once, at most: each is an open file.
 const FAN_IN_MAX: usize = 256;
 
+/// Tells whether two images of a row of a table, by its place, are of one state.
+pub(super) type Same<'a> = &'a dyn Fn(u32, Option<&[u8]>, Option<&[u8]>) -> bool;
+
 /// What became of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Value<'a> {
@@ -306,11 +309,12 @@ pub(super) fn fan_in(runs: &[Run], memory: usize) -> usize {
 /// Merges runs, the parts of one key combined in the order of the runs.
 /// `each` takes the records in order, and how many of the joints between their
 /// parts do not fit: the row was not at the start of one as it was at the end
-/// of the other. `touched`: see [`super::Reducer::keep_touched`].
+/// of the other, by `same`. `touched`: see [`super::Reducer::keep_touched`].
 pub(super) fn merge(
     runs: &[Run],
     counted: &[bool],
     touched: bool,
+    same: Same<'_>,
     memory: usize,
     mut each: impl FnMut(&Record<'_>, u64) -> Result<()>,
 ) -> Result<()> {
@@ -340,7 +344,7 @@ pub(super) fn merge(
             if (record.table, record.key) != (joined.table, &joined.key[..]) {
                 break;
             }
-            joined.add(&record, touched);
+            joined.add(&record, touched, same);
             heap.advance(&mut readers)?;
         }
         each(&joined.record(), joined.broken)?;
@@ -373,11 +377,12 @@ impl Joined {
         };
     }
 
-    fn add(&mut self, record: &Record<'_>, touched: bool) {
+    fn add(&mut self, record: &Record<'_>, touched: bool, same: Same<'_>) {
         match record.value {
             Value::Ends { before, after } => {
                 let again = touched && before.is_none();
-                self.broken += u64::from(self.after.as_deref() != before && !again);
+                let whole = same(record.table, self.after.as_deref(), before);
+                self.broken += u64::from(!whole && !again);
                 self.after = after.map(<[u8]>::to_vec);
             }
             Value::Count(n) => self.count = Some(self.count.unwrap_or(0) + n),

@@ -497,9 +497,10 @@ impl Run<'_> {
                 key: summary.key.clone(),
                 // The order is of no matter here but for speed.
                 signedness: Vec::new(),
+                computed: Vec::new(),
             })
             .collect::<Vec<_>>();
-        let tables = with_signedness(tables, self.what.tables);
+        let tables = with_columns(tables, self.what.tables);
         let mut reducer = Reducer::new(&folder, REDUCER_BYTES, tables)?;
         // What was known first, as if it were one change of each row ...
         for (i, summary) in self.files().summaries().iter().enumerate() {
@@ -694,10 +695,11 @@ impl Run<'_> {
     }
 }
 
-fn with_signedness(mut tables: Vec<NetTable>, defs: &[(usize, &TableDef)]) -> Vec<NetTable> {
+fn with_columns(mut tables: Vec<NetTable>, defs: &[(usize, &TableDef)]) -> Vec<NetTable> {
     for (place, def) in defs {
         if let Some(table) = tables.get_mut(*place) {
             table.signedness = def.columns.iter().map(|c| c.unsigned).collect();
+            table.computed = def.computed();
             debug_assert!(matches!(table.key, Key::Columns(_)), "preflight saw a key");
         }
     }

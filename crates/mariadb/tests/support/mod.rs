@@ -88,6 +88,7 @@ pub fn reduce(
             name: def.name.clone(),
             key: def.key.clone().map_or(Key::WholeRow, Key::Columns),
             signedness: def.columns.iter().map(|c| c.unsigned).collect(),
+            computed: def.computed(),
         })
         .collect();
     let mut reducer = Reducer::new(folder, 16 << 20, tables).unwrap();
