@@ -14,7 +14,11 @@ const HOUSE: &[(&str, &[&str], bool)] = &[
     ("wire", &["core"], false),
     ("disks", &["core"], false),
     ("shim", &["core"], false),
+    // It is a server of its own, and knows HTTP as such.
+    ("gateway", &["core", "shim"], true),
     ("machines", &["core", "disks", "shim"], false),
+    // It fetches packages, and speaks to container engines.
+    ("workloads", &["core", "shim"], true),
     ("history", &["core"], false),
     ("mariadb", &["core", "history", "shim"], false),
     ("accounts", &["core", "store"], false),
@@ -109,7 +113,9 @@ const VENDORLESS: &[&str] = &[
     "store",
     "disks",
     "shim",
+    "gateway",
     "machines",
+    "workloads",
     "history",
     "mariadb",
     "accounts",

@@ -1,0 +1,3 @@
+//! The gateway alone, and its supervisor, for tests and the bench: `shim DIR` is
+//! a supervisor, `DIR` a gateway.
+fn main() {}
