@@ -142,6 +142,20 @@ codes! {
     BackupTool = "BO0073", "backup tool failed";
     /// Rows were changed since.
     RowsChanged = "BO0074", "rows changed since";
+    /// A local time that was there twice, or never.
+    LocalTime = "BO0075", "local time is not one instant";
+    /// A package is not safe to unpack, too large, or no package.
+    PackageRefused = "BO0080", "package refused";
+    /// A package cannot be had from where it should be.
+    PackageUnreachable = "BO0081", "package cannot be fetched";
+    /// A package is not kept here, or not whole any more.
+    PackageMissing = "BO0082", "package not kept";
+    /// Limits of processor and memory cannot be enforced here.
+    LimitsUnavailable = "BO0083", "limits cannot be enforced here";
+    /// The instance is not in a state that allows this.
+    InstanceState = "BO0084", "instance not in a state for this";
+    /// A file of an instance or a package cannot be used.
+    InstanceIo = "BO0085", "file of an instance or package not usable";
 }
 
 impl fmt::Display for Code {

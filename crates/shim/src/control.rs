@@ -1,8 +1,9 @@
 //! What others do with a shim: start it, look at it, tell it something.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{ErrorKind, PipeReader, Read as _};
+use std::io::{ErrorKind, PipeReader, Read as _, Write as _};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -11,10 +12,14 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::Signal;
+use crate::care;
 use crate::error::{Error, Result};
-use crate::folder::{DOWN, Exit, Folder, LOG, Record, SPEC, START_LOCK, Spec, try_lock};
+use crate::folder::{
+    DOWN, End, Exit, Folder, HEALTH, LOG, Record, SPEC, START_LOCK, Spec, try_lock,
+};
+use crate::health::{Health, Readiness};
 use crate::identity::{Identity, boot_id};
-use crate::supervise::{READY, STAGE, TAKEN};
+use crate::supervise::{READY, SECRETS, STAGE, TAKEN};
 
 /// How long a start may take: three processes on a host that has no time.
 const START_PATIENCE: Duration = Duration::from_secs(30);
@@ -25,6 +30,10 @@ const RECORD_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How often something is looked at that cannot be waited for.
 const TICK: Duration = Duration::from_millis(5);
+
+/// The most that the secrets of an environment may take, in bytes as JSON: what
+/// a pipe holds by default.
+pub const SECRETS_MAX_BYTES: usize = 60 << 10;
 
 /// More than this is no answer of a shim.
 const ANSWER_MAX_BYTES: u64 = 4096;
@@ -100,6 +109,20 @@ pub fn log_path(folder: &Path) -> PathBuf {
 /// # Errors
 /// [`Error::NotStarted`], [`Error::Busy`], [`Error::Io`].
 pub fn start(folder: &Path, shim: &Shim, spec: &Spec) -> Result<Run> {
+    start_with(folder, shim, spec, &BTreeMap::new())
+}
+
+/// As [`start`], with more of an environment that no file may hold.
+///
+/// # Errors
+/// As [`start`]; [`Error::NotStarted`] when the secrets are longer than
+/// [`SECRETS_MAX_BYTES`].
+pub fn start_with(
+    folder: &Path,
+    shim: &Shim,
+    spec: &Spec,
+    secrets: &BTreeMap<String, String>,
+) -> Result<Run> {
     // The shim runs elsewhere than the caller.
     let folder = std::path::absolute(folder).map_err(|e| Error::io("find", folder, e))?;
     let folder = Folder(folder);
@@ -125,7 +148,7 @@ pub fn start(folder: &Path, shim: &Shim, spec: &Spec) -> Result<Run> {
             return Ok(run);
         }
         if let (State::On { .. }, Some(orphan)) = (&found.state, found.child) {
-            end(&folder, orphan)?;
+            kill_orphan(&folder, orphan)?;
         }
         let down = folder.path(DOWN);
         match std::fs::remove_file(&down) {
@@ -135,7 +158,7 @@ pub fn start(folder: &Path, shim: &Shim, spec: &Spec) -> Result<Run> {
             _ => {}
         }
         folder.write(SPEC, spec)?;
-        match run_shim(&folder, shim, spec, until)?.as_str() {
+        match run_shim(&folder, shim, spec, secrets, until)?.as_str() {
             READY => {
                 // It may have ended again since, and that is no fault of the
                 // start.
@@ -240,6 +263,72 @@ pub fn stop(folder: &Path, signal: Signal, patience: Duration) -> Result<Option<
     wait_ended(folder, RECORD_PATIENCE)
 }
 
+/// Ends the process for good, by its shim: `before_stop` of its [`crate::Care`],
+/// `SIGTERM`, and after `grace` a `SIGKILL` for its whole group. One without
+/// care, or without a shim, is ended as by [`stop`]. Returns when it has ended.
+/// Repeatable; fine when nothing runs.
+///
+/// # Errors
+/// As [`stop`].
+pub fn end(folder: &Path, grace: Duration) -> Result<Option<Exit>> {
+    if !folder.exists() {
+        return Ok(None);
+    }
+    let until = Instant::now() + grace;
+    let inner = Folder(folder.to_owned());
+    let cared = inner.read::<Spec>(SPEC)?.is_some_and(|s| s.care.is_some());
+    if cared && inspect(&inner)?.watched {
+        let down = folder.join(DOWN);
+        let how = End {
+            grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
+        };
+        serde_json::to_vec(&how)
+            .map_err(std::io::Error::from)
+            .and_then(|text| std::fs::write(&down, text))
+            .map_err(|e| Error::io("write", &down, e))?;
+        care::ring(&inner);
+        match wait_ended(folder, grace + RECORD_PATIENCE) {
+            Err(Error::GoesOn { .. } | Error::Stuck { .. }) => {}
+            other => return other,
+        }
+    }
+    let left = until.saturating_duration_since(Instant::now());
+    stop(folder, Signal::Term, left)
+}
+
+/// All that is known of a process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Whether it runs.
+    pub state: State,
+    /// How it is; `None` when it never had [`crate::Care`]. What is known of an
+    /// earlier run is not said of this one.
+    pub health: Option<Health>,
+    /// It is not to be started again.
+    pub down: bool,
+}
+
+/// Looks at all that is known of the process of a run folder.
+///
+/// # Errors
+/// As [`look`].
+pub fn report(folder: &Path) -> Result<Report> {
+    let folder = Folder(folder.to_owned());
+    let found = inspect(&folder)?;
+    let mut health = folder.read::<Health>(HEALTH)?;
+    if let Some(health) = &mut health
+        && health.child != found.child
+    {
+        health.readiness = Readiness::Starting;
+        health.why = None;
+    }
+    Ok(Report {
+        state: found.state,
+        health,
+        down: folder.wanted_down(),
+    })
+}
+
 /// What was found.
 struct Found {
     state: State,
@@ -330,7 +419,7 @@ fn starting(folder: &Folder, until: Instant) -> Result<File> {
 }
 
 /// Kills a process that lost its shim.
-fn end(folder: &Folder, orphan: Identity) -> Result<()> {
+fn kill_orphan(folder: &Folder, orphan: Identity) -> Result<()> {
     let Some(handle) = orphan.open() else {
         return Ok(());
     };
@@ -348,25 +437,54 @@ fn end(folder: &Folder, orphan: Identity) -> Result<()> {
 }
 
 /// Runs a shim and returns what it says.
-fn run_shim(folder: &Folder, shim: &Shim, spec: &Spec, until: Instant) -> Result<String> {
+fn run_shim(
+    folder: &Folder,
+    shim: &Shim,
+    spec: &Spec,
+    secrets: &BTreeMap<String, String>,
+    until: Instant,
+) -> Result<String> {
     let failed = |why: String| Error::NotStarted {
         program: spec.program.clone(),
         why,
     };
     let (reader, writer) =
         std::io::pipe().map_err(|e| failed(format!("no pipe can be made: {e}")))?;
-    let mut child = Command::new(&shim.program)
+    let mut command = Command::new(&shim.program);
+    command
         .args(&shim.args)
         .arg(&folder.0)
         // Nothing of the caller's environment is of use to it, and secrets may
         // be in there.
         .env_clear()
         .env_remove(STAGE)
-        .stdin(Stdio::null())
+        .stdin(Stdio::null());
+    let mut hand = None;
+    if !secrets.is_empty() {
+        let text = serde_json::to_vec(secrets).map_err(|e| failed(e.to_string()))?;
+        if text.len() > SECRETS_MAX_BYTES {
+            return Err(failed(format!(
+                "the secrets of its environment are longer than {SECRETS_MAX_BYTES} bytes; put \
+                 fewer there"
+            )));
+        }
+        let (theirs, ours) =
+            std::io::pipe().map_err(|e| failed(format!("no pipe can be made: {e}")))?;
+        command.stdin(theirs).env(SECRETS, "1");
+        hand = Some((ours, text));
+    }
+    let mut child = command
         .stdout(writer)
         .stderr(Stdio::null())
         .spawn()
         .map_err(|e| failed(format!("its shim {:?} cannot be run: {e}", shim.program)))?;
+    // The copies of the ends that are the child's.
+    drop(command);
+    if let Some((mut ours, text)) = hand {
+        // No longer than a pipe holds, so nobody is waited for; and one that
+        // has ended says why, or nothing, below.
+        let _ = ours.write_all(&text);
+    }
     let answer = answer(reader, until);
     if answer.is_err() {
         // What does not answer is no shim, and must not stay.

@@ -20,6 +20,8 @@ pub(crate) const LOCK: &str = "lock";
 pub(crate) const START_LOCK: &str = "start.lock";
 pub(crate) const LOG: &str = "log";
 pub(crate) const DOWN: &str = "down";
+pub(crate) const HEALTH: &str = "health.json";
+pub(crate) const BELL: &str = "bell";
 
 /// More than this is no file that was written here: a command line cannot be
 /// longer than 2 MiB (`ARG_MAX`).
@@ -39,8 +41,22 @@ pub struct Spec {
     /// Size at which `log` becomes `log.1`, in bytes: the two together take at
     /// most twice as much.
     pub log_max_bytes: u64,
+    /// How many older files of the log are kept: `log.1` is the newest.
+    #[serde(default = "log_older")]
+    pub log_older: u32,
     /// What to do when it ends.
     pub restart: Restart,
+    /// Files that it writes its pid to before it becomes the program, such as
+    /// `cgroup.procs` of its control groups. When one refuses, it does not run.
+    #[serde(default)]
+    pub join: Vec<PathBuf>,
+    /// What the shim does beside it while it runs; `None` is nothing.
+    #[serde(default)]
+    pub care: Option<Care>,
+}
+
+const fn log_older() -> u32 {
+    1
 }
 
 impl Spec {
@@ -56,9 +72,101 @@ impl Spec {
             env: BTreeMap::new(),
             cwd: None,
             log_max_bytes: Self::LOG_MAX_BYTES,
+            log_older: log_older(),
             restart: Restart::default(),
+            join: Vec::new(),
+            care: None,
         }
     }
+}
+
+/// What a shim does for a process beside keeping its log: asks how it is, runs
+/// small programs at its start and its end, and ends what it leaves behind.
+/// [`crate::health`] tells what came of that.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Care {
+    /// Asked while it runs: when it fails, the process is ended, as one that
+    /// failed.
+    pub liveness: Option<Probe>,
+    /// Asked while it runs: whether it can serve.
+    pub readiness: Option<Probe>,
+    /// Run when it has started, before anything is asked. When that fails, the
+    /// process is ended.
+    pub after_start: Option<Task>,
+    /// Run before the process is asked to end by [`crate::end`] or because a
+    /// probe failed.
+    pub before_stop: Option<Task>,
+    /// How long the two take together, in milliseconds, when a probe failed:
+    /// `before_stop`, and the process to end.
+    pub grace_ms: u64,
+}
+
+/// A question that is asked again and again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// The question.
+    pub ask: Ask,
+    /// How long to wait before the first one, in milliseconds.
+    pub delay_ms: u64,
+    /// From one to the next, in milliseconds; at least 10.
+    pub period_ms: u64,
+    /// How long an answer may take, in milliseconds; at least 1.
+    pub timeout_ms: u64,
+    /// So many in a row must go wrong to count as failed; at least 1.
+    pub failures: u32,
+    /// So many in a row must go well to count as well again; at least 1.
+    pub successes: u32,
+}
+
+impl Probe {
+    /// Asks as a kubelet does: every 10 s, for 1 s, and three failures count.
+    #[must_use]
+    pub const fn new(ask: Ask) -> Self {
+        Self {
+            ask,
+            delay_ms: 0,
+            period_ms: 10_000,
+            timeout_ms: 1000,
+            failures: 3,
+            successes: 1,
+        }
+    }
+}
+
+/// What is asked of a process. Ports are those of the loopback interface.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case")]
+pub enum Ask {
+    /// `GET path` over HTTP/1.1: any status from 200 to 399 is well.
+    Http {
+        /// The port.
+        port: u16,
+        /// Path and query.
+        path: String,
+        /// More header lines, names and values.
+        #[serde(default)]
+        headers: BTreeMap<String, String>,
+    },
+    /// Whether it takes a connection.
+    Tcp {
+        /// The port.
+        port: u16,
+    },
+    /// Runs a program as the process runs: exit code 0 is well.
+    Exec {
+        /// The program, an absolute path, and its arguments.
+        argv: Vec<String>,
+    },
+}
+
+/// A small program that is run beside the process, as that is run; what it
+/// writes goes to the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Task {
+    /// The program, an absolute path, and its arguments.
+    pub argv: Vec<String>,
+    /// When it is killed, in milliseconds.
+    pub timeout_ms: u64,
 }
 
 /// What to do when the process ends.
@@ -135,6 +243,13 @@ pub(crate) struct Record {
     /// started the shim is there.
     #[serde(default)]
     pub pending: bool,
+}
+
+/// What stands in `down` when the shim is to end the process: an empty one only
+/// keeps it from being started again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct End {
+    pub grace_ms: u64,
 }
 
 /// A run folder.
@@ -238,6 +353,11 @@ impl Folder {
 
     pub(crate) fn wanted_down(&self) -> bool {
         self.path(DOWN).exists()
+    }
+
+    /// How the shim is to end the process; `None` when it is not to.
+    pub(crate) fn asked_to_end(&self) -> Option<End> {
+        self.read(DOWN).ok().flatten()
     }
 }
 

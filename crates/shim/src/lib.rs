@@ -12,8 +12,10 @@
 //! | `state.json` | who runs, since when, or how it ended; replaced atomically |
 //! | `lock` | locked by the shim while it lives: the surest sign of life |
 //! | `start.lock` | locked by whoever starts, so that two starts make one process |
-//! | `log`, `log.1` | what the process wrote to stdout and stderr, and what it wrote before |
-//! | `down` | is there when the process is not to be started again |
+//! | `log`, `log.1`, ... | what the process wrote to stdout and stderr, and what it wrote before |
+//! | `down` | is there when the process is not to be started again; what stands in it is how the shim is to end it |
+//! | `health.json` | where there is [`Care`]: whether it can serve, and what happened to it |
+//! | `bell` | a pipe at which a shim with [`Care`] is told to look at `down` |
 //!
 //! A start is a chain of processes of the same binary, told apart by an
 //! environment variable: [`start`] runs the first, which leaves the session of
@@ -31,23 +33,32 @@
 //!    it. The kernel forgets that wish when the program changes its user, gains
 //!    capabilities or is set-user-id; such an orphan is still found
 //!    ([`State::On`]), and the next [`start`] kills it before it starts anew.
-//!    Processes that the program starts are its own affair.
+//!    Processes that the program starts are its own affair; where there is
+//!    [`Care`], what is left of its group is killed when it ends.
 //!    Nor does it run when, by the time it is on record, whoever started it has
 //!    died or given up: so nobody is told that nothing runs by a start that was
 //!    on its way. Who looks while a shim is starting waits for what becomes of it.
-//! 4. A full or broken file system under the log loses lines of the log, and
+//! 4. What is secret of the environment ([`start_with`]) is in no file: it goes
+//!    from link to link through pipes, and stays in the memory of the shim.
+//! 5. A full or broken file system under the log loses lines of the log, and
 //!    never blocks the process.
 
+mod care;
 mod control;
 mod error;
 mod folder;
+mod health;
 mod identity;
 mod log;
 mod supervise;
 
-pub use control::{Run, Shim, State, log_path, look, signal, start, stop, wait_ended};
+pub use control::{
+    Report, Run, SECRETS_MAX_BYTES, Shim, State, end, log_path, look, report, signal, start,
+    start_with, stop, wait_ended,
+};
 pub use error::{Error, Result};
-pub use folder::{Exit, Restart, Spec, When};
+pub use folder::{Ask, Care, Exit, Probe, Restart, Spec, Task, When};
+pub use health::{EVENTS_MAX, Event, EventKind, Health, Readiness};
 pub use identity::boot_id;
 pub use supervise::main;
 

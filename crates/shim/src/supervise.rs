@@ -1,5 +1,6 @@
 //! What the shim process does.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{PipeWriter, Read as _, Write as _};
 use std::os::fd::RawFd;
@@ -7,12 +8,16 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::folder::{Exit, Folder, LOCK, LOG, Record, SPEC, STATE, Spec, When, try_lock};
+use crate::care::Carer;
+use crate::control::SECRETS_MAX_BYTES;
+use crate::folder::{Ask, Exit, Folder, LOCK, LOG, Record, SPEC, STATE, Spec, When, try_lock};
+use crate::health::{EventKind, Journal};
 use crate::identity::{Identity, boot_id};
 use crate::log::pump;
 
@@ -21,6 +26,63 @@ use crate::log::pump;
 pub(crate) const STAGE: &str = "BACKOUT_SHIM_STAGE";
 const WATCH: &str = "watch";
 const BECOME: &str = "become";
+
+/// Says to the first two links that secrets come through stdin.
+pub(crate) const SECRETS: &str = "BACKOUT_SHIM_SECRETS";
+
+/// Says what the last link becomes.
+const ROLE: &str = "BACKOUT_SHIM_ROLE";
+
+/// Environment that no file may hold.
+pub(crate) type Secrets = BTreeMap<String, String>;
+
+/// What of a [`Spec`] a link becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Program,
+    Liveness,
+    Readiness,
+    AfterStart,
+    BeforeStop,
+}
+
+impl Role {
+    const ALL: [Self; 5] = [
+        Self::Program,
+        Self::Liveness,
+        Self::Readiness,
+        Self::AfterStart,
+        Self::BeforeStop,
+    ];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Program => "program",
+            Self::Liveness => "liveness",
+            Self::Readiness => "readiness",
+            Self::AfterStart => "after_start",
+            Self::BeforeStop => "before_stop",
+        }
+    }
+
+    /// The program and its arguments.
+    fn argv(self, spec: &Spec) -> Option<(PathBuf, Vec<String>)> {
+        let care = spec.care.as_ref();
+        let asked = |probe: &crate::Probe| match &probe.ask {
+            Ask::Exec { argv } => Some(argv.clone()),
+            Ask::Http { .. } | Ask::Tcp { .. } => None,
+        };
+        let argv = match self {
+            Self::Program => return Some((spec.program.clone(), spec.args.clone())),
+            Self::Liveness => care?.liveness.as_ref().and_then(asked)?,
+            Self::Readiness => care?.readiness.as_ref().and_then(asked)?,
+            Self::AfterStart => care?.after_start.as_ref()?.argv.clone(),
+            Self::BeforeStop => care?.before_stop.as_ref()?.argv.clone(),
+        };
+        let (program, args) = argv.split_first()?;
+        Some((program.into(), args.to_vec()))
+    }
+}
 
 /// The one who runs the shim hears one of these, or a line that says what is
 /// wrong.
@@ -61,7 +123,7 @@ pub fn main(folder: &Path) -> ExitCode {
 /// This program with its arguments, as another link of the chain. By the
 /// kernel's own link, so that it is the same program even when its file was
 /// replaced since.
-fn again(stage: &str) -> Command {
+fn link(stage: &str) -> Command {
     let mut command = Command::new("/proc/self/exe");
     let mut args = std::env::args_os();
     command
@@ -75,13 +137,25 @@ fn again(stage: &str) -> Command {
     command
 }
 
+/// The last link, in a group of its own: a signal for the shim's is not one for
+/// it.
+pub(crate) fn again(role: Role) -> Command {
+    let mut command = link(BECOME);
+    command.env(ROLE, role.name()).process_group(0);
+    command
+}
+
 /// Leaves the session, and the family, of whoever called.
 fn detach() -> Result<(), String> {
     close_inherited()?;
     rustix::process::setsid().map_err(|e| format!("leave the session: {e}"))?;
-    again(WATCH)
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
+    let mut next = link(WATCH);
+    if std::env::var_os(SECRETS).is_some() {
+        next.env(SECRETS, "1").stdin(Stdio::inherit());
+    } else {
+        next.stdin(Stdio::null());
+    }
+    next.stderr(Stdio::null())
         .spawn()
         .map(drop)
         .map_err(|e| format!("run itself again: {e}"))
@@ -116,6 +190,7 @@ fn watch(folder: &Path) -> Result<(), String> {
         }
         std::thread::sleep(Duration::from_millis(5));
     }
+    let secrets = Arc::new(read_secrets()?);
     let spec: Spec = folder
         .read(SPEC)
         .map_err(said)?
@@ -130,17 +205,41 @@ fn watch(folder: &Path) -> Result<(), String> {
             waits: false,
             pending: false,
         },
+        journal: spec
+            .care
+            .is_some()
+            .then(|| Arc::new(Journal::open(folder.clone()))),
         spec,
+        secrets,
         folder,
         heard: true,
     };
     shim.run()
 }
 
+/// What whoever started the shim sent, where that is anything.
+fn read_secrets() -> Result<Secrets, String> {
+    if std::env::var_os(SECRETS).is_none() {
+        return Ok(Secrets::new());
+    }
+    let mut text = Vec::new();
+    std::io::stdin()
+        .take(SECRETS_MAX_BYTES as u64 + 1)
+        .read_to_end(&mut text)
+        .map_err(|e| format!("hear the secrets: {e}"))?;
+    if let Ok(null) = std::fs::File::open("/dev/null") {
+        let _ = rustix::stdio::dup2_stdin(null);
+    }
+    serde_json::from_slice(&text).map_err(|_| "hear the secrets: they are not whole".to_owned())
+}
+
 struct Watch {
     folder: Folder,
     spec: Spec,
+    secrets: Arc<Secrets>,
     record: Record,
+    /// Where there is care.
+    journal: Option<Arc<Journal>>,
     /// Whoever started the shim still listens.
     heard: bool,
 }
@@ -149,7 +248,12 @@ impl Watch {
     fn run(&mut self) -> Result<(), String> {
         let fault = |e: std::io::Error| format!("make a pipe for the log: {e}");
         let (reader, writer) = std::io::pipe().map_err(fault)?;
-        let ended = pump(reader, self.folder.path(LOG), self.spec.log_max_bytes);
+        let ended = pump(
+            reader,
+            self.folder.path(LOG),
+            self.spec.log_max_bytes,
+            self.spec.log_older,
+        );
         let mut wait_ms = self.spec.restart.wait_ms;
         let exit = loop {
             let began = Instant::now();
@@ -169,6 +273,8 @@ impl Watch {
             if began.elapsed() > Duration::from_millis(longest) {
                 wait_ms = self.spec.restart.wait_ms;
             }
+            let text = format!("{} ms", wait_ms.min(longest));
+            self.note(EventKind::Waits, text);
             if !self.sleep(Duration::from_millis(wait_ms.min(longest))) {
                 break exit;
             }
@@ -198,6 +304,12 @@ impl Watch {
         }
     }
 
+    fn note(&self, kind: EventKind, text: String) {
+        if let Some(journal) = &self.journal {
+            journal.note(None, kind, text);
+        }
+    }
+
     fn save(&self) -> Result<(), String> {
         self.folder
             .write(STATE, &self.record)
@@ -210,12 +322,10 @@ impl Watch {
         let (mut ours, theirs) =
             UnixStream::pair().map_err(|e| fault("make a pair of sockets", e))?;
         let copy = || log.try_clone().map_err(|e| fault("copy a pipe", e));
-        let mut child = again(BECOME)
+        let mut child = again(Role::Program)
             .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
             .stdout(copy()?)
             .stderr(copy()?)
-            // A signal for the shim's group is not one for the program.
-            .process_group(0)
             .spawn()
             .map_err(|e| fault("run itself again", e))?;
         self.record.child = Identity::of(child.id());
@@ -235,7 +345,7 @@ impl Watch {
         let failed = if self.heard && starter_is_gone() {
             Some("whoever started it is gone: start it again".to_owned())
         } else {
-            go(&mut ours)
+            go(&mut ours, &self.secrets)
         };
         drop(ours);
         if failed.is_none() && self.heard {
@@ -247,7 +357,17 @@ impl Watch {
             }
             self.tell_ready();
         }
-        let status = child.wait().map_err(|e| fault("wait for the process", e))?;
+        let carer = match (&failed, self.record.child) {
+            (None, Some(identity)) => self.take_care(identity, log),
+            _ => None,
+        };
+        let status = self
+            .see_end(&mut child)
+            .map_err(|e| fault("wait for the process", e))?;
+        drop(carer);
+        if failed.is_none() {
+            self.note(EventKind::Ended, status.to_string());
+        }
         self.record.child = None;
         self.record.pending = false;
         match failed {
@@ -260,6 +380,41 @@ impl Watch {
             }
             Some(why) => Ok(Exit::NotStarted { why }),
         }
+    }
+
+    /// Begins what is done for the process beside its log.
+    fn take_care(&self, child: Identity, log: &PipeWriter) -> Option<Carer> {
+        let (care, journal) = (self.spec.care.as_ref()?, self.journal.as_ref()?);
+        journal.began(child);
+        let started = log
+            .try_clone()
+            .and_then(|log| Carer::start(&self.folder, care, &self.secrets, child, journal, log));
+        match started {
+            Ok(carer) => Some(carer),
+            // It goes on without, and is never ready.
+            Err(e) => {
+                let text = format!("the shim cannot look after it: {e}");
+                journal.note(None, EventKind::TaskFailed, text);
+                None
+            }
+        }
+    }
+
+    /// Waits for the end of the process, and where there is care ends what is
+    /// left of its group: that is its own as long as it is not waited for.
+    fn see_end(&self, child: &mut Child) -> std::io::Result<ExitStatus> {
+        use rustix::process::{Pid, WaitId, WaitIdOptions, kill_process_group, waitid};
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        if let (Some(pid), true) = (pid, self.spec.care.is_some()) {
+            let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            while let Err(e) = waitid(WaitId::Pid(pid), options) {
+                if e != rustix::io::Errno::INTR {
+                    return Err(e.into());
+                }
+            }
+            let _ = kill_process_group(pid, rustix::process::Signal::KILL);
+        }
+        child.wait()
     }
 
     /// Tells whoever started the shim, and lets go of the pipe to it.
@@ -299,9 +454,14 @@ fn starter_is_gone() -> bool {
 
 /// Tells the last link that it is on record. `None` when it then became the
 /// program, else what kept it from that.
-fn go(pair: &mut UnixStream) -> Option<String> {
+pub(crate) fn go(pair: &mut UnixStream, secrets: &Secrets) -> Option<String> {
+    let mut text = match serde_json::to_vec(secrets) {
+        Ok(text) => text,
+        Err(e) => return Some(format!("write the secrets: {e}")),
+    };
+    text.push(b'\n');
     // A write to one that has died fails, and then the read says nothing.
-    if let Err(e) = pair.write_all(b"g") {
+    if let Err(e) = pair.write_all(&text) {
         return Some(format!("reach the new process: {e}"));
     }
     let mut said = Vec::new();
@@ -326,41 +486,70 @@ fn become_program(folder: &Path) -> Result<(), String> {
     // When the shim dies before this, then the read below ends.
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
         .map_err(|e| format!("ask for a signal at the parent's death: {e}"))?;
-    let mut word = [0_u8];
-    match std::io::stdin().read(&mut word) {
-        Ok(1) => {}
-        _ => return Err("hear from the shim: it has died".to_owned()),
-    }
+    let secrets = hear_go()?;
     // The pair is closed when the program runs, which says that it does.
     let pair = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)
         .map_err(|e| format!("keep the pair: {e}"))?;
-    let why = exec(folder);
+    let why = exec(folder, &secrets);
     let _ = UnixStream::from(pair).write_all(why.as_bytes());
     Ok(())
 }
 
+/// Waits for the line that says to go on: what is secret of the environment.
+fn hear_go() -> Result<Secrets, String> {
+    let died = || "hear from the shim: it has died".to_owned();
+    let mut line = Vec::new();
+    let limit = SECRETS_MAX_BYTES as u64 + 1;
+    // No more than the line is there, so nothing is lost in a buffer.
+    std::io::BufRead::read_until(&mut std::io::stdin().lock().take(limit), b'\n', &mut line)
+        .map_err(|_| died())?;
+    if !line.ends_with(b"\n") {
+        return Err(died());
+    }
+    serde_json::from_slice(&line).map_err(|e| format!("hear from the shim: {e}"))
+}
+
 /// Only returns when that failed, with why.
-fn exec(folder: &Path) -> String {
+fn exec(folder: &Path, secrets: &Secrets) -> String {
     let spec: Spec = match Folder(folder.to_owned()).read(SPEC) {
         Ok(Some(spec)) => spec,
         Ok(None) => return format!("{folder:?} has no {SPEC}"),
         Err(e) => return e.to_string(),
     };
+    let name = std::env::var_os(ROLE);
+    let role = Role::ALL
+        .into_iter()
+        .find(|role| name.as_deref() == Some(role.name().as_ref()));
+    let Some((program, args)) = role.and_then(|role| role.argv(&spec)) else {
+        return format!("{ROLE} names no program of {SPEC}: unset it");
+    };
+    for path in &spec.join {
+        // 0 is whoever writes it. None is made: a control group that is gone is
+        // no folder to write to.
+        let joined = std::fs::File::options()
+            .write(true)
+            .open(path)
+            .and_then(|mut file| file.write_all(b"0"));
+        if let Err(e) = joined {
+            return format!("join {path:?}: {e}");
+        }
+    }
     let cwd: PathBuf = spec.cwd.unwrap_or_else(|| folder.to_owned());
     if let Err(e) = std::env::set_current_dir(&cwd) {
         return format!("enter {cwd:?}: {e}");
     }
-    let error = Command::new(&spec.program)
-        .args(&spec.args)
+    let error = Command::new(&program)
+        .args(&args)
         .env_clear()
         .envs(&spec.env)
+        .envs(secrets)
         .stdin(Stdio::null())
         .exec();
-    let program = String::from_utf8_lossy(spec.program.as_os_str().as_bytes()).into_owned();
+    let program = String::from_utf8_lossy(program.as_os_str().as_bytes()).into_owned();
     format!("run {program}: {error}")
 }
 
-fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| {

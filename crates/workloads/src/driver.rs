@@ -1,0 +1,80 @@
+//! What every driver does.
+
+use std::time::Duration;
+
+use backout_core::fence::Fence;
+
+use crate::error::Result;
+use crate::model::{Finding, InstanceId, InstanceSpec, LogChunk, LogFrom, Started, Status};
+
+/// The most instances in one page of [`Workloads::list`].
+pub const PAGE_MAX: usize = 500;
+
+/// A driver: runs instances of releases.
+///
+/// Every function blocks, may be called from many threads and processes at
+/// once, and may be repeated after a crash at any instant in it. Those that
+/// change something show a fence; one that is older than another that was shown
+/// for the same instance changes nothing.
+pub trait Workloads: Send + Sync {
+    /// Starts an instance; returns when its process runs, which is not yet
+    /// [`crate::Phase::Ready`]. Fine when it runs already with the same
+    /// specification; one that waits to be started again goes on waiting.
+    ///
+    /// # Errors
+    /// [`crate::Error::BadSpec`]; [`crate::Error::State`] when it runs with
+    /// another specification; [`crate::Error::NoLimits`] where limits cannot be
+    /// enforced and [`crate::Limits::or_without`] is not set;
+    /// [`crate::Error::NoPackage`], [`crate::Error::NoPort`],
+    /// [`crate::Error::NotStarted`], [`crate::Error::Stale`],
+    /// [`crate::Error::Busy`], [`crate::Error::Io`].
+    fn start(&self, fence: Fence, spec: &InstanceSpec) -> Result<Started>;
+
+    /// Ends an instance for good: its hook, a request, and after `grace`, which
+    /// counts from now, the end of all its processes. Returns when none is
+    /// left. Fine when it does not run, or never did.
+    ///
+    /// # Errors
+    /// [`crate::Error::Stale`], [`crate::Error::Busy`],
+    /// [`crate::Error::Shim`], [`crate::Error::State`] when something survived.
+    fn stop(&self, fence: Fence, id: &InstanceId, grace: Duration) -> Result<()>;
+
+    /// Forgets an instance that does not run, with its port, its files and its
+    /// log. Fine when there is none.
+    ///
+    /// # Errors
+    /// [`crate::Error::State`] when it runs; as [`Workloads::stop`].
+    fn remove(&self, fence: Fence, id: &InstanceId) -> Result<()>;
+
+    /// How an instance is; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`crate::Error::Shim`], [`crate::Error::Io`].
+    fn status(&self, id: &InstanceId) -> Result<Option<Status>>;
+
+    /// The instances after `after` by their ids; at most [`PAGE_MAX`], and no
+    /// more than `limit`.
+    ///
+    /// # Errors
+    /// [`crate::Error::Io`].
+    fn list(&self, after: Option<&InstanceId>, limit: usize) -> Result<Vec<InstanceId>>;
+
+    /// Waits until something may have changed with one of these instances, or
+    /// for `patience`. Wakes for nothing now and then; look again.
+    ///
+    /// # Errors
+    /// [`crate::Error::Io`].
+    fn wait(&self, ids: &[InstanceId], patience: Duration) -> Result<()>;
+
+    /// Reads from the log of an instance.
+    ///
+    /// # Errors
+    /// [`crate::Error::NoInstance`], [`crate::Error::Io`].
+    fn logs(&self, id: &InstanceId, from: LogFrom) -> Result<LogChunk>;
+
+    /// What this driver needs, and how it is here.
+    fn doctor(&self) -> Vec<Finding>;
+
+    /// Why [`crate::Limits`] cannot be enforced here; `None` when they can.
+    fn limits_missing(&self) -> Option<String>;
+}
