@@ -13,6 +13,7 @@ const HOUSE: &[(&str, &[&str], bool)] = &[
     ("store", &[], false),
     ("wire", &["core"], false),
     ("disks", &["core"], false),
+    ("rollout", &["core"], false),
     ("shim", &["core"], false),
     // It is a server of its own, and knows HTTP as such.
     ("gateway", &["core", "shim"], true),
@@ -112,6 +113,7 @@ const VENDORLESS: &[&str] = &[
     "core",
     "store",
     "disks",
+    "rollout",
     "shim",
     "gateway",
     "machines",
