@@ -219,9 +219,7 @@ pub(crate) fn meant(
 ) -> Result<(archive::Until, Option<i64>, String), Refusal> {
     Ok(match until {
         Until::Written(written) => {
-            let us = zone
-                .instant(written)
-                .map_err(|e| Refusal::Invalid(e.to_string()))?;
+            let us = zone.instant(written)?;
             let until = archive::Until::Time(backout_history::Micros(us));
             (until, Some(us), zone.explicit(us))
         }

@@ -6,6 +6,7 @@ use backout_core::plan::Finding;
 use backout_history::TableName;
 
 use crate::model::{BackupState, InstanceState, TaskKind};
+use crate::zone::NoInstant;
 
 /// Why not. The message is a lower-case fragment that fits "failed to ..." and
 /// ends with what to do next.
@@ -125,6 +126,9 @@ pub enum Refusal {
     /// The request itself is wrong.
     #[error("{0}")]
     Invalid(String),
+    /// What was written is no one instant.
+    #[error(transparent)]
+    Time(#[from] NoInstant),
     /// Something failed here that nobody who calls can mend.
     #[error("{0}")]
     Failed(String),
@@ -176,7 +180,8 @@ impl Refusal {
             Self::BackupState { .. } => Code::BackupState,
             Self::NotReversible { .. } => Code::NotReversible,
             Self::Quota(_) => Code::Quota,
-            Self::Invalid(_) => Code::BadRequest,
+            Self::Invalid(_) | Self::Time(NoInstant::Malformed(_)) => Code::BadRequest,
+            Self::Time(NoInstant::Twice { .. } | NoInstant::Skipped { .. }) => Code::LocalTime,
             Self::IdempotencyMismatch => Code::IdempotencyMismatch,
             Self::Secret(_) | Self::Failed(_) => Code::Internal,
             Self::History(e) => e.code(),

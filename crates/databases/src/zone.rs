@@ -30,6 +30,42 @@ impl Malformed {
     }
 }
 
+/// Why a time that was written is no one instant.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoInstant {
+    /// It is no time at all.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// The clocks were put back over it: it was there twice.
+    #[error(
+        "tell which {text} is meant in {zone}: the clocks were put back then, and it was there twice; write {first} or {second}"
+    )]
+    Twice {
+        /// As it was written.
+        text: String,
+        /// The zone.
+        zone: String,
+        /// The earlier instant, with its offset.
+        first: String,
+        /// The later one.
+        second: String,
+    },
+    /// The clocks were put forward over it: it never was.
+    #[error(
+        "find {text} in {zone}: the clocks were put forward then, and it never was; write {first} or {second}"
+    )]
+    Skipped {
+        /// As it was written.
+        text: String,
+        /// The zone.
+        zone: String,
+        /// The instant by the offset that was true after, which is the earlier.
+        first: String,
+        /// The one by the offset that was true before.
+        second: String,
+    },
+}
+
 /// An instant as somebody wrote it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -56,22 +92,57 @@ impl Zone {
     /// Coordinated universal time.
     pub const UTC: Self = Self(TimeZone::UTC);
 
-    /// The instant that was written, in microseconds since 1970. Of a local
-    /// time that is there twice, the first; one that was skipped is moved on by
-    /// what was skipped.
+    /// The instant that was written, in microseconds since 1970.
+    ///
+    /// # Errors
+    /// [`NoInstant`]: also of a local time that was there twice, or never. A
+    /// guess would take back an hour too much or too little.
+    pub fn instant(&self, written: &Written) -> Result<i64, NoInstant> {
+        let (first, second) = self.instants(written)?;
+        let (Written::Local(text), true) = (written, first < second) else {
+            return Ok(first);
+        };
+        let (zone, text) = (self.to_string(), text.clone());
+        let was_there = self.civil_at(first) == Some(civil(&text)?);
+        let (first, second) = (self.explicit(first), self.explicit(second));
+        Err(match was_there {
+            true => NoInstant::Twice {
+                text,
+                zone,
+                first,
+                second,
+            },
+            false => NoInstant::Skipped {
+                text,
+                zone,
+                first,
+                second,
+            },
+        })
+    }
+
+    /// The first and the last instant that may be meant: they differ for a local
+    /// time that was there twice, or never. For lists, where an hour too many
+    /// does no harm.
     ///
     /// # Errors
     /// [`Malformed`].
-    pub fn instant(&self, written: &Written) -> Result<i64, Malformed> {
-        match written {
-            Written::Instant(us) => Ok(*us),
-            Written::Local(text) => Ok(self
-                .0
-                .to_ambiguous_timestamp(civil(text)?)
-                .compatible()
-                .map_err(|_| Malformed::new(text, "a time between the years 1 and 9999"))?
-                .as_microsecond()),
-        }
+    pub fn instants(&self, written: &Written) -> Result<(i64, i64), Malformed> {
+        let text = match written {
+            Written::Instant(us) => return Ok((*us, *us)),
+            Written::Local(text) => text,
+        };
+        let local = self.0.to_ambiguous_timestamp(civil(text)?);
+        let known = |at: Result<jiff::Timestamp, jiff::Error>| {
+            at.map(jiff::Timestamp::as_microsecond)
+                .map_err(|_| Malformed::new(text, "a time between the years 1 and 9999"))
+        };
+        Ok((known(local.earlier())?, known(local.later())?))
+    }
+
+    fn civil_at(&self, us: i64) -> Option<DateTime> {
+        let at = jiff::Timestamp::from_microsecond(us).ok()?;
+        Some(self.0.to_datetime(at))
     }
 
     /// `YYYY-MM-DD hh:mm:ss` in this zone.
@@ -180,11 +251,89 @@ mod tests {
             berlin.explicit(1_725_892_830_000_000),
             "2024-09-09T16:40:30+02:00"
         );
-        // There twice, and not at all.
-        assert_eq!(at("2024-10-27 02:30:00"), 1_729_989_000_000_000);
-        assert_eq!(at("2024-03-31 02:30:00"), at("2024-03-31 03:30:00"));
         let offset: Zone = "-05:30".parse().unwrap();
         assert_eq!(offset.local(Timestamp(0)), "1969-12-31 18:30:00");
+    }
+
+    #[test]
+    fn a_local_time_that_was_there_twice_or_never_is_refused_with_both_instants() {
+        // Zones of both hemispheres, one that moves by half an hour, and one
+        // that is behind: each when its clocks were put back and forward.
+        for (zone, twice, skipped) in [
+            (
+                "Europe/Berlin",
+                (
+                    "2024-10-27 02:30:00",
+                    "2024-10-27T02:30:00+02:00",
+                    "2024-10-27T02:30:00+01:00",
+                ),
+                (
+                    "2024-03-31 02:30:00",
+                    "2024-03-31T01:30:00+01:00",
+                    "2024-03-31T03:30:00+02:00",
+                ),
+            ),
+            (
+                "America/New_York",
+                (
+                    "2024-11-03 01:00:00",
+                    "2024-11-03T01:00:00-04:00",
+                    "2024-11-03T01:00:00-05:00",
+                ),
+                (
+                    "2024-03-10 02:59:59",
+                    "2024-03-10T01:59:59-05:00",
+                    "2024-03-10T03:59:59-04:00",
+                ),
+            ),
+            (
+                "Australia/Lord_Howe",
+                (
+                    "2024-04-07 01:45:00",
+                    "2024-04-07T01:45:00+11:00",
+                    "2024-04-07T01:45:00+10:30",
+                ),
+                (
+                    "2024-10-06 02:15:00",
+                    "2024-10-06T01:45:00+10:30",
+                    "2024-10-06T02:45:00+11:00",
+                ),
+            ),
+        ] {
+            let known: Zone = zone.parse().unwrap();
+            let told = |text: &str| known.instant(&text.parse().unwrap()).unwrap_err();
+            let (text, first, second) = twice;
+            let error = told(text);
+            assert!(matches!(error, NoInstant::Twice { .. }), "{error}");
+            for part in [text, zone, first, second] {
+                assert!(error.to_string().contains(part), "{error}: {part}");
+            }
+            // What it says can be written, and names two instants.
+            let us = |text: &str| known.instant(&text.parse().unwrap()).unwrap();
+            assert!(us(first) < us(second));
+            assert_eq!(known.explicit(us(first)), first);
+            assert_eq!(known.explicit(us(second)), second);
+            let (text, first, second) = skipped;
+            let error = told(text);
+            assert!(matches!(error, NoInstant::Skipped { .. }), "{error}");
+            for part in [text, zone, first, second] {
+                assert!(error.to_string().contains(part), "{error}: {part}");
+            }
+            assert!(us(first) < us(second));
+            let written = text.parse().unwrap();
+            assert_eq!(known.instants(&written), Ok((us(first), us(second))));
+        }
+        // A second before and a second after are as always.
+        let berlin: Zone = "Europe/Berlin".parse().unwrap();
+        let at = |text: &str| berlin.instant(&text.parse().unwrap()).unwrap();
+        assert_eq!(
+            at("2024-03-31 03:00:00") - at("2024-03-31 01:59:59"),
+            1_000_000
+        );
+        assert_eq!(
+            at("2024-10-27 03:00:00") - at("2024-10-27 01:59:59"),
+            7_201_000_000
+        );
     }
 
     #[test]

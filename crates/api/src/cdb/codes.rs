@@ -342,6 +342,7 @@ pub fn cause(refusal: &Refusal) -> Cause {
         | Refusal::Taken(_)
         | Refusal::Invalid(_)
         | Refusal::IdempotencyMismatch => VALUE,
+        Refusal::Time(_) => TIME,
         Refusal::Secret(_) | Refusal::Failed(_) => INTERNAL,
         Refusal::Store(_) => RECORD,
         // What stands in the way first.
@@ -360,6 +361,7 @@ pub fn by_code(code: Code) -> Cause {
         | Code::IdempotencyMismatch
         | Code::HistoryGap
         | Code::TargetExists => VALUE,
+        Code::LocalTime => TIME,
         Code::TornTransaction
         | Code::TableUnsupported
         | Code::HistoryUnsupported

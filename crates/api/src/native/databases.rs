@@ -5,6 +5,7 @@ use std::str::FromStr;
 use backout_core::ids::DatabaseId;
 use backout_databases::model::{Instance, Method, Renamed, Road, Shape, Strategy};
 use backout_databases::persistence::{BackupFilter, InstanceFilter, Page, TaskFilter};
+use backout_databases::zone::NoInstant;
 use backout_databases::{
     Asked, Caller, Found, NewBackup, NewInstance, NewManaged, Proposal, Refusal, RewindRequest,
     RewindWhat, RollbackRequest, TRANSACTIONS_MAX, Until, Written,
@@ -392,8 +393,9 @@ impl Native {
             None => self.parts.clock.now().0.saturating_mul(1000),
             Some(text) => text
                 .parse::<Written>()
+                .map_err(NoInstant::from)
                 .and_then(|written| zone.instant(&written))
-                .map_err(|e| NativeError::malformed(e.to_string()))?,
+                .map_err(Refusal::from)?,
         };
         let table = match &wanted.table {
             None => None,

@@ -112,7 +112,7 @@ impl NativeError {
 /// The kind that goes with a code.
 const fn kind_of(code: Code) -> Kind {
     match code {
-        Code::BadRequest => Kind::Malformed,
+        Code::BadRequest | Code::LocalTime => Kind::Malformed,
         Code::Unauthenticated => Kind::Unauthenticated,
         Code::Denied => Kind::Forbidden,
         Code::Throttled => Kind::Throttled,

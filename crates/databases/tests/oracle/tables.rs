@@ -852,7 +852,9 @@ pub(crate) struct Truth {
     pub(crate) create: String,
     /// Its rows, in order of their text.
     rows: Vec<String>,
-    /// What the server's own checksum of all rows is.
+    /// What the server's own checksum of all rows is; `None` with virtual
+    /// columns, of which it takes in what lies in memory from another row: two
+    /// reads of the same rows differ.
     checksum: Option<String>,
     /// Whether its indexes are sound.
     sound: String,
@@ -910,9 +912,11 @@ pub(crate) fn truth(session: &mut Session, schema: &str, name: &str) -> Truth {
         )
         .unwrap();
     rows.sort_unstable();
+    let is_virtual = |extra: &str| extra.to_uppercase().contains("VIRTUAL");
     let checksum: Option<(String, Option<String>)> = session
         .first("test", format!("CHECKSUM TABLE {table} EXTENDED"))
         .unwrap();
+    let checksum = checksum.filter(|_| !columns.iter().any(|(_, _, extra)| is_virtual(extra)));
     let checks: Vec<(String, String, String, String)> = session
         .query("test", format!("CHECK TABLE {table} EXTENDED"))
         .unwrap();
