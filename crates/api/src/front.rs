@@ -1,10 +1,10 @@
 //! The way of a vendor's call.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use backout_accounts::{Accounts, KeyError, Limiter, NonceError, Nonces, Principal, Unique};
-use backout_core::ids::{Entropy, RequestId};
+use backout_core::ids::{Entropy, JobId, RequestId};
 use backout_core::time::Clock;
 use backout_databases::Databases;
 use backout_faults::Faults;
@@ -98,6 +98,16 @@ pub const REGIONS: &[&str] = &[
     "us-west-1",
 ];
 
+/// Every way in which a policy may write the region of a resource: none, any of
+/// the vendors', and the call's own, which may be one of the operator's. All of
+/// them lead to the same resources, so what is denied in one is denied in all.
+pub(crate) fn spelled_regions(region: &str) -> impl Iterator<Item = &str> {
+    let own = !region.is_empty() && !REGIONS.contains(&region);
+    std::iter::once("")
+        .chain(REGIONS.iter().copied())
+        .chain(own.then_some(region))
+}
+
 /// The codes that operations have of their own for what a policy does not allow.
 const NO_PERMISSION: [&str; 2] = [
     "UnauthorizedOperation.NoPermission",
@@ -175,6 +185,8 @@ pub struct Admitted {
     pub principal: Arc<Principal>,
     /// The id that the answer will carry.
     pub request: RequestId,
+    /// The job that it made, or acted on, once that is so: for the audit trail.
+    pub job: Arc<OnceLock<JobId>>,
 }
 
 /// Why a call was not answered as asked: by us, or by the operation.
@@ -318,7 +330,7 @@ impl Front {
                 action: operation.policy_action(),
                 resource: named_ids(&admitted.call).join(" "),
                 refused: code,
-                job: None,
+                job: admitted.job.get().cloned(),
             };
             if let Err(e) = audit::record(&self.store, line).await {
                 tracing::error!(request = %request, error = %e, "an audit line could not be written");
@@ -337,9 +349,12 @@ impl Front {
         if principal.is_limited() {
             let resources = match call.operation.service {
                 Service::Cdb | Service::CdbV2 => cdb::policy_resources(call, &principal.owner),
-                _ => lighthouse::policy_resources(call, &principal.owner),
+                _ => Some(lighthouse::policy_resources(call, &principal.owner)),
             };
-            if !principal.allows(&call.operation.policy_action(), &resources) {
+            // Where there are none yet, the operation asks.
+            if let Some(resources) = resources
+                && !principal.allows(&call.operation.policy_action(), &resources)
+            {
                 return Err(denied(principal, call.operation));
             }
         }
@@ -447,6 +462,7 @@ impl Front {
             call,
             principal,
             request: request.clone(),
+            job: Arc::default(),
         })
     }
 

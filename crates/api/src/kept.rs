@@ -9,8 +9,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use backout_wire::{Fault, Rejection};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
+
+use crate::front::{Admitted, Refused};
 
 /// How many answers are kept: the pages that the runbooks of some hundred
 /// operators wait on.
@@ -68,6 +71,40 @@ impl Kept {
         }
         kept.insert(asked, (version, body.clone()));
     }
+}
+
+impl Kept {
+    /// The answer of a list: one that was kept while the store did not change
+    /// from `version`, which was read before `fresh` reads rows; else that of
+    /// `fresh`.
+    pub async fn or<T: Serialize>(
+        &self,
+        admitted: &Admitted,
+        version: Option<u64>,
+        fresh: impl Future<Output = Result<T, Refused>>,
+    ) -> Result<Body, Refused> {
+        let asked = asked(admitted);
+        if let Some(kept) = version.and_then(|version| self.get(&asked, version)) {
+            return Ok(kept);
+        }
+        let body = Body::of(&fresh.await?)
+            .ok_or_else(|| Rejection::new(Fault::Internal, "the answer could not be written"))?;
+        if let Some(version) = version {
+            self.put(asked, version, &body);
+        }
+        Ok(body)
+    }
+}
+
+/// All that the answer to a list call depends on, besides the store.
+fn asked(admitted: &Admitted) -> String {
+    let call = &admitted.call;
+    let params = serde_json::to_string(&call.params).unwrap_or_default();
+    let region = call.region.as_deref().unwrap_or("");
+    format!(
+        "{} {} {region} {params}",
+        admitted.principal.owner, call.operation.name
+    )
 }
 
 #[cfg(test)]

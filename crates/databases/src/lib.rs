@@ -22,13 +22,15 @@ mod service;
 pub mod zone;
 
 pub use persistence::MIGRATIONS;
+pub use preflight::TABLES_MAX;
 pub use refusal::Refusal;
 pub use request::{
     Found, FoundTable, Preview, PreviewRow, RewindRequest, RewindWhat, RollbackRequest, Until,
 };
 pub use runtime::{MEMORY_BYTES, Runtime, SAFETY_KEEP_MS, Secrets};
 pub use service::{
-    Asked, Caller, DATABASES_MAX, Databases, Holding, INSTANCES_MAX, LogFile, MADE_MAX,
-    NAME_MAX_CHARS, NewBackup, NewInstance, NewManaged, Proposal, TRANSACTIONS_MAX, Tended,
+    Asked, Caller, DATABASES_MAX, Databases, Holding, INSTANCES_MAX, KEEP_DAYS_MAX, LOG_HOURS,
+    LOG_PERCENTS, LogFile, MADE_MAX, NAME_MAX_CHARS, NewBackup, NewInstance, NewManaged, Proposal,
+    TAGS_MAX, TRANSACTIONS_MAX, Tended,
 };
 pub use zone::{Written, Zone};

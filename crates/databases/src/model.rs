@@ -477,6 +477,14 @@ pub struct RollbackDetail {
     pub proofs: Vec<Proof>,
 }
 
+impl RollbackDetail {
+    /// Whether it is of one whole database, and of nothing else.
+    #[must_use]
+    pub fn is_of_one_database(&self) -> bool {
+        self.databases.len() == 1 && self.tables.is_empty()
+    }
+}
+
 /// Something that gets a new name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Renamed<T> {

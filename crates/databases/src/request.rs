@@ -1,5 +1,6 @@
 //! What is asked of the ways back, and what was found about it.
 
+use std::fmt;
 use std::str::FromStr;
 
 use backout_core::ids::DatabaseId;
@@ -53,6 +54,13 @@ pub struct RollbackRequest {
     pub torn: bool,
     /// The way, when it is not to be chosen.
     pub road: Option<Road>,
+}
+
+impl fmt::Display for RollbackRequest {
+    /// The instance that it is about.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.instance)
+    }
 }
 
 /// Tables taken back in place.

@@ -5,10 +5,10 @@ use std::collections::HashSet;
 
 use backout_core::ids::{AccountId, DatabaseId};
 use backout_core::time::Timestamp;
-use backout_databases::model::Tag;
+use backout_databases::model::{Tag, Task};
 use backout_databases::persistence::Page;
 use backout_databases::zone::{Written, Zone};
-use backout_databases::{Caller, NAME_MAX_CHARS, Refusal};
+use backout_databases::{Asked, Caller, Databases, NAME_MAX_CHARS, Refusal, TABLES_MAX};
 use backout_jobs::Idempotency;
 use backout_wire::types::cdb as wire;
 use backout_wire::{Fault, Operation, Rejection};
@@ -16,18 +16,24 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
 use super::codes::{self, Cause};
-use crate::front::{Admitted, Refused};
+use crate::front::{Admitted, Refused, denied};
 
 /// The longest page where the contract has no other bound (SEMANTICS section
 /// 3: "20 and 100").
 const PAGE_MAX: u64 = 100;
 /// A page of API 3.0 when none is asked for (contract: `Limit.default`).
 pub const PAGE_DEFAULT: i64 = 20;
-/// Ids in one call, where the contract has no other bound: as many as a page
-/// of a list has rows.
-const IDS_MAX: usize = 100;
-/// Labels on something new: as the other family of this vendor has it.
-const TAGS_MAX: usize = 10;
+/// Entries of any list in a call, where the contract has no other bound: as many
+/// as a page of a list has rows.
+const LIST_MAX: usize = 100;
+/// The lists that name databases or tables: they may be as long as what one job
+/// is about.
+const LONG_LISTS: [&str; 2] = ["databases", "BackupDBTableList"];
+/// An id of work that may be absent, without the blanks that are forgiven.
+pub fn work_id(text: Option<String>) -> Option<String> {
+    text.map(|t| t.trim().to_owned()).filter(|t| !t.is_empty())
+}
+
 /// The longest `ClientToken` (contract: `ClientToken`).
 const CLIENT_TOKEN_MAX: usize = 64;
 
@@ -88,8 +94,51 @@ impl<'a> Ask<'a> {
         codes::tasks_refused(self.operation(), &refusal)
     }
 
-    /// The parameters.
-    pub fn params<T: DeserializeOwned>(self) -> Result<T, Rejection> {
+    /// The job that the call made, or acted on: of several, the first.
+    pub fn did<'b>(self, asked: impl IntoIterator<Item = &'b Asked>) {
+        if let Some(first) = asked.into_iter().next() {
+            // A call does one thing.
+            let _ = self.0.job.set(first.job.clone());
+        }
+    }
+
+    /// The version of the store at which an answer may be kept; none of a caller
+    /// whose policy must be asked about what is found.
+    pub fn version(self, databases: &Databases) -> Option<u64> {
+        match self.0.principal.is_limited() {
+            true => None,
+            false => databases.version(),
+        }
+    }
+
+    /// Refuses a call that names work, when the caller's policy does not allow it
+    /// on all the instances that the work is on. What nobody knows is on
+    /// everything: so nobody learns what there is by asking about it.
+    pub fn allowed_on(self, tasks: &[Task]) -> Result<(), Refused> {
+        let principal = &self.0.principal;
+        let region = self.0.call.region.as_deref().unwrap_or("");
+        let mut resources: Vec<Vec<String>> = tasks
+            .iter()
+            .map(|task| super::spellings(region, self.owner(), task.instance.as_str()))
+            .collect();
+        if resources.is_empty() {
+            resources.push(super::everything(region, self.owner()));
+        }
+        match principal.allows(&self.operation().policy_action(), &resources) {
+            true => Ok(()),
+            false => Err(denied(principal, self.operation())),
+        }
+    }
+
+    /// The parameters, none of whose lists is longer than it may be.
+    pub fn params<T: DeserializeOwned>(self) -> Result<T, Refused> {
+        for (name, value) in &self.0.call.params {
+            let max = match LONG_LISTS.contains(&name.as_str()) {
+                true => TABLES_MAX,
+                false => LIST_MAX,
+            };
+            self.at_most(name, value.as_array().map_or(0, Vec::len), max)?;
+        }
         // They were checked against the contract, which the type was made from;
         // what still fails is a value that no contract type has.
         T::deserialize(serde::de::value::MapDeserializer::new(
@@ -100,6 +149,7 @@ impl<'a> Ask<'a> {
                 Fault::InvalidParameter,
                 format!("the parameters do not fit: {e}"),
             )
+            .into()
         })
     }
 
@@ -121,7 +171,7 @@ impl<'a> Ask<'a> {
 
     /// As [`Ask::ids`], or none.
     pub fn some_ids(self, parameter: &str, ids: &[String]) -> Result<Vec<DatabaseId>, Refused> {
-        self.at_most(parameter, ids.len(), IDS_MAX)?;
+        self.at_most(parameter, ids.len(), LIST_MAX)?;
         let mut seen = HashSet::new();
         let mut out = Vec::with_capacity(ids.len());
         for id in ids {
@@ -247,6 +297,16 @@ impl<'a> Ask<'a> {
             })
     }
 
+    /// A number that switches something on or off.
+    pub fn switch(self, parameter: &str, given: Option<i64>) -> Result<Option<bool>, Refused> {
+        match given {
+            None => Ok(None),
+            Some(0) => Ok(Some(false)),
+            Some(1) => Ok(Some(true)),
+            Some(n) => Err(self.error(codes::VALUE, format!("{parameter} takes 0 or 1, not {n}"))),
+        }
+    }
+
     /// Refuses what this server cannot do, where a parameter asks for it.
     pub fn not_here(self, asked: bool, what: &str) -> Result<(), Refused> {
         match asked {
@@ -271,9 +331,8 @@ impl<'a> Ask<'a> {
     }
 
     /// Labels on something new. The contract has lists of values; a label here
-    /// has one.
+    /// has one. How many there may be is the product's to say.
     pub fn tags(self, tags: Vec<wire::TagInfo>) -> Result<Vec<Tag>, Refused> {
-        self.at_most("ResourceTags", tags.len(), TAGS_MAX)?;
         tags.into_iter()
             .map(|tag| {
                 let [value] = <[String; 1]>::try_from(tag.tag_value).map_err(|values| {

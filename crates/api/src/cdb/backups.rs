@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
+use backout_core::ids::JobId;
 use backout_databases::model::{
-    Backup, BackupConfig, BackupState, Instance, Method, Standing, TaskKind, Way,
+    Backup, BackupConfig, BackupState, Instance, Method, Task, TaskKind, Way,
 };
 use backout_databases::persistence::{BackupFilter, Page, TaskFilter};
-use backout_databases::{NewBackup, Zone};
+use backout_databases::{KEEP_DAYS_MAX, NewBackup, Zone};
 use backout_history::TableName;
 use backout_wire::types::cdb as wire;
 
@@ -14,11 +15,10 @@ use super::asked::{Ask, PAGE_DEFAULT};
 use super::{Cdb, codes, count, find, words};
 use crate::front::Refused;
 
-/// Tables that one partial backup names: as many as a rollback may.
-const TABLES_MAX: usize = 1000;
-/// Days that backups and logs can be kept: the vendor's longest plan is ten
-/// years (contract: `BackupPeriodSaveDays.max`).
-const KEEP_DAYS: std::ops::RangeInclusive<u32> = 1..=3650;
+/// Days that backups and logs can be kept.
+const KEEP_DAYS: std::ops::RangeInclusive<u32> = 1..=KEEP_DAYS_MAX;
+/// Days of the plan that is not here (contract: `BackupPeriodSaveDays.max`).
+const PERIOD_DAYS: std::ops::RangeInclusive<u32> = 0..=3650;
 /// Who made a backup that nobody asked for, in the vendor's word.
 const SYSTEM: &str = "SYSTEM";
 
@@ -81,7 +81,6 @@ impl Cdb {
                 "BackupDBTableList is for logical backups only",
             ));
         }
-        ask.at_most("BackupDBTableList", list.len(), TABLES_MAX)?;
         if list.iter().any(|item| item.db.is_empty()) {
             return Err(ask.error(codes::VALUE, "a database has an empty name"));
         }
@@ -98,11 +97,12 @@ impl Cdb {
                 .map(|item| TableName::new(item.db, item.table.unwrap_or_default()))
                 .collect(),
         };
-        let (number, _asked) = self
+        let (number, made) = self
             .databases
             .backup(&ask.caller(), new)
             .await
             .map_err(|e| ask.refused(e))?;
+        ask.did([&made]);
         Ok(wire::CreateBackupResponse { backup_id: number })
     }
 
@@ -115,10 +115,12 @@ impl Cdb {
         let number = backup_number(ask, "BackupId", asked.backup_id)?;
         find::instance(&self.databases, ask, &id).await?;
         // Only manual ones can be deleted (SEMANTICS section 3).
-        self.databases
+        let made = self
+            .databases
             .delete_backup(&ask.caller(), id.as_str(), number, true)
             .await
             .map_err(|e| ask.refused(e))?;
+        ask.did([&made]);
         Ok(wire::DeleteBackupResponse {})
     }
 
@@ -127,7 +129,9 @@ impl Cdb {
         ask: Ask<'_>,
     ) -> Result<wire::DescribeBackupsResponse, Refused> {
         let asked: wire::DescribeBackupsRequest = ask.params()?;
-        let page = ask.page(asked.offset, asked.limit, PAGE_DEFAULT)?;
+        // The vendor's own sample of this call has a Limit of 0.
+        let limit = asked.limit.filter(|limit| *limit != 0);
+        let page = ask.page(asked.offset, limit, PAGE_DEFAULT)?;
         let id = ask.id(&asked.instance_id)?;
         let instance = find::instance(&self.databases, ask, &id).await?;
         let zone = words::zone(&instance);
@@ -145,35 +149,36 @@ impl Cdb {
             .backups(ask.owner(), id.as_str(), filter, page)
             .await
             .map_err(|e| ask.refused(e))?;
-        let percents = match found.iter().any(|b| b.state == BackupState::Running) {
-            true => self.running_backups(ask, &instance).await?,
-            false => HashMap::new(),
-        };
+        let making = self.making(ask, &instance, &found).await?;
         Ok(wire::DescribeBackupsResponse {
             total_count: count(total),
             items: found
                 .iter()
-                .map(|b| backup(ask, &zone, b, &percents))
+                .map(|b| backup(ask, &zone, b, making.get(&b.number)))
                 .collect(),
         })
     }
 
-    /// How far the backups are that are being made, by number.
-    async fn running_backups(
+    /// The tasks that make, or made, these backups, by the number of the backup.
+    async fn making(
         &self,
         ask: Ask<'_>,
         instance: &Instance,
-    ) -> Result<HashMap<u64, u8>, Refused> {
+        backups: &[Backup],
+    ) -> Result<HashMap<u64, Task>, Refused> {
+        let jobs: Vec<JobId> = backups.iter().filter_map(|b| b.job.clone()).collect();
+        if jobs.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let page = Page {
+            offset: 0,
+            limit: jobs.len() as u64,
+        };
         let filter = TaskFilter {
             instance: Some(instance.id.clone()),
             kinds: vec![TaskKind::Backup],
-            standings: vec![Standing::Waiting, Standing::Running, Standing::Stopping],
+            jobs,
             ..TaskFilter::default()
-        };
-        // More than one instance ever has at a time.
-        let page = Page {
-            offset: 0,
-            limit: 100,
         };
         let (_, found) = self
             .databases
@@ -181,8 +186,8 @@ impl Cdb {
             .await
             .map_err(|e| ask.tasks_refused(e))?;
         Ok(found
-            .iter()
-            .filter_map(|t| Some((t.detail.backup?, t.percent)))
+            .into_iter()
+            .filter_map(|task| Some((task.detail.backup?, task)))
             .collect())
     }
 
@@ -246,6 +251,7 @@ impl Cdb {
                 &format!("{parameter} cannot be on: backups are kept in one place, for as long as ExpireDays says"),
             )?;
         }
+        details_of_plans(ask, &asked)?;
         ask.word(
             "BackupMethod",
             asked.backup_method.as_deref(),
@@ -275,19 +281,53 @@ impl Cdb {
     }
 }
 
+/// Checks what is said of plans that cannot be switched on here. It has no
+/// effect, as at the vendor while they are off.
+fn details_of_plans(ask: Ask<'_>, asked: &wire::ModifyBackupConfigRequest) -> Result<(), Refused> {
+    for (parameter, given) in [
+        ("BackupPeriodSaveDays", asked.backup_period_save_days),
+        ("BackupPeriodSaveCount", asked.backup_period_save_count),
+        ("BackupArchiveDays", asked.backup_archive_days),
+        ("BinlogArchiveDays", asked.binlog_archive_days),
+        ("BackupStandbyDays", asked.backup_standby_days),
+        ("BinlogStandbyDays", asked.binlog_standby_days),
+    ] {
+        if let Some(days) = given {
+            ask.number(parameter, days, PERIOD_DAYS)?;
+        }
+    }
+    ask.word(
+        "BackupPeriodSaveInterval",
+        asked.backup_period_save_interval.as_deref(),
+        &[
+            ("weekly", ()),
+            ("monthly", ()),
+            ("quarterly", ()),
+            ("yearly", ()),
+        ],
+        (),
+    )?;
+    ask.timestamp(
+        "StartBackupPeriodSaveDate",
+        asked.start_backup_period_save_date.as_deref(),
+        &Zone::UTC,
+    )?;
+    Ok(())
+}
+
 /// The number of a backup.
 pub(super) fn backup_number(ask: Ask<'_>, parameter: &str, given: i64) -> Result<u64, Refused> {
     u64::try_from(given)
         .map_err(|_| ask.error(codes::VALUE, format!("{parameter} cannot be negative")))
 }
 
-fn backup(
-    ask: Ask<'_>,
-    zone: &Zone,
-    backup: &Backup,
-    percents: &HashMap<u64, u8>,
-) -> wire::BackupInfo {
+fn backup(ask: Ask<'_>, zone: &Zone, backup: &Backup, making: Option<&Task>) -> wire::BackupInfo {
     let manual = backup.way == Way::Manual;
+    // One that nobody named ends with its time.
+    let named = manual
+        && !backup
+            .name
+            .ends_with(&format!("-{}", backup.started.iso8601()));
     wire::BackupInfo {
         name: backup.name.clone(),
         size: count(backup.bytes),
@@ -306,7 +346,9 @@ fn backup(
         .to_owned(),
         finish_time: words::time(zone, backup.finished),
         creator: match manual {
-            true => words::uin(&backup.owner),
+            // Of one that is being deleted, or that could not be, it is not
+            // known any more which of the owner's accounts it was.
+            true => words::uin(making.map_or(&backup.owner, |task| &task.operator)),
             false => SYSTEM.to_owned(),
         },
         start_time: words::time(zone, Some(backup.started)),
@@ -321,7 +363,7 @@ fn backup(
             Way::Automatic => "automatic",
         }
         .to_owned(),
-        manual_backup_name: match manual {
+        manual_backup_name: match named {
             true => backup.name.clone(),
             false => String::new(),
         },
@@ -331,8 +373,10 @@ fn backup(
         cos_storage_type: 0,
         instance_id: backup.instance.to_string(),
         progress: match backup.state {
-            BackupState::Running => percents.get(&backup.number).copied().unwrap_or(0).into(),
-            _ => 100,
+            BackupState::Running => making.map_or(0, |task| task.percent.into()),
+            // Nothing of it is there.
+            BackupState::Failed => 0,
+            BackupState::Ready | BackupState::Deleting => 100,
         },
         encryption_flag: "off".to_owned(),
         executed_gtid_set: backup.gtid.clone(),
@@ -373,8 +417,12 @@ fn plan(
         &[("weekly", false), ("monthly", true)],
         false,
     )?;
+    let period_time = given
+        .backup_period_time
+        .as_deref()
+        .is_some_and(|t| !t.is_empty());
     ask.not_here(
-        monthly || !given.days.is_empty(),
+        monthly || !given.days.is_empty() || period_time,
         "there is no monthly plan here; give the days of the week",
     )?;
     let days = [
@@ -415,6 +463,7 @@ fn hours(ask: Ask<'_>, parameter: &str, text: &str) -> Result<(u8, u8), Refused>
     let hour = |text: &str| -> Option<u8> {
         let (hour, minute) = text.trim().split_once(':')?;
         let whole = minute == "00" && hour.len() == 2;
+        let whole = whole && hour.bytes().all(|b| b.is_ascii_digit());
         hour.parse().ok().filter(|h| whole && *h <= 24)
     };
     let parsed = text.split_once('-').and_then(|(from, to)| {

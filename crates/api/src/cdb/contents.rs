@@ -3,6 +3,7 @@
 use backout_core::time::Timestamp;
 use backout_databases::model::LocalLogs;
 use backout_databases::persistence::Page;
+use backout_databases::{LOG_HOURS, LOG_PERCENTS};
 use backout_wire::types::cdb as wire;
 use regex::{Regex, RegexBuilder};
 
@@ -16,11 +17,6 @@ const PATTERN_BYTES_MAX: usize = 256 * 1024;
 /// The longest pattern, in characters: several times the longest name.
 const PATTERN_CHARS_MAX: usize = 256;
 
-/// Hours for which a server keeps its logs (contract).
-const SAVE_HOURS: std::ops::RangeInclusive<u32> = 6..=168;
-/// Per cent of the disk that they may take (contract).
-const MAX_USAGE: std::ops::RangeInclusive<u32> = 30..=50;
-
 impl Cdb {
     pub(super) async fn describe_databases(
         &self,
@@ -30,7 +26,7 @@ impl Cdb {
         let page = ask.page(asked.offset, asked.limit, PAGE_DEFAULT)?;
         let pattern = pattern(ask, "DatabaseRegexp", asked.database_regexp)?;
         let id = ask.id(&asked.instance_id)?;
-        find::instance(&self.databases, ask, &id).await?;
+        find::running(&self.databases, ask, &id, "list the databases of").await?;
         let found = self
             .databases
             .schemas_with_charsets(ask.owner(), id.as_str())
@@ -66,9 +62,17 @@ impl Cdb {
         find::instance(&self.databases, ask, &id).await?;
         let found = self
             .databases
-            .tables(ask.owner(), id.as_str(), &asked.database)
+            .tables_of(ask.owner(), &id, vec![asked.database.clone()])
             .await
-            .map_err(|e| ask.refused(e))?;
+            .map_err(|e| ask.refused(e))?
+            .pop()
+            .flatten()
+            .ok_or_else(|| {
+                ask.error(
+                    codes::VALUE,
+                    format!("there is no database {:?}", asked.database),
+                )
+            })?;
         let found: Vec<String> = found
             .into_iter()
             .filter(|name| matches(pattern.as_ref(), name))
@@ -166,10 +170,10 @@ impl Cdb {
         let asked: wire::ModifyLocalBinlogConfigRequest = ask.params()?;
         let id = ask.id(&asked.instance_id)?;
         let logs = LocalLogs {
-            hours: ask.number("SaveHours", asked.save_hours, SAVE_HOURS)?,
-            percent: ask.number("MaxUsage", asked.max_usage, MAX_USAGE)?,
+            hours: ask.number("SaveHours", asked.save_hours, LOG_HOURS)?,
+            percent: ask.number("MaxUsage", asked.max_usage, LOG_PERCENTS)?,
         };
-        find::instance(&self.databases, ask, &id).await?;
+        find::running(&self.databases, ask, &id, "set the logs of").await?;
         self.databases
             .set_local_logs(ask.owner(), id.as_str(), logs)
             .await

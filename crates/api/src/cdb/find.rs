@@ -1,10 +1,10 @@
-//! Looking for instances and tasks, for both generations of the API.
+//! Looking for instances, for both generations of the API.
 
 use std::collections::HashMap;
 
 use backout_core::ids::{AccountId, DatabaseId};
 use backout_databases::model::{Instance, Task};
-use backout_databases::persistence::{InstanceFilter, Page, TaskFilter};
+use backout_databases::persistence::{InstanceFilter, Told};
 use backout_databases::zone::Zone;
 use backout_databases::{Databases, Refusal};
 
@@ -12,9 +12,8 @@ use super::asked::Ask;
 use super::words;
 use crate::front::Refused;
 
-/// Rows that are read at a time where more than a page is looked through: the
-/// longest page of the store. It bounds the memory of such a look.
-const CHUNK: u64 = 100;
+/// What is told of the instances of some tasks.
+pub type Instances = HashMap<DatabaseId, Told>;
 
 /// The instance of this id. A name that looks like an id is none: what a policy
 /// was asked about is what is worked on.
@@ -26,6 +25,47 @@ pub async fn instance(
     by_id(databases, ask.owner(), id)
         .await
         .map_err(|e| ask.refused(e))
+}
+
+/// As [`instance`], one whose server can be asked something.
+pub async fn running(
+    databases: &Databases,
+    ask: Ask<'_>,
+    id: &DatabaseId,
+    action: &'static str,
+) -> Result<Instance, Refused> {
+    instance(databases, ask, id).await?;
+    databases
+        .running(ask.owner(), id.as_str(), action)
+        .await
+        .map_err(|e| ask.refused(e))
+}
+
+/// The instances of these ids, in their order: all of them, or a refusal.
+pub async fn instances(
+    databases: &Databases,
+    ask: Ask<'_>,
+    ids: &[DatabaseId],
+) -> Result<Vec<Instance>, Refused> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let filter = InstanceFilter {
+        ids: ids.iter().map(DatabaseId::to_string).collect(),
+        ..InstanceFilter::default()
+    };
+    let found = databases
+        .list_all(ask.owner(), filter)
+        .await
+        .map_err(|e| ask.refused(e))?;
+    let mut found: HashMap<_, _> = found.into_iter().map(|i| (i.id.clone(), i)).collect();
+    ids.iter()
+        .map(|id| {
+            found
+                .remove(id)
+                .ok_or_else(|| ask.refused(Refusal::InstanceNotFound(id.to_string())))
+        })
+        .collect()
 }
 
 /// As [`instance`], with the reason of its own.
@@ -41,91 +81,25 @@ pub async fn by_id(
     }
 }
 
-/// The instances of some tasks, by id; those that are gone are not there.
+/// The instances of some tasks, also those that are gone.
 pub async fn instances_of(
     databases: &Databases,
-    owner: &AccountId,
+    ask: Ask<'_>,
     tasks: &[Task],
-) -> Result<HashMap<DatabaseId, Instance>, Refusal> {
-    let mut ids: Vec<String> = tasks.iter().map(|t| t.instance.to_string()).collect();
+) -> Result<Instances, Refused> {
+    let mut ids: Vec<DatabaseId> = tasks.iter().map(|t| t.instance.clone()).collect();
     ids.sort_unstable();
     ids.dedup();
-    let mut out = HashMap::new();
-    for ids in ids.chunks(usize::try_from(CHUNK).unwrap_or(usize::MAX)) {
-        let filter = InstanceFilter {
-            ids: ids.to_vec(),
-            ..InstanceFilter::default()
-        };
-        let page = Page {
-            offset: 0,
-            limit: CHUNK,
-        };
-        let (_, found) = databases.list(owner, filter, page).await?;
-        out.extend(found.into_iter().map(|i| (i.id.clone(), i)));
-    }
-    Ok(out)
+    databases
+        .told_of(ask.owner(), ids)
+        .await
+        .map_err(|e| ask.refused(e))
 }
 
-/// The zone of a task's instance; coordinated universal time when it is gone.
-pub fn zone_of(instances: &HashMap<DatabaseId, Instance>, task: &Task) -> Zone {
-    instances.get(&task.instance).map_or(Zone::UTC, words::zone)
-}
-
-/// All instances that match, newest first: as many as the quota of an owner.
-pub async fn all_instances(
-    databases: &Databases,
-    owner: &AccountId,
-    filter: &InstanceFilter,
-) -> Result<Vec<Instance>, Refusal> {
-    let mut out = Vec::new();
-    loop {
-        let page = Page {
-            offset: out.len() as u64,
-            limit: CHUNK,
-        };
-        let (total, found) = databases.list(owner, filter.clone(), page).await?;
-        if found.is_empty() {
-            return Ok(out);
-        }
-        out.extend(found);
-        if out.len() as u64 >= total {
-            return Ok(out);
-        }
-    }
-}
-
-/// One page of those tasks that match and that `keep` keeps, newest first, and
-/// how many there are.
-pub async fn tasks(
-    databases: &Databases,
-    owner: &AccountId,
-    filter: &TaskFilter,
-    page: Page,
-    keep: impl Fn(&Task, &Zone) -> bool,
-) -> Result<(u64, Vec<Task>), Refusal> {
-    let (mut read, mut matched, mut out) = (0, 0, Vec::new());
-    loop {
-        let chunk = Page {
-            offset: read,
-            limit: CHUNK,
-        };
-        let (total, found) = databases.tasks(owner, filter.clone(), chunk).await?;
-        if found.is_empty() {
-            return Ok((matched, out));
-        }
-        read += found.len() as u64;
-        let instances = instances_of(databases, owner, &found).await?;
-        for task in found {
-            if !keep(&task, &zone_of(&instances, &task)) {
-                continue;
-            }
-            if matched >= page.offset && (out.len() as u64) < page.limit {
-                out.push(task);
-            }
-            matched += 1;
-        }
-        if read >= total {
-            return Ok((matched, out));
-        }
-    }
+/// The zone of a task's instance, the last one when it is gone; coordinated
+/// universal time when nothing is known of it.
+pub fn zone_of(instances: &Instances, task: &Task) -> Zone {
+    instances
+        .get(&task.instance)
+        .map_or(Zone::UTC, words::zone_told)
 }

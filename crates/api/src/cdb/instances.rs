@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use backout_core::ids::DatabaseId;
 use backout_databases::model::{Instance, InstanceState, Shape, Standing, Task, TaskKind};
 use backout_databases::persistence::{BackupFilter, InstanceFilter, Page, TagFilter, TaskFilter};
-use backout_databases::{Caller, Holding, NewManaged, Until, Zone};
+use backout_databases::{Caller, Holding, MADE_MAX, NewManaged, Until, Zone};
 use backout_wire::types::cdb as wire;
 
 use super::asked::{Ask, PAGE_DEFAULT};
@@ -13,8 +13,8 @@ use super::backups::backup_number;
 use super::{Cdb, codes, count, find, words};
 use crate::front::Refused;
 
-/// Instances that one call makes (contract: `GoodsNum.max`).
-const GOODS: std::ops::RangeInclusive<u32> = 1..=100;
+/// Instances that one call makes.
+const GOODS: std::ops::RangeInclusive<u32> = 1..=MADE_MAX;
 /// Memory in MB, disk in GB, processors: no more than what no host has.
 const MEMORY_MB: std::ops::RangeInclusive<u32> = 1..=16_000_000;
 const VOLUME_GB: std::ops::RangeInclusive<u32> = 1..=1_000_000;
@@ -98,9 +98,7 @@ impl Cdb {
         let page = ask.page(number(asked.offset), number(asked.limit), PAGE_DEFAULT)?;
         let ids = ask.some_ids("InstanceIds", &asked.instance_ids)?;
         let (filter, rest) = conditions(ask, asked, &ids)?;
-        for id in &ids {
-            find::instance(&self.databases, ask, id).await?;
-        }
+        find::instances(&self.databases, ask, &ids).await?;
         let (total, found) = self.list(ask, filter, &rest, page).await?;
         Ok(wire::DescribeDBInstancesResponse {
             total_count: count(total),
@@ -126,7 +124,7 @@ impl Cdb {
                 (Some(total), found)
             }
             false => {
-                let found = find::all_instances(&self.databases, ask.owner(), &filter).await;
+                let found = self.databases.list_all(ask.owner(), filter).await;
                 let mut found = found.map_err(|e| ask.refused(e))?;
                 found.sort_by(|a, b| rest.compare(a, b));
                 (None, found)
@@ -171,6 +169,10 @@ impl Cdb {
         };
         let new = new_managed(ask, asked)?;
         if dry_run {
+            self.databases
+                .check_create(&caller, new)
+                .await
+                .map_err(|e| ask.refused(e))?;
             return Ok(wire::CreateDBInstanceHourResponse {
                 deal_ids: Vec::new(),
                 instance_ids: Vec::new(),
@@ -181,6 +183,7 @@ impl Cdb {
             .create(&caller, new)
             .await
             .map_err(|e| ask.refused(e))?;
+        ask.did(&made);
         // There are no orders here; what an order would be looked up for, the
         // state of the making, is found by this.
         let mut deal_ids: Vec<String> = made.iter().map(|a| a.asked.clone()).collect();
@@ -202,6 +205,7 @@ impl Cdb {
             .restart_all(&ask.caller(), &ids)
             .await
             .map_err(|e| ask.refused(e))?;
+        ask.did(&made);
         Ok(wire::RestartDBInstancesResponse {
             async_request_id: made.into_iter().next().map(|a| a.asked).unwrap_or_default(),
         })
@@ -219,6 +223,7 @@ impl Cdb {
             .isolate(&ask.caller(), id.as_str())
             .await
             .map_err(|e| ask.refused(e))?;
+        ask.did([&made]);
         Ok(wire::IsolateDBInstanceResponse {
             async_request_id: Some(made.asked),
         })
@@ -230,19 +235,19 @@ impl Cdb {
     ) -> Result<wire::OfflineIsolatedInstancesResponse, Refused> {
         let asked: wire::OfflineIsolatedInstancesRequest = ask.params()?;
         let ids = self.known(ask, &asked.instance_ids).await?;
-        self.databases
+        let made = self
+            .databases
             .remove_all(&ask.caller(), &ids)
             .await
             .map_err(|e| ask.refused(e))?;
+        ask.did(&made);
         Ok(wire::OfflineIsolatedInstancesResponse {})
     }
 
     /// Instances that are there, by id.
     async fn known(&self, ask: Ask<'_>, ids: &[String]) -> Result<Vec<String>, Refused> {
         let ids = ask.ids("InstanceIds", ids)?;
-        for id in &ids {
-            find::instance(&self.databases, ask, id).await?;
-        }
+        find::instances(&self.databases, ask, &ids).await?;
         Ok(ids.iter().map(DatabaseId::to_string).collect())
     }
 
@@ -419,7 +424,7 @@ fn conditions(
         ],
         true,
     )?;
-    let mut states = Vec::new();
+    let mut states: Vec<InstanceState> = Vec::new();
     for number in &asked.status {
         let state = i64::try_from(*number)
             .ok()
@@ -428,6 +433,27 @@ fn conditions(
             state
                 .ok_or_else(|| ask.error(codes::VALUE, format!("Status has no state {number}")))?,
         );
+    }
+    // What these would add to the rows is not there, so there is nothing to leave
+    // out either.
+    for (parameter, given) in [
+        ("WithSecurityGroup", asked.with_security_group),
+        ("WithExCluster", asked.with_ex_cluster),
+        ("WithDr", asked.with_dr),
+        ("WithRo", asked.with_ro),
+        ("WithMaster", asked.with_master),
+    ] {
+        ask.switch(parameter, given)?;
+    }
+    let mut nothing = false;
+    if let Some(made) = ask.switch("InitFlag", asked.init_flag)? {
+        let meant = |state: &InstanceState| (*state != InstanceState::Creating) == made;
+        let asked_for = match states.is_empty() {
+            true => InstanceState::ALL.to_vec(),
+            false => states,
+        };
+        states = asked_for.into_iter().filter(meant).collect();
+        nothing = states.is_empty();
     }
     // Nothing here has any of these, or has another than this one.
     let lacks = [
@@ -440,7 +466,8 @@ fn conditions(
     ];
     let other = |given: &[u64], own: u64| !given.is_empty() && !given.contains(&own);
     let set = |text: &Option<String>| text.as_ref().is_some_and(|t| !t.is_empty());
-    let nothing = lacks.iter().any(|given| !given.is_empty())
+    let nothing = nothing
+        || lacks.iter().any(|given| !given.is_empty())
         || other(&asked.instance_types, PRIMARY)
         || other(&asked.pay_types, HOURLY)
         || [&asked.vpc_ids, &asked.subnet_ids, &asked.zone_ids]
@@ -450,7 +477,6 @@ fn conditions(
         || set(&asked.security_group_id)
         || set(&asked.ex_cluster_id)
         || (!asked.cdb_errors.is_empty() && !asked.cdb_errors.contains(&NOT_LOCKED))
-        || asked.init_flag.is_some_and(|flag| flag != 1)
         || (!asked.engine_types.is_empty()
             && !asked
                 .engine_types
@@ -513,10 +539,23 @@ fn new_managed(
         !asked.param_list.is_empty() || asked.param_template_id.is_some_and(|id| id != 0),
         "parameters are not set through this call; set them in the server when it is there",
     )?;
-    let on = |text: &Option<String>| text.as_deref() == Some("on");
+    for (parameter, given) in [
+        ("DiskEncryption", &asked.disk_encryption),
+        ("DestroyProtect", &asked.destroy_protect),
+    ] {
+        let words = [("on", true), ("off", false)];
+        ask.not_here(
+            ask.word(parameter, given.as_deref(), &words, false)?,
+            &format!("{parameter} cannot be on: it is not here"),
+        )?;
+    }
     ask.not_here(
-        on(&asked.disk_encryption) || on(&asked.destroy_protect),
-        "DiskEncryption and DestroyProtect cannot be on: Backout has neither",
+        asked.data_protect_volume.is_some_and(|gb| gb != 0),
+        "there is no volume for the protection of data here; keep backups on another disk",
+    )?;
+    ask.not_here(
+        asked.project_id.is_some_and(|id| id != 0),
+        "there are no projects here but 0; use tags",
     )?;
     ask.not_here(
         asked.auto_strategy.is_some(),

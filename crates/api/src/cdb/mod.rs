@@ -34,8 +34,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use self::asked::Ask;
-use crate::front::{Admitted, REGIONS, Refused};
-use crate::kept::Body;
+use crate::front::{Admitted, Refused, spelled_regions};
+use crate::kept::{Body, Kept};
 
 /// The region that is shown where a call names none.
 const DEFAULT_REGION: &str = "ap-guangzhou";
@@ -103,45 +103,77 @@ pub fn named_ids(call: &Call) -> Vec<String> {
     out
 }
 
-/// Every way in which a policy may name an instance. All regions lead to the
-/// same resources, so what is denied in one is denied in all.
+/// Every way in which a policy may name an instance.
 fn spellings(region: &str, owner: &AccountId, id: &str) -> Vec<String> {
-    std::iter::once("")
-        .chain(REGIONS.iter().copied())
-        // One of the operator's own.
-        .chain((!REGIONS.contains(&region)).then_some(region))
+    spelled_regions(region)
         .map(|region| format!("qcs::cdb:{region}:uin/{owner}:instanceId/{id}"))
         .chain([format!("database/{id}")])
         .collect()
 }
 
+/// Every way in which a policy may name all resources.
+fn everything(region: &str, owner: &AccountId) -> Vec<String> {
+    spelled_regions(region)
+        .map(|region| format!("qcs::cdb:{region}:uin/{owner}:*"))
+        .collect()
+}
+
+/// The operations that name work instead of instances, and the parameter that
+/// names it.
+const REACHING: [(&str, &str); 4] = [
+    ("DescribeAsyncRequestInfo", "AsyncRequestId"),
+    ("DescribeTasks", "AsyncRequestId"),
+    ("GetCdbJobList", "jobId"),
+    ("GetCdbRollbackJobTask", "jobId"),
+];
+
+/// Whether a call names work, whose instances are known once it is found: the
+/// operation then asks the policy about them (`Ask::allowed_on`).
+fn reaches(call: &Call) -> bool {
+    REACHING.iter().any(|(operation, parameter)| {
+        call.operation.name == *operation
+            && call
+                .params
+                .get(*parameter)
+                .is_some_and(|value| value.as_str().is_none_or(|text| !text.trim().is_empty()))
+    })
+}
+
 /// The resources that a policy is asked about, each in its spellings. A call
-/// that names no instance (the lists of tasks, the state of one), or makes one,
-/// is judged as one on all resources.
+/// that names no instance (the lists of tasks), or makes one, is judged as one
+/// on all resources; for one that names work see [`reaches`], which leaves
+/// nothing to ask about before the work is found.
 #[must_use]
-pub fn policy_resources(call: &Call, owner: &AccountId) -> Vec<Vec<String>> {
+pub fn policy_resources(call: &Call, owner: &AccountId) -> Option<Vec<Vec<String>>> {
     let region = call.region.as_deref().unwrap_or("");
     let mut named: Vec<Vec<String>> = named_ids(call)
         .iter()
         .filter(|id| id.starts_with(DatabaseId::PREFIX))
         .map(|id| spellings(region, owner, id))
         .collect();
-    if named.is_empty() || MAKING.contains(&call.operation.name) {
-        named.push(vec![format!("qcs::cdb:{region}:uin/{owner}:*")]);
+    if named.is_empty() && reaches(call) {
+        return None;
     }
-    named
+    if named.is_empty() || MAKING.contains(&call.operation.name) {
+        named.push(everything(region, owner));
+    }
+    Some(named)
 }
 
 /// The family.
 pub struct Cdb {
     databases: Databases,
+    kept: Kept,
 }
 
 impl Cdb {
     /// The family, over `databases`.
     #[must_use]
-    pub const fn new(databases: Databases) -> Self {
-        Self { databases }
+    pub fn new(databases: Databases) -> Self {
+        Self {
+            databases,
+            kept: Kept::default(),
+        }
     }
 
     /// Does what an admitted call asks, and gives the members of its answer.
@@ -155,18 +187,25 @@ impl Cdb {
             "CreateCloneInstance" => body(&self.create_clone_instance(ask).await?),
             "CreateDBInstanceHour" => body(&self.create_db_instance_hour(ask).await?),
             "DeleteBackup" => body(&self.delete_backup(ask).await?),
-            "DescribeAsyncRequestInfo" => body(&self.describe_async_request_info(ask).await?),
-            "DescribeBackupConfig" => body(&self.describe_backup_config(ask).await?),
-            "DescribeBackups" => body(&self.describe_backups(ask).await?),
+            "DescribeAsyncRequestInfo" => {
+                self.kept(ask, self.describe_async_request_info(ask)).await
+            }
+            "DescribeBackupConfig" => self.kept(ask, self.describe_backup_config(ask)).await,
+            "DescribeBackups" => self.kept(ask, self.describe_backups(ask)).await,
             "DescribeBinlogs" => body(&self.describe_binlogs(ask).await?),
             "DescribeCloneList" => body(&self.describe_clone_list(ask).await?),
-            "DescribeDBInstances" => body(&self.describe_db_instances(ask).await?),
+            "DescribeDBInstances" => self.kept(ask, self.describe_db_instances(ask)).await,
             "DescribeDatabases" => body(&self.describe_databases(ask).await?),
-            "DescribeLocalBinlogConfig" => body(&self.describe_local_binlog_config(ask).await?),
+            "DescribeLocalBinlogConfig" => {
+                self.kept(ask, self.describe_local_binlog_config(ask)).await
+            }
             "DescribeRollbackRangeTime" => body(&self.describe_rollback_range_time(ask).await?),
-            "DescribeRollbackTaskDetail" => body(&self.describe_rollback_task_detail(ask).await?),
+            "DescribeRollbackTaskDetail" => {
+                self.kept(ask, self.describe_rollback_task_detail(ask))
+                    .await
+            }
             "DescribeTables" => body(&self.describe_tables(ask).await?),
-            "DescribeTasks" => body(&self.describe_tasks(ask).await?),
+            "DescribeTasks" => self.kept(ask, self.describe_tasks(ask)).await,
             "IsolateDBInstance" => body(&self.isolate_db_instance(ask).await?),
             "ModifyBackupConfig" => body(&self.modify_backup_config(ask).await?),
             "ModifyLocalBinlogConfig" => body(&self.modify_local_binlog_config(ask).await?),
@@ -176,6 +215,17 @@ impl Cdb {
             "StopRollback" => body(&self.stop_rollback(ask).await?),
             other => Err(Rejection::new(Fault::NotServed, format!("{other} is not served")).into()),
         }
+    }
+
+    /// The answer of a list that tells nothing but what the store holds.
+    async fn kept<T: Serialize>(
+        &self,
+        ask: Ask<'_>,
+        fresh: impl Future<Output = Result<T, Refused>>,
+    ) -> Result<Body, Refused> {
+        self.kept
+            .or(ask.0, ask.version(&self.databases), fresh)
+            .await
     }
 }
 

@@ -1,25 +1,19 @@
 //! The ways back.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use backout_core::ids::DatabaseId;
 use backout_core::time::Timestamp;
 use backout_databases::model::{Renamed, RollbackDetail, Strategy, Task};
 use backout_databases::persistence::TaskFilter;
-use backout_databases::{RollbackRequest, Until, Zone};
+use backout_databases::{INSTANCES_MAX, Refusal, RollbackRequest, TABLES_MAX, Until, Zone};
 use backout_history::TableName;
 use backout_history::archive::Window;
 use backout_wire::types::cdb as wire;
 
-use super::asked::{Ask, PAGE_DEFAULT};
+use super::asked::{Ask, PAGE_DEFAULT, work_id};
 use super::{Cdb, codes, count, find, words};
 use crate::front::Refused;
-
-/// Instances in one call: as many as a page of a list has rows.
-const INSTANCES_MAX: usize = 100;
-/// Databases and tables of one instance in one call: a few times what a console
-/// shows on a page. It bounds what one job is about.
-const NAMES_MAX: usize = 1000;
 
 const STRATEGIES: [(&str, Strategy); 3] = [
     ("table", Strategy::Table),
@@ -46,15 +40,14 @@ impl Cdb {
             }
             requests.push(rollback_request(ask, &id, info)?);
         }
-        for request in &requests {
-            let id = ask.id(&request.instance)?;
-            find::instance(&self.databases, ask, &id).await?;
-        }
+        let ids: Vec<DatabaseId> = seen.into_iter().collect();
+        find::instances(&self.databases, ask, &ids).await?;
         let made = self
             .databases
             .rollback(&ask.caller(), requests)
             .await
             .map_err(|e| ask.refused(e))?;
+        ask.did(&made);
         Ok(wire::StartBatchRollbackResponse {
             async_request_id: made.into_iter().next().map(|a| a.asked),
         })
@@ -72,6 +65,7 @@ impl Cdb {
             .stop_rollback(&ask.caller(), id.as_str())
             .await
             .map_err(|e| ask.refused(e))?;
+        ask.did([&stopping]);
         Ok(wire::StopRollbackResponse {
             async_request_id: stopping.asked,
         })
@@ -85,55 +79,65 @@ impl Cdb {
         if asked.instance_ids.is_empty() {
             return Err(ask.error(codes::MISSING, "InstanceIds names nothing"));
         }
-        ask.at_most("InstanceIds", asked.instance_ids.len(), INSTANCES_MAX)?;
-        // A clone lands here, wherever its backup is said to be.
+        // A clone lands here, wherever its backup is said to be; so neither this
+        // nor BackupRegion changes what there is to go back to.
         ask.word(
             "IsRemoteZone",
             asked.is_remote_zone.as_deref(),
             &[("true", ()), ("false", ())],
             (),
         )?;
-        let mut items = Vec::with_capacity(asked.instance_ids.len());
-        for text in &asked.instance_ids {
-            items.push(self.range_time(ask, text).await);
-        }
+        let items = self.range_times(ask, &asked.instance_ids).await?;
         Ok(wire::DescribeRollbackRangeTimeResponse {
             total_count: count(items.len() as u64),
             items,
         })
     }
 
-    /// The windows of one instance. What is wrong with one does not hide the
-    /// others: each row has a code of its own.
-    async fn range_time(&self, ask: Ask<'_>, text: &str) -> wire::InstanceRollbackRangeTime {
-        let row = |code, message, times| wire::InstanceRollbackRangeTime {
-            code,
-            message,
-            instance_id: text.to_owned(),
-            times,
-        };
-        let id: DatabaseId = match text.trim().parse() {
-            Ok(id) => id,
-            Err(e) => return row(codes::RANGE_ARGUMENT, format!("{e}"), Vec::new()),
-        };
-        let found = async {
-            let instance = find::by_id(&self.databases, ask.owner(), &id).await?;
-            let windows = self.databases.windows(ask.owner(), id.as_str()).await?;
-            Ok((words::zone(&instance), windows))
-        };
-        match found.await {
-            Ok((zone, windows)) => {
-                let times = ranges(&zone, &windows)
-                    .map(|(begin, end)| wire::RollbackTimeRange { begin, end })
-                    .collect();
-                row(0, "ok".to_owned(), times)
+    /// The windows of several instances. What is wrong with one does not hide
+    /// the others: each row has a code of its own.
+    async fn range_times(
+        &self,
+        ask: Ask<'_>,
+        texts: &[String],
+    ) -> Result<Vec<wire::InstanceRollbackRangeTime>, Refused> {
+        let mut ids: Vec<DatabaseId> = texts.iter().filter_map(|t| t.trim().parse().ok()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let known = self
+            .databases
+            .told_of(ask.owner(), ids.clone())
+            .await
+            .map_err(|e| ask.refused(e))?;
+        let looked = self.databases.windows_of(ask.owner(), &ids).await;
+        let windows: HashMap<DatabaseId, Result<Vec<Window>, Refusal>> =
+            ids.into_iter().zip(looked).collect();
+        let rows = texts.iter().map(|text| {
+            let row = |code, message, times| wire::InstanceRollbackRangeTime {
+                code,
+                message,
+                instance_id: text.clone(),
+                times,
+            };
+            let id: DatabaseId = match text.trim().parse() {
+                Ok(id) => id,
+                Err(e) => return row(codes::RANGE_ARGUMENT, format!("{e}"), Vec::new()),
+            };
+            match windows.get(&id) {
+                Some(Ok(windows)) => {
+                    let zone = known.get(&id).map_or(Zone::UTC, words::zone_told);
+                    let times = ranges(&zone, windows)
+                        .map(|(begin, end)| wire::RollbackTimeRange { begin, end })
+                        .collect();
+                    row(0, "ok".to_owned(), times)
+                }
+                Some(Err(refusal)) => {
+                    row(codes::range_code(refusal), codes::told(refusal), Vec::new())
+                }
+                None => row(codes::RANGE_ARGUMENT, format!("no id: {id}"), Vec::new()),
             }
-            Err(refusal) => row(
-                codes::range_code(&refusal),
-                codes::told(&refusal),
-                Vec::new(),
-            ),
-        }
+        });
+        Ok(rows.collect())
     }
 
     pub(super) async fn describe_rollback_task_detail(
@@ -146,7 +150,7 @@ impl Cdb {
         let instance = find::instance(&self.databases, ask, &id).await?;
         let filter = TaskFilter {
             instance: Some(id.clone()),
-            asked: asked.async_request_id.filter(|a| !a.is_empty()),
+            asked: work_id(asked.async_request_id),
             kinds: words::ROLLBACKS.to_vec(),
             ..TaskFilter::default()
         };
@@ -240,7 +244,7 @@ pub(crate) fn chosen(
             "neither databases nor tables are named: there is nothing to roll back",
         ));
     }
-    ask.at_most("the list of databases and tables", total, NAMES_MAX)?;
+    ask.at_most("the list of databases and tables", total, TABLES_MAX)?;
     let nameless = databases
         .iter()
         .any(|d| d.from.is_empty() || d.to.is_empty())
@@ -252,14 +256,22 @@ pub(crate) fn chosen(
     if nameless {
         return Err(ask.error(codes::PARAMETER, "a database or table has an empty name"));
     }
+    // A table is not a database that has the same dots in its name.
     let mut seen = HashSet::new();
     let twice = databases
         .iter()
-        .map(|d| d.from.clone())
-        .chain(tables.iter().map(|t| t.from.to_string()))
-        .find(|name| !seen.insert(name.clone()));
+        .map(|d| (&d.from, None))
+        .chain(tables.iter().map(|t| (&t.from.schema, Some(&t.from.table))))
+        .find(|name| !seen.insert(*name));
     match twice {
-        Some(name) => Err(ask.error(codes::PARAMETER, format!("{name} is named twice"))),
+        Some((database, None)) => Err(ask.error(
+            codes::PARAMETER,
+            format!("database {database:?} is named twice"),
+        )),
+        Some((database, Some(table))) => Err(ask.error(
+            codes::PARAMETER,
+            format!("table {table:?} of {database:?} is named twice"),
+        )),
         None => Ok(()),
     }
 }

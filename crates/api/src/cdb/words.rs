@@ -5,20 +5,27 @@ use backout_core::ids::AccountId;
 use backout_core::time::Timestamp;
 use backout_databases::Holding;
 use backout_databases::model::{Instance, InstanceState, RollbackDetail, Standing, Task, TaskKind};
+use backout_databases::persistence::Told;
 use backout_databases::zone::Zone;
 use sha2::{Digest as _, Sha256};
 
 /// What stands where a time is not known yet.
 pub const NO_TIME: &str = "0000-00-00 00:00:00";
 
-/// The kinds of task that are ways back, as the vendor's lists of rollbacks
-/// show them.
-pub const ROLLBACKS: [TaskKind; 2] = [TaskKind::Rollback, TaskKind::Rewind];
+/// The kinds of task that the vendor's lists of rollbacks show: the ways back,
+/// and the way back from one, which changes tables as well, holds the instance
+/// as well, and can be stopped as well.
+pub const ROLLBACKS: [TaskKind; 3] = [TaskKind::Rollback, TaskKind::Rewind, TaskKind::Undo];
 
 /// The zone of an instance.
 pub fn zone(instance: &Instance) -> Zone {
     // What was never looked at has said nothing of its zone.
     instance.facts.zone.parse().unwrap_or(Zone::UTC)
+}
+
+/// The zone of an instance that may be gone.
+pub fn zone_told(told: &Told) -> Zone {
+    told.zone.parse().unwrap_or(Zone::UTC)
 }
 
 /// A time, or what stands where there is none.
@@ -142,6 +149,7 @@ pub fn percent_together(tasks: &[Task]) -> i64 {
 pub fn told(task: &Task) -> String {
     let error = error_of(task);
     match (task.standing, error.is_empty()) {
+        (Standing::Applied, _) if task.kind == TaskKind::Undo => "Rollback is undone".to_owned(),
         (Standing::Applied, _) if ROLLBACKS.contains(&task.kind) => {
             "Rollback is successful".to_owned()
         }
@@ -219,23 +227,26 @@ pub fn type_of(task: &Task) -> Option<Type> {
 /// One database is a rollback; more, or tables, are a batch.
 pub fn rollback_type(detail: Option<&RollbackDetail>) -> Type {
     match detail {
-        Some(d) if d.databases.len() == 1 && d.tables.is_empty() => ROLLBACK,
+        Some(d) if d.is_of_one_database() => ROLLBACK,
         _ => BATCH_ROLLBACK,
     }
 }
 
-/// The kinds of task of these types.
-pub fn kinds_of(types: &[i64]) -> Vec<TaskKind> {
-    LISTED
+/// The kinds of task of these types; and of the ways back among them only those
+/// of one whole database, or only the others, when just one of the two types is
+/// there.
+pub fn kinds_of(types: &[i64]) -> (Vec<TaskKind>, Option<bool>) {
+    let has = |kind: &Type| types.contains(&kind.number);
+    let kinds = LISTED
         .into_iter()
-        .filter(|kind| {
-            types.iter().any(|number| match kind {
-                TaskKind::Adopt | TaskKind::Create => *number == INITIAL.number,
-                TaskKind::Restart => *number == REBOOT.number,
-                _ => [ROLLBACK.number, BATCH_ROLLBACK.number].contains(number),
-            })
+        .filter(|kind| match kind {
+            TaskKind::Adopt | TaskKind::Create => has(&INITIAL),
+            TaskKind::Restart => has(&REBOOT),
+            _ => has(&ROLLBACK) || has(&BATCH_ROLLBACK),
         })
-        .collect()
+        .collect();
+    let whole = (has(&ROLLBACK) != has(&BATCH_ROLLBACK)).then(|| has(&ROLLBACK));
+    (kinds, whole)
 }
 
 // ---- instances ----
@@ -368,11 +379,15 @@ mod tests {
 
     #[test]
     fn types_by_number() {
-        assert_eq!(kinds_of(&[7]), [TaskKind::Restart]);
-        assert_eq!(
-            kinds_of(&[1]),
-            [TaskKind::Rollback, TaskKind::Rewind, TaskKind::Undo]
-        );
-        assert!(kinds_of(&[2, 3]).is_empty());
+        let back = vec![TaskKind::Rollback, TaskKind::Rewind, TaskKind::Undo];
+        for (types, kinds, whole) in [
+            (&[7][..], vec![TaskKind::Restart], None),
+            (&[1], back.clone(), Some(true)),
+            (&[10], back.clone(), Some(false)),
+            (&[10, 1], back, None),
+            (&[2, 3], vec![], None),
+        ] {
+            assert_eq!(kinds_of(types), (kinds, whole), "{types:?}");
+        }
     }
 }

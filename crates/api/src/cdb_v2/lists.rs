@@ -1,10 +1,8 @@
 //! Instances, databases, tables, and tasks of all kinds.
 
-use std::collections::HashMap;
-
 use backout_core::ids::DatabaseId;
 use backout_databases::model::{Instance, InstanceState, Task};
-use backout_databases::persistence::{InstanceFilter, TaskFilter};
+use backout_databases::persistence::{InstanceFilter, Page, TaskFilter};
 use backout_databases::{Holding, Refusal, Written, Zone};
 use backout_wire::Operation;
 use serde::{Deserialize, Serialize};
@@ -12,17 +10,23 @@ use serde::{Deserialize, Serialize};
 use super::CdbV2;
 use super::rollbacks::{Data, InstanceDetail, InstancesAsked, instance_detail};
 use crate::cdb::asked::{Ask, PAGE_DEFAULT};
-use crate::cdb::tasks::Listed;
+use crate::cdb::tasks::of_types;
 use crate::cdb::{codes, find, words};
 use crate::front::Refused;
 
-/// Databases in one call: as many as a rollback may name.
-const DATABASES_MAX: usize = 1000;
+/// The page of a list that has one row.
+const ONE: Page = Page {
+    offset: 0,
+    limit: 1,
+};
 /// The number of a row whose database server did not answer: 9006, database
 /// fault. The list of these operations has no such number, but their rows do.
 const DATABASE_FAULT: i64 = 9006;
 /// The number of a row that is about what is not there.
 const PARAMETER: i64 = 9003;
+/// The number of a row whose instance is not running: 9593, abnormal instance
+/// status.
+const STATE: i64 = 9593;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -167,9 +171,7 @@ impl CdbV2 {
             // The vendor's default; whoever names instances means those.
             states.push(InstanceState::Running);
         }
-        for id in &ids {
-            find::instance(&self.databases, ask, id).await?;
-        }
+        find::instances(&self.databases, ask, &ids).await?;
         let filter = InstanceFilter {
             ids: ids.iter().map(DatabaseId::to_string).collect(),
             states,
@@ -204,18 +206,16 @@ impl CdbV2 {
     ) -> Result<Data<Vec<DatabasesRow>>, Refused> {
         let asked: InstancesAsked = ask.params()?;
         let ids = ask.ids("cdbInstanceIds", &asked.cdb_instance_ids)?;
-        for id in &ids {
-            find::instance(&self.databases, ask, id).await?;
-        }
+        find::instances(&self.databases, ask, &ids).await?;
+        let looked = self.databases.schemas_of(ask.owner(), &ids).await;
         let mut data = Vec::with_capacity(ids.len());
-        for id in ids {
-            let found = self.databases.schemas(ask.owner(), id.as_str()).await;
+        for (id, found) in ids.into_iter().zip(looked) {
             let (code, message, database_list) = row(ask, found)?;
             data.push(DatabasesRow {
                 code,
                 message,
                 cdb_instance_id: id.to_string(),
-                database_list,
+                database_list: database_list.unwrap_or_default(),
             });
         }
         Ok(Data { data })
@@ -230,31 +230,32 @@ impl CdbV2 {
         if asked.databases.is_empty() {
             return Err(ask.error(codes::MISSING, "databases names nothing"));
         }
-        ask.at_most("databases", asked.databases.len(), DATABASES_MAX)?;
         find::instance(&self.databases, ask, &id).await?;
-        let known = self.databases.schemas(ask.owner(), id.as_str()).await;
-        let (fault, said, known) = row(ask, known)?;
-        let mut data = Vec::with_capacity(asked.databases.len());
-        for database in asked.databases {
-            let (code, message, table_list) = if fault != 0 {
-                (fault, said.clone(), Vec::new())
-            } else if known.contains(&database) {
-                let found = self
-                    .databases
-                    .tables(ask.owner(), id.as_str(), &database)
-                    .await;
-                row(ask, found)?
-            } else {
-                let message = format!("there is no database {database:?}");
-                (PARAMETER, message, Vec::new())
-            };
-            data.push(TablesRow {
-                code,
-                message,
-                database,
-                table_list,
-            });
-        }
+        let found = self
+            .databases
+            .tables_of(ask.owner(), &id, asked.databases.clone())
+            .await;
+        let (code, message, found) = row(ask, found)?;
+        let mut found = found.unwrap_or_default().into_iter();
+        let data = asked
+            .databases
+            .into_iter()
+            .map(|database| {
+                let (code, message, tables) = match (code, found.next().flatten()) {
+                    (0, None) => {
+                        let message = format!("there is no database {database:?}");
+                        (PARAMETER, message, Vec::new())
+                    }
+                    (code, tables) => (code, message.clone(), tables.unwrap_or_default()),
+                };
+                TablesRow {
+                    code,
+                    message,
+                    database,
+                    table_list: tables,
+                }
+            })
+            .collect();
         Ok(Data { data })
     }
 
@@ -278,30 +279,43 @@ impl CdbV2 {
             filter.standings.extend(states);
         }
         filter.nothing |= !asked.task_status_list.is_empty() && filter.standings.is_empty();
-        let listed = Listed {
-            types: asked.task_type_list,
-            from: day(
+        of_types(ask, &asked.task_type_list, &mut filter)?;
+        if asked.job_id.is_some() {
+            let (_, named) = self
+                .databases
+                .tasks(
+                    ask.owner(),
+                    TaskFilter {
+                        numbers: filter.numbers.clone(),
+                        nothing: filter.numbers.is_empty(),
+                        ..TaskFilter::default()
+                    },
+                    ONE,
+                )
+                .await
+                .map_err(|e| ask.tasks_refused(e))?;
+            ask.allowed_on(&named)?;
+        }
+        let between = (
+            day(
                 ask,
                 "startTimeBegin",
                 asked.start_time_begin.as_deref(),
                 "00:00:00",
             )?,
-            to: day(
+            day(
                 ask,
                 "StartTimeEnd",
                 asked.start_time_end.as_deref(),
                 "23:59:59",
             )?,
-        };
-        listed.narrow(ask, &mut filter)?;
-        let (total, found) = find::tasks(&self.databases, ask.owner(), &filter, page, |t, z| {
-            listed.has(t, z)
-        })
-        .await
-        .map_err(|e| ask.tasks_refused(e))?;
-        let instances = find::instances_of(&self.databases, ask.owner(), &found)
+        );
+        let (total, found) = self
+            .databases
+            .tasks_between(ask.owner(), filter, between, page)
             .await
-            .map_err(|e| ask.refused(e))?;
+            .map_err(|e| ask.tasks_refused(e))?;
+        let instances = find::instances_of(&self.databases, ask, &found).await?;
         Ok(JobList {
             total_count: total,
             data: found
@@ -314,17 +328,27 @@ impl CdbV2 {
 
 /// A row's code, message and list. What is no affair of the one row fails the
 /// call.
-fn row(
+pub(super) fn row<T>(
     ask: Ask<'_>,
-    found: Result<Vec<String>, Refusal>,
-) -> Result<(i64, String, Vec<String>), Refused> {
-    match found {
-        Ok(list) => Ok((0, "ok".to_owned(), list)),
-        Err(refusal @ (Refusal::Database(_) | Refusal::Elsewhere { .. })) => {
-            Ok((DATABASE_FAULT, codes::told(&refusal), Vec::new()))
+    found: Result<T, Refusal>,
+) -> Result<(i64, String, Option<T>), Refused> {
+    let code = match &found {
+        Ok(_) => 0,
+        Err(Refusal::Database(_) | Refusal::History(_) | Refusal::Elsewhere { .. }) => {
+            DATABASE_FAULT
         }
-        Err(refusal) => Err(ask.refused(refusal)),
-    }
+        Err(Refusal::State { .. }) => STATE,
+        Err(_) => {
+            return found
+                .map(|list| (0, String::new(), Some(list)))
+                .map_err(|e| ask.refused(e));
+        }
+    };
+    let message = match &found {
+        Ok(_) => "ok".to_owned(),
+        Err(refusal) => codes::told(refusal),
+    };
+    Ok((code, message, found.ok()))
 }
 
 /// A date, or a time; a date alone is meant from its begin, or to its end.
@@ -390,18 +414,14 @@ fn instance_row(instance: &Instance, holding: Option<&Holding>) -> InstanceRow {
     }
 }
 
-fn job_row(
-    operation: &Operation,
-    task: &Task,
-    instances: &HashMap<DatabaseId, Instance>,
-) -> JobRow {
+fn job_row(operation: &Operation, task: &Task, instances: &find::Instances) -> JobRow {
     let zone = find::zone_of(instances, task);
     let code = task.error.as_ref().map(|(code, _)| *code);
     JobRow {
         code: codes::legacy_number(operation, code).to_owned(),
         message: words::told(task),
         job_id: task.number,
-        // `Listed::has` let only those through that have a type.
+        // Only those are listed that have a type.
         kind: words::type_of(task).map_or(0, |t| t.number),
         status: words::legacy_state(task.standing),
         progress: task.percent,

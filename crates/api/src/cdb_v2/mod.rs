@@ -15,11 +15,12 @@ mod rollbacks;
 
 use backout_databases::Databases;
 use backout_wire::{Fault, Rejection};
+use serde::Serialize;
 
 use crate::cdb::asked::Ask;
 use crate::cdb::body;
 use crate::front::{Admitted, Refused};
-use crate::kept::Body;
+use crate::kept::{Body, Kept};
 
 /// The operations that are served.
 const SERVED: [&str; 8] = [
@@ -42,13 +43,17 @@ pub fn serves(name: &str) -> bool {
 /// The family.
 pub struct CdbV2 {
     databases: Databases,
+    kept: Kept,
 }
 
 impl CdbV2 {
     /// The family, over `databases`.
     #[must_use]
-    pub const fn new(databases: Databases) -> Self {
-        Self { databases }
+    pub fn new(databases: Databases) -> Self {
+        Self {
+            databases,
+            kept: Kept::default(),
+        }
     }
 
     /// Does what an admitted call asks, and gives the members of its answer.
@@ -58,15 +63,26 @@ impl CdbV2 {
     pub async fn act(&self, admitted: &Admitted) -> Result<Body, Refused> {
         let ask = Ask(admitted);
         match admitted.call.operation.name {
-            "DescribeCdbInstances" => body(&self.describe_cdb_instances(ask).await?),
-            "GetCdbJobList" => body(&self.get_cdb_job_list(ask).await?),
-            "GetCdbRollbackJob" => body(&self.get_cdb_rollback_job(ask).await?),
-            "GetCdbRollbackJobTask" => body(&self.get_cdb_rollback_job_task(ask).await?),
+            "DescribeCdbInstances" => self.kept(ask, self.describe_cdb_instances(ask)).await,
+            "GetCdbJobList" => self.kept(ask, self.get_cdb_job_list(ask)).await,
+            "GetCdbRollbackJob" => self.kept(ask, self.get_cdb_rollback_job(ask)).await,
+            "GetCdbRollbackJobTask" => self.kept(ask, self.get_cdb_rollback_job_task(ask)).await,
             "QueryCdbDatabaseTables" => body(&self.query_cdb_database_tables(ask).await?),
             "QueryCdbDatabases" => body(&self.query_cdb_databases(ask).await?),
             "QueryCdbRollbackRangeTime" => body(&self.query_cdb_rollback_range_time(ask).await?),
             "RollbackCdbDatabaseTables" => body(&self.rollback_cdb_database_tables(ask).await?),
             other => Err(Rejection::new(Fault::NotServed, format!("{other} is not served")).into()),
         }
+    }
+
+    /// The answer of a list that tells nothing but what the store holds.
+    async fn kept<T: Serialize>(
+        &self,
+        ask: Ask<'_>,
+        fresh: impl Future<Output = Result<T, Refused>>,
+    ) -> Result<Body, Refused> {
+        self.kept
+            .or(ask.0, ask.version(&self.databases), fresh)
+            .await
     }
 }

@@ -1,18 +1,15 @@
 //! The ways back, and how they stand.
 
-use std::collections::HashMap;
-
 use backout_core::ids::DatabaseId;
-use backout_databases::model::{
-    Instance, InstanceState, Renamed, RollbackDetail, Standing, Strategy, Task,
-};
+use backout_databases::model::{InstanceState, Renamed, RollbackDetail, Standing, Strategy, Task};
 use backout_databases::persistence::{Page, TaskFilter};
-use backout_databases::{Refusal, RollbackRequest, Until, Zone};
+use backout_databases::{INSTANCES_MAX, Refusal, RollbackRequest, Until, Zone};
 use backout_history::TableName;
 use backout_wire::Operation;
 use serde::{Deserialize, Serialize};
 
 use super::CdbV2;
+use super::lists::row;
 use crate::cdb::asked::Ask;
 use crate::cdb::rollbacks::{chosen, new_name, ranges};
 use crate::cdb::{codes, find, words};
@@ -20,8 +17,6 @@ use crate::front::Refused;
 
 /// A page when none is asked for (contract: `limit.default`).
 const PAGE_DEFAULT: i64 = 50;
-/// Instances in one call: as many as one page of jobs.
-const INSTANCES_MAX: usize = 100;
 
 // ---- GetCdbRollbackJob: the seed's own shape, numbers as text ----
 
@@ -82,11 +77,10 @@ struct ContextData {
 
 /// What is taken back. The vendor's page knows databases only; tables are told
 /// as its call for starting a rollback takes them.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 struct Names {
-    #[serde(default)]
     dbs: Vec<Db>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     tables: Vec<Tables>,
 }
 
@@ -177,7 +171,7 @@ pub(super) struct InstancesAsked {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Range {
     code: i64,
-    message: &'static str,
+    message: String,
     cdb_instance_id: String,
     times: Vec<Times>,
 }
@@ -200,15 +194,14 @@ struct InstanceAsked {
     para: String,
 }
 
-/// `instances.n.para`, JSON as text.
+/// `instances.n.para`, JSON as text. A null counts as absent, as everywhere at
+/// this vendor.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Para {
     rollbacktime: String,
-    #[serde(default)]
-    dbs: Vec<Db>,
-    #[serde(default)]
-    tables: Vec<Tables>,
+    dbs: Option<Vec<Db>>,
+    tables: Option<Vec<Tables>>,
 }
 
 #[derive(Serialize)]
@@ -223,7 +216,7 @@ impl CdbV2 {
         let page = ask.page(asked.offset, asked.limit, PAGE_DEFAULT)?;
         let id = ask.id(&asked.cdb_instance_id)?;
         let instance = find::instance(&self.databases, ask, &id).await?;
-        usable(ask, &instance)?;
+        usable(ask, &id, instance.state)?;
         let filter = TaskFilter {
             instance: Some(id.clone()),
             kinds: words::ROLLBACKS.to_vec(),
@@ -251,11 +244,10 @@ impl CdbV2 {
         ask: Ask<'_>,
     ) -> Result<Data<JobTask>, Refused> {
         let asked: JobAsked = ask.params()?;
-        let unknown = || ask.refused(Refusal::TaskNotFound(asked.job_id.to_string()));
-        let number = u64::try_from(asked.job_id).map_err(|_| unknown())?;
         let filter = TaskFilter {
-            numbers: vec![number],
+            numbers: u64::try_from(asked.job_id).into_iter().collect(),
             kinds: words::ROLLBACKS.to_vec(),
+            nothing: asked.job_id < 0,
             ..TaskFilter::default()
         };
         let page = Page {
@@ -267,21 +259,24 @@ impl CdbV2 {
             .tasks(ask.owner(), filter, page)
             .await
             .map_err(|e| ask.tasks_refused(e))?;
-        let first = found.into_iter().next().ok_or_else(unknown)?;
+        let Some(first) = found.into_iter().next() else {
+            ask.allowed_on(&[])?;
+            return Err(ask.refused(Refusal::TaskNotFound(asked.job_id.to_string())));
+        };
         // All instances of one call are one job.
         let tasks = self
             .databases
             .tasks_asked(ask.owner(), &first.asked)
             .await
             .map_err(|e| ask.tasks_refused(e))?;
-        let instances = find::instances_of(&self.databases, ask.owner(), &tasks)
-            .await
-            .map_err(|e| ask.refused(e))?;
-        if let Some(instance) = instances.get(&first.instance) {
-            usable(ask, instance)?;
+        ask.allowed_on(&tasks)?;
+        let instances = find::instances_of(&self.databases, ask, &tasks).await?;
+        // Of one that is gone there is nothing to find out about its state.
+        if let Some(state) = instances.get(&first.instance).and_then(|told| told.state) {
+            usable(ask, &first.instance, state)?;
         }
         Ok(Data {
-            data: job_task(ask.operation(), number, &tasks, &instances),
+            data: job_task(ask.operation(), first.number, &tasks, &instances),
         })
     }
 
@@ -291,19 +286,16 @@ impl CdbV2 {
     ) -> Result<Data<Vec<Range>>, Refused> {
         let asked: InstancesAsked = ask.params()?;
         let ids = ask.ids("cdbInstanceIds", &asked.cdb_instance_ids)?;
+        let known = find::instances(&self.databases, ask, &ids).await?;
+        let looked = self.databases.windows_of(ask.owner(), &ids).await;
         let mut data = Vec::with_capacity(ids.len());
-        for id in ids {
-            let instance = find::instance(&self.databases, ask, &id).await?;
-            let windows = self
-                .databases
-                .windows(ask.owner(), id.as_str())
-                .await
-                .map_err(|e| ask.refused(e))?;
+        for (instance, windows) in known.iter().zip(looked) {
+            let (code, message, windows) = row(ask, windows)?;
             data.push(Range {
-                code: 0,
-                message: "ok",
-                cdb_instance_id: id.to_string(),
-                times: ranges(&words::zone(&instance), &windows)
+                code,
+                message,
+                cdb_instance_id: instance.id.to_string(),
+                times: ranges(&words::zone(instance), &windows.unwrap_or_default())
                     .map(|(begin, end)| Times { begin, end })
                     .collect(),
             });
@@ -330,14 +322,13 @@ impl CdbV2 {
         for (id, instance) in ids.iter().zip(&asked.instances) {
             requests.push(request(ask, id, &instance.para)?);
         }
-        for id in &ids {
-            find::instance(&self.databases, ask, id).await?;
-        }
+        find::instances(&self.databases, ask, &ids).await?;
         let made = self
             .databases
             .rollback(&ask.caller(), requests)
             .await
             .map_err(|e| ask.refused(e))?;
+        ask.did(&made);
         let first = made.iter().map(|a| a.number).min().unwrap_or_default();
         Ok(Data {
             data: Started {
@@ -348,8 +339,8 @@ impl CdbV2 {
 }
 
 /// Refuses an instance that is not running: 9593, abnormal instance status.
-fn usable(ask: Ask<'_>, instance: &Instance) -> Result<(), Refused> {
-    let hint = match instance.state {
+fn usable(ask: Ask<'_>, id: &DatabaseId, state: InstanceState) -> Result<(), Refused> {
+    let hint = match state {
         InstanceState::Running => return Ok(()),
         InstanceState::Creating => "wait until it runs",
         InstanceState::Isolating | InstanceState::Isolated => "bring it back first",
@@ -357,8 +348,8 @@ fn usable(ask: Ask<'_>, instance: &Instance) -> Result<(), Refused> {
     };
     Err(ask.refused(Refusal::State {
         action: "list the rollbacks of",
-        instance: instance.id.clone(),
-        state: instance.state,
+        instance: id.clone(),
+        state,
         hint,
     }))
 }
@@ -374,6 +365,7 @@ fn request(ask: Ask<'_>, id: &DatabaseId, para: &str) -> Result<RollbackRequest,
     let databases: Vec<Renamed<String>> = para
         .dbs
         .into_iter()
+        .flatten()
         .map(|d| Renamed {
             from: d.dbname,
             to: d.newname,
@@ -382,6 +374,7 @@ fn request(ask: Ask<'_>, id: &DatabaseId, para: &str) -> Result<RollbackRequest,
     let tables: Vec<Renamed<TableName>> = para
         .tables
         .into_iter()
+        .flatten()
         .flat_map(|group| {
             let db = group.db;
             group.table.into_iter().map(move |t| Renamed {
@@ -479,7 +472,7 @@ fn names_of(detail: Option<&RollbackDetail>) -> Names {
 pub(super) fn instance_detail(
     zone: &Zone,
     task: &Task,
-    instances: &HashMap<DatabaseId, Instance>,
+    instances: &find::Instances,
 ) -> InstanceDetail {
     let detail = task.detail.rollback.as_ref();
     InstanceDetail {
@@ -500,7 +493,7 @@ fn job_task(
     operation: &Operation,
     number: u64,
     tasks: &[Task],
-    instances: &HashMap<DatabaseId, Instance>,
+    instances: &find::Instances,
 ) -> JobTask {
     let standing = words::together(tasks);
     let failed = tasks.iter().find(|t| t.error.is_some());

@@ -33,7 +33,7 @@ use backout_wire::{Call, Fault, Rejection};
 use serde::Serialize;
 
 use self::asked::Ask;
-use crate::front::{Admitted, REGIONS, Refused};
+use crate::front::{Admitted, Refused, spelled_regions};
 use crate::kept::{Body, Kept};
 
 /// The operations that are served.
@@ -134,10 +134,7 @@ impl Kind {
     /// to the same resources, so what is denied in one is denied in all.
     fn spellings(&self, region: &str, owner: &AccountId, id: &str) -> Vec<String> {
         let word = self.word;
-        std::iter::once("")
-            .chain(REGIONS.iter().copied())
-            // One of the operator's own.
-            .chain((!REGIONS.contains(&region)).then_some(region))
+        spelled_regions(region)
             .map(|region| format!("qcs::lighthouse:{region}:uin/{owner}:{word}/{id}"))
             .chain(self.own.iter().map(|own| format!("{own}/{id}")))
             .collect()
@@ -193,7 +190,11 @@ pub fn policy_resources(call: &Call, owner: &AccountId) -> Vec<Vec<String>> {
     // Whoever makes a disk of an image reads all that is in it.
     named.extend(of(IMAGES));
     if named.is_empty() || call.operation.name == "CreateInstances" {
-        named.push(vec![format!("qcs::lighthouse:{region}:uin/{owner}:*")]);
+        named.push(
+            spelled_regions(region)
+                .map(|region| format!("qcs::lighthouse:{region}:uin/{owner}:*"))
+                .collect(),
+        );
     }
     named
 }
@@ -281,27 +282,8 @@ impl Lighthouse {
         // Before the rows are read: what is kept may be newer than its version,
         // never older.
         let version = self.servers.version();
-        let asked = asked(ask.0);
-        if let Some(kept) = version.and_then(|version| self.kept.get(&asked, version)) {
-            return Ok(kept);
-        }
-        let body = body(&fresh.await?)?;
-        if let Some(version) = version {
-            self.kept.put(asked, version, &body);
-        }
-        Ok(body)
+        self.kept.or(ask.0, version, fresh).await
     }
-}
-
-/// All that the answer to a list call depends on, besides the store.
-fn asked(admitted: &Admitted) -> String {
-    let call = &admitted.call;
-    let params = serde_json::to_string(&call.params).unwrap_or_default();
-    let region = call.region.as_deref().unwrap_or("");
-    format!(
-        "{} {} {region} {params}",
-        admitted.principal.owner, call.operation.name
-    )
 }
 
 fn body(answer: &impl Serialize) -> Result<Body, Refused> {

@@ -1,5 +1,7 @@
 //! The rows of instances.
 
+use std::collections::BTreeMap;
+
 use backout_core::ids::{AccountId, DatabaseId};
 use backout_core::time::Timestamp;
 use backout_store::{Error, Row, Tx, params, query_one};
@@ -110,6 +112,16 @@ pub fn count_instances(tx: &mut dyn Tx, owner: &AccountId) -> Result<u64, Error>
     )?
     .ok_or_else(|| Error::corrupt("COUNT(*) gave no row"))?;
     Ok(row.get::<i64>(0)?.cast_unsigned())
+}
+
+/// Whether an owner has an instance of this name.
+pub fn name_is_taken(tx: &mut dyn Tx, owner: &AccountId, name: &str) -> Result<bool, Error> {
+    let row = query_one(
+        tx,
+        "SELECT 1 FROM databases WHERE owner = $1 AND name = $2",
+        params![owner.as_str(), name],
+    )?;
+    Ok(row.is_some())
 }
 
 /// The instance of a host that is reached at this address, if there is one.
@@ -252,8 +264,21 @@ pub fn set_address(
     Ok(())
 }
 
-/// Forgets an instance with its backups. Its tasks stay; files are not touched.
+/// Forgets an instance with its backups. Its tasks stay, and what lists tell of
+/// them beside: its name and its zone. Files are not touched.
 pub fn delete_instance(tx: &mut dyn Tx, id: &DatabaseId) -> Result<(), Error> {
+    if let Some(gone) = instance_by_id(tx, id)? {
+        tx.execute(
+            "INSERT INTO database_gone (instance, owner, name, zone) VALUES ($1, $2, $3, $4) \
+             ON CONFLICT (instance) DO UPDATE SET name = $3, zone = $4",
+            params![
+                gone.id.as_str(),
+                gone.owner.as_str(),
+                &gone.name,
+                &gone.facts.zone
+            ],
+        )?;
+    }
     for sql in [
         "DELETE FROM database_tags WHERE resource = $1",
         "DELETE FROM database_backups WHERE instance = $1",
@@ -262,6 +287,84 @@ pub fn delete_instance(tx: &mut dyn Tx, id: &DatabaseId) -> Result<(), Error> {
         tx.execute(sql, params![id.as_str()])?;
     }
     Ok(())
+}
+
+/// What lists of tasks tell of an instance, also of one that is gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Its id.
+    pub id: DatabaseId,
+    /// Its name; the last one of one that is gone.
+    pub name: String,
+    /// Its zone, as its server said it; empty when it never said.
+    pub zone: String,
+    /// Where it is in its life; `None` when it is gone.
+    pub state: Option<InstanceState>,
+}
+
+/// What there is to tell of these instances of an owner. One that nothing is
+/// known of is not there.
+pub fn told_of(tx: &mut dyn Tx, owner: &AccountId, ids: &[DatabaseId]) -> Result<Vec<Told>, Error> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut w = Conditions::new("owner", owner.as_str());
+    w.one_of("id", ids.iter().map(DatabaseId::as_str));
+    let sql = format!("SELECT {COLUMNS} FROM databases WHERE {}", w.sql);
+    let rows = tx.query(&sql, &w.params)?;
+    let mut out = rows
+        .iter()
+        .map(|row| read_instance(row).map(told))
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut w = Conditions::new("owner", owner.as_str());
+    w.one_of("instance", ids.iter().map(DatabaseId::as_str));
+    let sql = format!(
+        "SELECT instance, name, zone FROM database_gone WHERE {}",
+        w.sql
+    );
+    for row in tx.query(&sql, &w.params)? {
+        out.push(Told {
+            id: row.parse(0, |t| t.parse().ok())?,
+            name: row.get(1)?,
+            zone: row.get(2)?,
+            state: None,
+        });
+    }
+    Ok(out)
+}
+
+fn told(instance: Instance) -> Told {
+    Told {
+        id: instance.id,
+        name: instance.name,
+        zone: instance.facts.zone,
+        state: Some(instance.state),
+    }
+}
+
+/// The zones that an owner's instances have, with the instances that are there;
+/// none where all in it are gone. As many as the owner may have instances, and
+/// as there are zones in the world.
+pub fn zones_of(
+    tx: &mut dyn Tx,
+    owner: &AccountId,
+) -> Result<BTreeMap<String, Vec<DatabaseId>>, Error> {
+    let mut out: BTreeMap<String, Vec<DatabaseId>> = BTreeMap::new();
+    for row in tx.query(
+        "SELECT DISTINCT zone FROM database_gone WHERE owner = $1",
+        params![owner.as_str()],
+    )? {
+        out.entry(row.get(0)?).or_default();
+    }
+    for row in tx.query(
+        "SELECT id, facts FROM databases WHERE owner = $1",
+        params![owner.as_str()],
+    )? {
+        let facts: Facts = read_json("facts", &row, 1)?;
+        let id = row.parse(0, |t| t.parse().ok())?;
+        out.entry(facts.zone).or_default().push(id);
+    }
+    Ok(out)
 }
 
 /// Text that is to be found as it is, for a `LIKE ... ESCAPE '!'`.

@@ -18,7 +18,8 @@ pub use instances::*;
 pub use tasks::*;
 
 /// The tables of this crate.
-pub const MIGRATIONS: &[Migration] = &[Migration {
+pub const MIGRATIONS: &[Migration] = &[
+    Migration {
     name: "databases-0001",
     sql: "
 CREATE TABLE databases (
@@ -101,7 +102,24 @@ CREATE TABLE database_numbers (
 );
 INSERT INTO database_numbers (kind, last) VALUES ('backup', 0);
 INSERT INTO database_numbers (kind, last) VALUES ('task', 0);",
-}];
+    },
+    // What lists are narrowed by in the store: rollbacks of one whole database
+    // (told by its words in rows of before), and the zones of instances that
+    // are gone.
+    Migration {
+        name: "databases-0002",
+        sql: r#"
+ALTER TABLE database_tasks ADD COLUMN whole BIGINT NOT NULL DEFAULT 0;
+UPDATE database_tasks SET whole = 1 WHERE detail LIKE '%"databases":[{"from":%}],"tables":[]%' AND detail NOT LIKE '%},{"from":%';
+CREATE TABLE database_gone (
+  instance TEXT PRIMARY KEY,
+  owner TEXT NOT NULL,
+  name TEXT NOT NULL,
+  zone TEXT NOT NULL
+);
+CREATE INDEX database_gone_by_zone ON database_gone (owner, zone);"#,
+    },
+];
 
 /// Which page of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use backout_jobs::{Direction, JobView, JobsError, State};
 use backout_store::{Error, Row, Tx, Value, params};
 
 use super::{Conditions, Page, json_text, optional, paged, read_json};
-use crate::model::{Detail, Standing, Task, TaskKind};
+use crate::model::{Detail, RollbackDetail, Standing, Task, TaskKind};
 
 const COLUMNS: &str = "number, asked, owner, operator, request, instance, kind, job, detail, \
      standing, percent, words, error_code, error_message, created_ms, ended_ms";
@@ -31,13 +31,39 @@ pub struct TaskFilter {
     pub kinds: Vec<TaskKind>,
     /// Standing like one of these.
     pub standings: Vec<Standing>,
+    /// Of one of these jobs.
+    pub jobs: Vec<JobId>,
+    /// Of the kinds that take back: with true only those of one whole database,
+    /// with false only the others. Other kinds are not concerned.
+    pub whole: Option<bool>,
     /// Asked for at this instant or later.
     pub created_from: Option<Timestamp>,
     /// Asked for at this instant or earlier.
     pub created_to: Option<Timestamp>,
+    /// Asked for in the span of the zone of its instance.
+    pub spans: Option<Vec<Span>>,
     /// Matches nothing at all: for a condition that no task here can meet.
     pub nothing: bool,
 }
+
+/// A time of the clock on the wall in one zone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The zone, as [`super::zones_of`] gives it.
+    pub zone: String,
+    /// The instances in it that are there. Those that are gone are found by the
+    /// zone.
+    pub instances: Vec<DatabaseId>,
+    /// Of what nothing is known any more is in this span.
+    pub unknown: bool,
+    /// From when on, in milliseconds since 1970.
+    pub from_ms: i64,
+    /// Until when, that instant left out.
+    pub before_ms: i64,
+}
+
+/// The kinds of task that take tables back, or forward again.
+const TAKING_BACK: &str = "('rollback', 'rewind', 'undo')";
 
 /// How a task ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,8 +82,8 @@ pub struct End {
 pub fn insert_task(tx: &mut dyn Tx, task: &Task) -> Result<(), Error> {
     tx.execute(
         "INSERT INTO database_tasks (number, asked, owner, operator, request, instance, kind, job, \
-         detail, standing, percent, words, error_code, error_message, created_ms, ended_ms) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+         detail, standing, percent, words, error_code, error_message, created_ms, ended_ms, whole) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
         params![
             task.number.cast_signed(),
             &task.asked,
@@ -74,10 +100,19 @@ pub fn insert_task(tx: &mut dyn Tx, task: &Task) -> Result<(), Error> {
             task.error.as_ref().map(|(code, _)| code.as_str()),
             task.error.as_ref().map(|(_, message)| message.clone()),
             task.created.0,
-            task.ended.map(|t| t.0)
+            task.ended.map(|t| t.0),
+            i64::from(is_whole(&task.detail))
         ],
     )?;
     Ok(())
+}
+
+/// Whether one whole database is taken back, and nothing else.
+fn is_whole(detail: &Detail) -> bool {
+    detail
+        .rollback
+        .as_ref()
+        .is_some_and(RollbackDetail::is_of_one_database)
 }
 
 /// A task by its number, whoever owns it.
@@ -104,7 +139,7 @@ pub fn tasks_by_asked(tx: &mut dyn Tx, owner: &AccountId, asked: &str) -> Result
 pub fn running_rollback_of(tx: &mut dyn Tx, instance: &DatabaseId) -> Result<Option<Task>, Error> {
     one(
         tx,
-        "instance = $1 AND ended_ms IS NULL AND kind IN ('rollback', 'rewind', 'undo')",
+        &format!("instance = $1 AND ended_ms IS NULL AND kind IN {TAKING_BACK}"),
         params![instance.as_str()],
     )
 }
@@ -133,6 +168,16 @@ pub fn list_tasks(
     w.one_of("instance", filter.instance.iter().map(DatabaseId::as_str));
     w.one_of("asked", &filter.asked);
     w.one_of("kind", filter.kinds.iter().map(|k| k.as_str()));
+    w.one_of("job", filter.jobs.iter().map(JobId::as_str));
+    if let Some(whole) = filter.whole {
+        let mark = w.bind(i64::from(whole));
+        w.sql.push_str(&format!(
+            " AND (kind NOT IN {TAKING_BACK} OR whole = {mark})"
+        ));
+    }
+    if let Some(spans) = &filter.spans {
+        within(&mut w, spans);
+    }
     w.between(
         "created_ms",
         filter.created_from.map(|t| t.0),
@@ -174,6 +219,40 @@ pub fn list_tasks(
         .map(|task| as_it_stands(tx, task))
         .collect::<Result<_, _>>()?;
     Ok((total, tasks))
+}
+
+/// Adds that a task was asked for in the span of its instance's zone. The owner
+/// is `$1`.
+fn within(w: &mut Conditions, spans: &[Span]) {
+    let mut any = Vec::with_capacity(spans.len());
+    for span in spans {
+        let (from, before) = (w.bind(span.from_ms), w.bind(span.before_ms));
+        let zone = w.bind(span.zone.as_str());
+        let mut of = vec![format!(
+            "instance IN (SELECT g.instance FROM database_gone g WHERE g.owner = $1 AND g.zone = {zone})"
+        )];
+        let there = span.instances.iter().map(|id| w.bind(id.as_str()));
+        let there = there.collect::<Vec<_>>();
+        if !there.is_empty() {
+            of.push(format!("instance IN ({})", there.join(", ")));
+        }
+        if span.unknown {
+            of.push(
+                "(instance NOT IN (SELECT g.instance FROM database_gone g WHERE g.owner = $1) \
+                 AND instance NOT IN (SELECT d.id FROM databases d WHERE d.owner = $1))"
+                    .to_owned(),
+            );
+        }
+        any.push(format!(
+            "(created_ms >= {from} AND created_ms < {before} AND ({}))",
+            of.join(" OR ")
+        ));
+    }
+    let any = match any.is_empty() {
+        true => "1 = 0".to_owned(),
+        false => any.join(" OR "),
+    };
+    w.sql.push_str(&format!(" AND ({any})"));
 }
 
 /// Records how the task of a job stands at its end, and with it any task that

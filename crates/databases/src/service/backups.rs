@@ -20,7 +20,7 @@ use crate::refusal::Refusal;
 const BACKUP_NAME_MAX_CHARS: usize = 60;
 
 /// The longest time that backups or history are kept, in days (contract).
-const KEEP_DAYS_MAX: u32 = 1830;
+pub const KEEP_DAYS_MAX: u32 = 1830;
 
 /// How many backups one job deletes: each is a rename and a folder.
 pub(super) const DELETE_MAX: usize = 50;
@@ -48,7 +48,7 @@ impl Databases {
     /// [`Refusal::NoSuchTable`], [`Refusal::InstanceNotFound`],
     /// [`Refusal::Store`].
     pub async fn backup(&self, caller: &Caller, new: NewBackup) -> Result<(u64, Asked), Refusal> {
-        if let Some(asked) = self.asked_before(caller).await? {
+        if let Some(asked) = self.asked_before(caller).await?.pop() {
             return self.with_number(asked).await;
         }
         let instance = self.get(&caller.owner, &new.instance).await?;
@@ -106,7 +106,7 @@ impl Databases {
         number: u64,
         manual_only: bool,
     ) -> Result<Asked, Refusal> {
-        if let Some(asked) = self.asked_before(caller).await? {
+        if let Some(asked) = self.asked_before(caller).await?.pop() {
             return Ok(asked);
         }
         let (owner, wanted) = (caller.owner.clone(), id_or_name.to_owned());

@@ -1,6 +1,7 @@
 //! Instances come under management or are made, are restarted, isolated, and
 //! go.
 
+use std::collections::HashSet;
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
@@ -38,16 +39,16 @@ pub const DATABASES_MAX: u64 = 200;
 pub const MADE_MAX: u32 = 100;
 
 /// How many labels an instance may have.
-const TAGS_MAX: usize = 50;
+pub const TAGS_MAX: usize = 50;
 
 /// How many characters a password that we draw has: more than 128 bits.
 const PASSWORD_CHARS: usize = 32;
 
 /// Hours that a server may be told to keep its logs (contract).
-const LOG_HOURS: std::ops::RangeInclusive<u32> = 6..=168;
+pub const LOG_HOURS: std::ops::RangeInclusive<u32> = 6..=168;
 
 /// Per cents of the volume that they may take (contract).
-const LOG_PERCENTS: std::ops::RangeInclusive<u32> = 30..=50;
+pub const LOG_PERCENTS: std::ops::RangeInclusive<u32> = 30..=50;
 
 /// A server that others run, to come under management.
 #[derive(Clone)]
@@ -107,7 +108,7 @@ impl Databases {
     /// [`Refusal::Database`] when it cannot be reached; [`Refusal::Taken`],
     /// [`Refusal::Invalid`], [`Refusal::Quota`], [`Refusal::Store`].
     pub async fn add(&self, caller: &Caller, new: NewInstance) -> Result<Asked, Refusal> {
-        if let Some(asked) = self.asked_before(caller).await? {
+        if let Some(asked) = self.asked_before(caller).await?.pop() {
             return Ok(asked);
         }
         check_name(&new.name)?;
@@ -201,9 +202,50 @@ impl Databases {
     /// [`Refusal::Invalid`], [`Refusal::Taken`], [`Refusal::Quota`],
     /// [`Refusal::Store`].
     pub async fn create(&self, caller: &Caller, new: NewManaged) -> Result<Vec<Asked>, Refusal> {
-        if let Some(asked) = self.asked_before(caller).await? {
-            return Ok(vec![asked]);
+        let before = self.asked_before(caller).await?;
+        if !before.is_empty() {
+            return Ok(before);
         }
+        let (work, instances) = self.to_make(caller, new).await?;
+        self.submit(caller, work, move |tx| {
+            instances
+                .iter()
+                .try_for_each(|instance| insert(tx, instance))
+        })
+        .await
+    }
+
+    /// What [`Databases::create`] would refuse, without making anything.
+    ///
+    /// # Errors
+    /// As [`Databases::create`].
+    pub async fn check_create(&self, caller: &Caller, new: NewManaged) -> Result<(), Refusal> {
+        let (_, instances) = self.to_make(caller, new).await?;
+        self.store
+            .read(move |tx| {
+                let Some(first) = instances.first() else {
+                    return Ok(());
+                };
+                let has = persistence::count_instances(tx, &first.owner)?;
+                room_for(has, instances.len() as u64)?;
+                let mut names = HashSet::new();
+                for instance in &instances {
+                    let known = persistence::name_is_taken(tx, &instance.owner, &instance.name)?;
+                    if known || !names.insert(&instance.name) {
+                        return Err(Refusal::Taken(instance.name.clone()));
+                    }
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    /// The servers that are to be made, with their jobs.
+    async fn to_make(
+        &self,
+        caller: &Caller,
+        new: NewManaged,
+    ) -> Result<(Vec<NewWork>, Vec<Instance>), Refusal> {
         if new.count == 0 || new.count > MADE_MAX {
             return Err(Refusal::Invalid(format!(
                 "make {} database servers: one call makes 1 to {MADE_MAX}",
@@ -215,12 +257,6 @@ impl Databases {
             return Err(Refusal::Invalid(format!(
                 "make {count} database servers: at most as many names can be given, and a port only for one"
             )));
-        }
-        if caller.idempotency.is_some() && count > 1 {
-            return Err(Refusal::Invalid(
-                "make several database servers under one idempotency key: make them one by one"
-                    .to_owned(),
-            ));
         }
         check_tags(&new.tags)?;
         if new.shape.memory_mb == 0 || new.shape.volume_gb == 0 || new.shape.cpu == 0 {
@@ -266,12 +302,7 @@ impl Databases {
             )?);
             instances.push(instance);
         }
-        self.submit(caller, work, move |tx| {
-            instances
-                .iter()
-                .try_for_each(|instance| insert(tx, instance))
-        })
-        .await
+        Ok((work, instances))
     }
 
     fn to_be_made(
@@ -331,8 +362,9 @@ impl Databases {
         ids_or_names: &[String],
     ) -> Result<Vec<Asked>, Refusal> {
         let action = "restart";
-        if let Some(asked) = self.asked_before(caller).await? {
-            return Ok(vec![asked]);
+        let before = self.asked_before(caller).await?;
+        if !before.is_empty() {
+            return Ok(before);
         }
         let mut work = Vec::with_capacity(ids_or_names.len());
         for id_or_name in ids_or_names {
@@ -371,7 +403,7 @@ impl Databases {
     /// As [`Databases::restart`].
     pub async fn isolate(&self, caller: &Caller, id_or_name: &str) -> Result<Asked, Refusal> {
         let action = "isolate";
-        if let Some(asked) = self.asked_before(caller).await? {
+        if let Some(asked) = self.asked_before(caller).await?.pop() {
             return Ok(asked);
         }
         let instance = self.get(&caller.owner, id_or_name).await?;
@@ -401,7 +433,7 @@ impl Databases {
     /// As [`Databases::restart`].
     pub async fn release(&self, caller: &Caller, id_or_name: &str) -> Result<Asked, Refusal> {
         let action = "bring back";
-        if let Some(asked) = self.asked_before(caller).await? {
+        if let Some(asked) = self.asked_before(caller).await?.pop() {
             return Ok(asked);
         }
         let instance = self.get(&caller.owner, id_or_name).await?;
@@ -473,8 +505,9 @@ impl Databases {
         keep: bool,
     ) -> Result<Vec<Asked>, Refusal> {
         let action = "remove";
-        if let Some(asked) = self.asked_before(caller).await? {
-            return Ok(vec![asked]);
+        let before = self.asked_before(caller).await?;
+        if !before.is_empty() {
+            return Ok(before);
         }
         let mut work = Vec::with_capacity(ids_or_names.len());
         for id_or_name in ids_or_names {
@@ -556,24 +589,6 @@ impl Databases {
         self.store
             .write(move |tx| Ok(persistence::set_local_logs(tx, &id, logs)?))
             .await
-    }
-
-    /// What an earlier call with the same idempotency key asked for.
-    pub(super) async fn asked_before(&self, caller: &Caller) -> Result<Option<Asked>, Refusal> {
-        let Some(job) = self.earlier(caller).await? else {
-            return Ok(None);
-        };
-        let task = self
-            .store
-            .read(move |tx| Ok::<_, Refusal>(persistence::task_of_job(tx, &job)?))
-            .await?;
-        Ok(task.map(|task| Asked {
-            number: task.number,
-            asked: task.asked,
-            job: task.job,
-            instance: task.instance,
-            repeated: true,
-        }))
     }
 
     /// A job on an instance, with its task.
@@ -719,15 +734,21 @@ pub(super) fn only(asked: Vec<Asked>) -> Result<Asked, Refusal> {
 
 fn insert(tx: &mut dyn backout_store::Tx, instance: &Instance) -> Result<(), Refusal> {
     let has = persistence::count_instances(tx, &instance.owner)?;
-    if has >= DATABASES_MAX {
-        return Err(Refusal::Quota(format!(
-            "have another database: there are {has} of at most {DATABASES_MAX}; remove one first"
-        )));
-    }
+    room_for(has, 1)?;
     match persistence::insert_instance(tx, instance)? {
         true => Ok(()),
         false => Err(Refusal::Taken(instance.name.clone())),
     }
+}
+
+/// Refuses more instances than an owner may have.
+fn room_for(has: u64, more: u64) -> Result<(), Refusal> {
+    if has.saturating_add(more) <= DATABASES_MAX {
+        return Ok(());
+    }
+    Err(Refusal::Quota(format!(
+        "have {more} more databases: there are {has} of at most {DATABASES_MAX}; remove some first"
+    )))
 }
 
 fn address_of(endpoint: &Endpoint) -> Address {

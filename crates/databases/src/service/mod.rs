@@ -5,17 +5,21 @@
 //! | `mod` | who there is; what all share: claims, tasks, jobs |
 //! | `lifecycle` | instances come under management or are made, are restarted, isolated, and go |
 //! | `backups` | base backups, their schedule |
+//! | `contents` | what is in the databases of several instances, within a time |
 //! | `rollback` | the ways back, what they would do, and how they are stopped and undone |
 //! | `history` | what happened when |
 //! | `keeper` | what is archived, taken and deleted by itself |
 
 mod backups;
+mod contents;
 mod history;
 mod keeper;
 mod lifecycle;
 mod rollback;
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use backout_core::ids::{AccountId, DatabaseId, Entropy, JobId, RequestId};
 use backout_core::outcome::Outcome;
@@ -26,15 +30,18 @@ use backout_jobs::{
 };
 use backout_store::{Store, Tx};
 use serde::Serialize;
+use tokio::sync::Semaphore;
 
-pub use self::backups::NewBackup;
+pub use self::backups::{KEEP_DAYS_MAX, NewBackup};
 pub use self::history::{LogFile, TRANSACTIONS_MAX};
 pub use self::keeper::Tended;
 pub(crate) use self::lifecycle::blockers;
-pub use self::lifecycle::{DATABASES_MAX, MADE_MAX, NewInstance, NewManaged};
+pub use self::lifecycle::{
+    DATABASES_MAX, LOG_HOURS, LOG_PERCENTS, MADE_MAX, NewInstance, NewManaged, TAGS_MAX,
+};
 pub use self::rollback::INSTANCES_MAX;
 use crate::model::{Detail, Instance, InstanceState, Standing, Task, TaskKind};
-use crate::persistence::{self, InstanceFilter, Page, TaskFilter};
+use crate::persistence::{self, InstanceFilter, Page, Span, TaskFilter, Told};
 use crate::procedures::adopt::Adopt;
 use crate::procedures::backup::TakeBackup;
 use crate::procedures::create::Create;
@@ -48,9 +55,22 @@ use crate::procedures::rollback::Rollback;
 use crate::procedures::withdraw::Withdraw;
 use crate::refusal::Refusal;
 use crate::runtime::Runtime;
+use crate::zone::{Written, Zone};
 
 /// The longest name of an instance, in characters (contract).
 pub const NAME_MAX_CHARS: usize = 60;
+
+/// How many looks at servers and archives calls may have under way at a time,
+/// each on a thread of its own: as many as keep a host busy, and far fewer than
+/// it may have threads. Who comes later waits, no longer than [`LOOK_MAX`].
+const LOOKS_MAX: usize = 32;
+
+/// How many of these one call may have.
+const LOOKS_OF_CALL: usize = 8;
+
+/// How long one call looks at several servers. The vendors' clients wait for a
+/// minute.
+const LOOK_MAX: Duration = Duration::from_secs(30);
 
 /// Who calls, on whose resources, under which request id.
 #[derive(Clone, Debug)]
@@ -110,6 +130,8 @@ pub struct Databases {
     pub(crate) node: String,
     pub(crate) runtime: Runtime,
     keeper: Arc<keeper::Keeper>,
+    looks: Arc<Semaphore>,
+    look_max: Duration,
 }
 
 impl std::fmt::Debug for Databases {
@@ -141,7 +163,16 @@ impl Databases {
             node,
             runtime,
             keeper: Arc::default(),
+            looks: Arc::new(Semaphore::new(LOOKS_MAX)),
+            look_max: LOOK_MAX,
         }
+    }
+
+    /// These databases, where a call looks at servers for no longer than `max`.
+    #[must_use]
+    pub const fn looking_for(mut self, max: Duration) -> Self {
+        self.look_max = max;
+        self
     }
 
     /// The kinds of job that a worker for databases must know.
@@ -176,6 +207,47 @@ impl Databases {
         self.store
             .read(move |tx| Ok(persistence::list_instances(tx, &owner, &filter, page)?))
             .await
+    }
+
+    /// All instances that match, newest first: as many as an owner may have.
+    ///
+    /// # Errors
+    /// [`Refusal::Store`].
+    pub async fn list_all(
+        &self,
+        owner: &AccountId,
+        filter: InstanceFilter,
+    ) -> Result<Vec<Instance>, Refusal> {
+        let page = Page {
+            offset: 0,
+            limit: DATABASES_MAX,
+        };
+        Ok(self.list(owner, filter, page).await?.1)
+    }
+
+    /// What lists of tasks tell of these instances, also of those that are
+    /// gone. One that nothing is known of any more is not there.
+    ///
+    /// # Errors
+    /// [`Refusal::Store`].
+    pub async fn told_of(
+        &self,
+        owner: &AccountId,
+        ids: Vec<DatabaseId>,
+    ) -> Result<HashMap<DatabaseId, Told>, Refusal> {
+        let owner = owner.clone();
+        let told = self
+            .store
+            .read(move |tx| Ok::<_, Refusal>(persistence::told_of(tx, &owner, &ids)?))
+            .await?;
+        Ok(told.into_iter().map(|t| (t.id.clone(), t)).collect())
+    }
+
+    /// A number that changes with every commit to the store; `None` where the
+    /// store cannot tell it cheaply.
+    #[must_use]
+    pub fn version(&self) -> Option<u64> {
+        self.store.version()
     }
 
     /// An instance by id or name.
@@ -239,6 +311,40 @@ impl Databases {
             .await
     }
 
+    /// As [`Databases::tasks`], of those that were asked for at `from` or later
+    /// and at `to` or earlier: what has no zone is in that of each task's
+    /// instance, in UTC where nothing is known of it. A second is over when the
+    /// next begins; of a local time that was there twice, or never, both
+    /// readings count.
+    ///
+    /// # Errors
+    /// [`Refusal::Time`], [`Refusal::Store`].
+    pub async fn tasks_between(
+        &self,
+        owner: &AccountId,
+        mut filter: TaskFilter,
+        (from, to): (Option<Written>, Option<Written>),
+        page: Page,
+    ) -> Result<(u64, Vec<Task>), Refusal> {
+        if from.is_none() && to.is_none() {
+            return self.tasks(owner, filter, page).await;
+        }
+        let owner = owner.clone();
+        self.store
+            .read(move |tx| {
+                let mut zones = persistence::zones_of(tx, &owner)?;
+                // Whoever never said its zone is in this one.
+                zones.entry(String::new()).or_default();
+                let spans = zones
+                    .into_iter()
+                    .map(|(zone, instances)| span(zone, instances, from.as_ref(), to.as_ref()))
+                    .collect::<Result<_, _>>()?;
+                filter.spans = Some(spans);
+                Ok(persistence::list_tasks(tx, &owner, &filter, page)?)
+            })
+            .await
+    }
+
     /// The tasks that one call made.
     ///
     /// # Errors
@@ -296,6 +402,15 @@ impl Databases {
             .await
     }
 
+    /// What an earlier call with the same idempotency key had asked for; empty
+    /// when there was none.
+    pub(crate) async fn asked_before(&self, caller: &Caller) -> Result<Vec<Asked>, Refusal> {
+        let Some(job) = self.earlier(caller).await? else {
+            return Ok(Vec::new());
+        };
+        self.store.read(move |tx| asked_by(tx, &job)).await
+    }
+
     /// A job on `instance`; the first claim of the plan is what it is about.
     pub(crate) fn job(
         &self,
@@ -339,22 +454,15 @@ impl Databases {
             .store
             .write(move |tx| {
                 let mut out = Vec::with_capacity(work.len());
-                let mut fresh = false;
-                for work in work {
+                for (index, mut work) in work.into_iter().enumerate() {
+                    // The first stands for the call.
+                    if index > 0 {
+                        work.job.idempotency = None;
+                    }
                     let submitted = submit_job(tx, &work.job)?;
                     if submitted.repeated {
-                        let task = persistence::task_of_job(tx, &submitted.id)?
-                            .ok_or_else(|| Refusal::TaskNotFound(submitted.id.to_string()))?;
-                        out.push(Asked {
-                            number: task.number,
-                            asked: task.asked,
-                            job: submitted.id,
-                            instance: task.instance,
-                            repeated: true,
-                        });
-                        continue;
+                        return asked_by(tx, &submitted.id);
                     }
-                    fresh = true;
                     let task = Task {
                         number: persistence::next_task_number(tx)?,
                         asked: asked.clone(),
@@ -381,15 +489,55 @@ impl Databases {
                         repeated: false,
                     });
                 }
-                if fresh {
-                    rows(tx)?;
-                }
+                rows(tx)?;
                 Ok::<_, Refusal>(out)
             })
             .await?;
         self.jobs.wake();
         Ok(out)
     }
+}
+
+/// What the call had asked for that made this job, which was its first.
+fn asked_by(tx: &mut dyn Tx, job: &JobId) -> Result<Vec<Asked>, Refusal> {
+    let first =
+        persistence::task_of_job(tx, job)?.ok_or_else(|| Refusal::TaskNotFound(job.to_string()))?;
+    let tasks = persistence::tasks_by_asked(tx, &first.owner, &first.asked)?;
+    Ok(tasks
+        .into_iter()
+        .map(|task| Asked {
+            number: task.number,
+            asked: task.asked,
+            job: task.job,
+            instance: task.instance,
+            repeated: true,
+        })
+        .collect())
+}
+
+/// From when to when tasks are meant in one zone, in whole seconds, as they are
+/// shown.
+fn span(
+    zone: String,
+    instances: Vec<DatabaseId>,
+    from: Option<&Written>,
+    to: Option<&Written>,
+) -> Result<Span, Refusal> {
+    let known: Zone = zone.parse().unwrap_or(Zone::UTC);
+    let instants = |written: Option<&Written>| {
+        written
+            .map(|w| known.instants(w))
+            .transpose()
+            .map_err(|e| Refusal::Time(e.into()))
+    };
+    let second_ms = |us: i64| us.div_euclid(1_000_000).saturating_mul(1000);
+    Ok(Span {
+        from_ms: instants(from)?.map_or(i64::MIN, |(first, _)| second_ms(first)),
+        before_ms: instants(to)?.map_or(i64::MAX, |(_, last)| second_ms(last).saturating_add(1000)),
+        unknown: zone.is_empty(),
+        zone,
+        instances,
+    })
 }
 
 /// A job to be, with what its task row says.
@@ -485,6 +633,11 @@ pub(crate) fn usable(
             held: holding.held,
         });
     }
+    in_use(instance, action)
+}
+
+/// Refuses an instance that is not running.
+pub(crate) fn in_use(instance: &Instance, action: &'static str) -> Result<(), Refusal> {
     let hint = match instance.state {
         InstanceState::Running => return Ok(()),
         InstanceState::Creating => "wait until it runs",

@@ -79,26 +79,19 @@ impl Databases {
                 requests.len()
             )));
         }
-        if let Some(asked) = self.repeated(caller).await? {
-            return Ok(vec![asked]);
+        let before = self.asked_before(caller).await?;
+        if !before.is_empty() {
+            return Ok(before);
         }
-        let mut work = Vec::with_capacity(requests.len());
-        for request in requests {
-            let (instance, backups) = self.seen(&caller.owner, &request.instance).await?;
-            if let Some(refusal) = self.hindered(&instance, "take back").await? {
-                return Err(refusal);
-            }
-            self.here(&instance)?;
-            let base_of = backups.clone();
-            let checked = self
-                .look_rollback(instance.clone(), backups, request.clone())
-                .await?;
-            let (choice, found) = passed(checked)?;
-            work.push(
-                self.rollback_work(caller, &instance, &request, choice, &found, &base_of)
-                    .await?,
-            );
-        }
+        let as_caller = caller.clone();
+        let checked = self
+            .look_at_each(&requests, move |databases, request| {
+                let caller = as_caller.clone();
+                async move { databases.rollback_checked(&caller, &request).await }
+            })
+            .await;
+        // Of several that are refused, the first.
+        let work = checked.into_iter().collect::<Result<Vec<_>, _>>()?;
         let mut ids: Vec<_> = work.iter().map(|w| w.instance.clone()).collect();
         ids.sort();
         if ids.windows(2).any(|pair| pair[0] == pair[1]) {
@@ -108,6 +101,26 @@ impl Databases {
         }
         // Again, in the transaction: another call may have been faster.
         self.submit(caller, work, move |_| Ok(())).await
+    }
+
+    /// The job of one instance, once its preflight passed.
+    async fn rollback_checked(
+        &self,
+        caller: &Caller,
+        request: &RollbackRequest,
+    ) -> Result<NewWork, Refusal> {
+        let (instance, backups) = self.seen(&caller.owner, &request.instance).await?;
+        if let Some(refusal) = self.hindered(&instance, "take back").await? {
+            return Err(refusal);
+        }
+        self.here(&instance)?;
+        let base_of = backups.clone();
+        let checked = self
+            .look_rollback(instance.clone(), backups, request.clone())
+            .await?;
+        let (choice, found) = passed(checked)?;
+        self.rollback_work(caller, &instance, request, choice, &found, &base_of)
+            .await
     }
 
     async fn rollback_work(
@@ -244,7 +257,7 @@ impl Databases {
     /// # Errors
     /// As [`Databases::rollback`].
     pub async fn rewind(&self, caller: &Caller, request: RewindRequest) -> Result<Asked, Refusal> {
-        if let Some(asked) = self.repeated(caller).await? {
+        if let Some(asked) = self.asked_before(caller).await?.pop() {
             return Ok(asked);
         }
         let (instance, backups) = self.seen(&caller.owner, &request.instance).await?;
@@ -400,7 +413,7 @@ impl Databases {
     /// # Errors
     /// [`Refusal::NotReversible`]; as [`Databases::rollback`].
     pub async fn undo(&self, caller: &Caller, job: &JobId) -> Result<Asked, Refusal> {
-        if let Some(asked) = self.repeated(caller).await? {
+        if let Some(asked) = self.asked_before(caller).await?.pop() {
             return Ok(asked);
         }
         let (owner, wanted) = (caller.owner.clone(), job.clone());
@@ -493,24 +506,6 @@ impl Databases {
         };
         work.job.undo_of = Some(job.clone());
         one(self.submit(caller, vec![work], |_| Ok(())).await?)
-    }
-
-    /// What an earlier call with the same idempotency key had asked for.
-    async fn repeated(&self, caller: &Caller) -> Result<Option<Asked>, Refusal> {
-        let Some(job) = self.earlier(caller).await? else {
-            return Ok(None);
-        };
-        let task = self
-            .store
-            .read(move |tx| Ok::<_, Refusal>(persistence::task_of_job(tx, &job)?))
-            .await?;
-        Ok(task.map(|task| Asked {
-            number: task.number,
-            asked: task.asked,
-            job: task.job,
-            instance: task.instance,
-            repeated: true,
-        }))
     }
 
     /// An instance, and its base backups that can be used.
