@@ -53,7 +53,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::change::TableName;
 use crate::error::Result;
-use crate::event::{CHECKSUM_BYTES, HEADER_BYTES, Kind};
+use crate::event::{CHECKSUM_BYTES, Checksum, HEADER_BYTES, Kind};
 use crate::layout::Layout;
 use crate::net::{Direction, NetRow, NetRows};
 
@@ -395,6 +395,13 @@ fn end(out: &mut [u8], start: usize) {
 /// The event that tells a session how the others are made: version 4, no
 /// checksums.
 fn format_description() -> Vec<u8> {
+    format_event(Checksum::None)
+}
+
+/// A format description event, as it stands at the begin of a log whose other
+/// events are made so: for a log that is put together of parts of others.
+#[must_use]
+pub fn format_event(checksum: Checksum) -> Vec<u8> {
     /// Bytes that each kind of event has after its header, by kind, from 1.
     const KINDS: usize = 171;
     let mut lengths = [0u8; KINDS];
@@ -441,8 +448,8 @@ fn format_description() -> Vec<u8> {
     raw.extend_from_slice(&0u32.to_le_bytes());
     raw.push(19);
     raw.extend_from_slice(&lengths);
-    // No checksums in those that follow; this one has room for it all the same.
-    raw.push(0);
+    // This one has room for a checksum in any case.
+    raw.push(u8::from(checksum == Checksum::Crc32));
     raw.extend_from_slice(&[0; CHECKSUM_BYTES]);
     end(&mut raw, 0);
     let covered = raw.len() - CHECKSUM_BYTES;

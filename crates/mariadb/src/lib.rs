@@ -12,6 +12,7 @@
 //! | [`guard`] | one worker at a time for an instance |
 //! | [`backup`] | base backups, and copies of tables, by the server's own tool |
 //! | [`scratch`] | throwaway servers on such copies |
+//! | [`replay`] | brings a server of ours forward through history, statement by statement |
 //! | [`transport`] | moves tables as files, out of a scratch server into a live one |
 //! | [`local`] | servers of ours on this host |
 //! | [`process`] | the programs of the server's packages |
@@ -41,6 +42,7 @@ mod daemon;
 mod files;
 pub mod local;
 pub mod process;
+pub mod replay;
 pub mod scratch;
 pub mod session;
 mod stream;

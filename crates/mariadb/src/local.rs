@@ -46,6 +46,44 @@ pub struct Options {
     pub binlog_expire_s: u64,
     /// The character set of new databases, e.g. `utf8mb4`.
     pub character_set: String,
+    /// What files that were not made by it need: empty for those that were.
+    #[serde(default)]
+    pub inherited: Inherited,
+}
+
+/// What a server must be told of files that another made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inherited {
+    /// `lower_case_table_names`, 0 to 2.
+    pub lower_case_table_names: u8,
+    /// The collation of new databases, e.g. `utf8mb4_bin`; empty for the usual
+    /// one of the character set.
+    pub collation: String,
+    /// How the files are laid out: names and values of settings, as
+    /// [`Scratch::layout`](crate::scratch::Scratch::layout) tells them.
+    pub layout: Vec<(String, String)>,
+}
+
+impl Inherited {
+    fn config(&self, plain: &dyn Fn(&str, &str) -> Result<()>) -> Result<String> {
+        let mut lines = String::new();
+        if self.lower_case_table_names != 0 {
+            lines.push_str(&format!(
+                "lower-case-table-names={}\n",
+                self.lower_case_table_names
+            ));
+        }
+        if !self.collation.is_empty() {
+            plain("collation", &self.collation)?;
+            lines.push_str(&format!("collation-server={}\n", self.collation));
+        }
+        for (name, value) in &self.layout {
+            plain("setting", name)?;
+            plain("value of a setting", value)?;
+            lines.push_str(&format!("{name}={value}\n"));
+        }
+        Ok(lines)
+    }
 }
 
 impl Options {
@@ -53,7 +91,7 @@ impl Options {
         let plain = |what: &str, text: &str| {
             let fine = text
                 .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"+-:._/".contains(&b));
+                .all(|b| b.is_ascii_alphanumeric() || b"+-:._/;".contains(&b));
             if fine {
                 return Ok(());
             }
@@ -73,6 +111,7 @@ impl Options {
                 ),
             });
         }
+        let inherited = self.inherited.config(&plain)?;
         let zone = if self.time_zone.is_empty() {
             "SYSTEM"
         } else {
@@ -105,7 +144,8 @@ impl Options {
              sync-binlog=1\n\
              innodb-flush-log-at-trx-commit=1\n\
              max-allowed-packet=64M\n\
-             skip-name-resolve\n",
+             skip-name-resolve\n\
+             {inherited}",
             self.port,
             self.bind,
             self.server_id,
@@ -177,6 +217,32 @@ impl Server {
         let log = self.folder.join("install.log");
         self.install(&log)?;
         self.set_password(root, &log)?;
+        files::write_json(&self.folder.join(RECORD), options)
+    }
+
+    /// Takes a data folder that is there already for its own, by moving it: one
+    /// that a server has left in an orderly way, as
+    /// [`Scratch::finish`](crate::scratch::Scratch::finish) does. Fine when that
+    /// was done. The folder of this server must be on the same file system.
+    ///
+    /// # Errors
+    /// [`Error::State`] when there is none; [`Error::Settings`], [`Error::Io`].
+    pub fn adopt(&self, data: &Path, options: &Options) -> Result<()> {
+        if self.options()?.is_some() {
+            return Ok(());
+        }
+        options.config(self)?;
+        if data.is_dir() {
+            files::remove_tree(&self.folder)?;
+            files::make_way(&self.folder)?;
+            std::fs::rename(data, self.datadir()).map_err(Error::io("move", data))?;
+            files::sync_folder(&self.folder)?;
+        } else if !self.datadir().is_dir() {
+            return Err(Error::State {
+                what: "make a database server of files".to_owned(),
+                why: format!("there are none in {}", data.display()),
+            });
+        }
         files::write_json(&self.folder.join(RECORD), options)
     }
 

@@ -13,9 +13,12 @@
 //! | `DATA/s` | the socket |
 //! | `DATA/error.log` | what the server says |
 
+use std::collections::BTreeSet;
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use backout_shim::{Restart, Shim, State};
+use backout_shim::{Exit, Restart, Shim, Signal, State};
 
 use crate::daemon::{Daemon, endpoint, give};
 use crate::error::{Error, Result};
@@ -25,6 +28,10 @@ use crate::session::Session;
 use crate::{Endpoint, Password};
 
 const USED: &str = "backout-used";
+
+/// How long it may take to write back what it has, and to end: with as much
+/// memory as it is given, minutes on a slow disk.
+const STOP_PATIENCE: Duration = Duration::from_secs(600);
 
 /// How a scratch server is started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,6 +155,8 @@ impl Scratch {
             "--skip-grant-tables",
             "--skip-log-bin",
             "--skip-slave-start",
+            // Where history is laid that is to be replayed.
+            "--relay-log=relay",
             "--skip-name-resolve",
             "--event-scheduler=OFF",
             "--performance-schema=0",
@@ -183,7 +192,12 @@ impl Scratch {
             "--lower-case-table-names={}",
             options.lower_case_table_names
         ));
-        args.extend(self.layout()?);
+        let layout = self.layout()?;
+        args.extend(
+            layout
+                .iter()
+                .map(|(name, value)| format!("--{name}={value}")),
+        );
         self.daemon().start(
             account,
             args,
@@ -193,8 +207,12 @@ impl Scratch {
         )
     }
 
-    /// How the files are laid out, as the backup tool noted it.
-    fn layout(&self) -> Result<Vec<String>> {
+    /// How the files are laid out, as the backup tool noted it: names and values
+    /// of settings that a server on them needs.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn layout(&self) -> Result<Vec<(String, String)>> {
         const WANTED: [&str; 3] = [
             "innodb_page_size",
             "innodb_data_file_path",
@@ -210,8 +228,52 @@ impl Scratch {
             .lines()
             .filter_map(|line| line.split_once('='))
             .filter(|(name, _)| WANTED.contains(&name.trim()))
-            .map(|(name, value)| format!("--{}={}", name.trim(), value.trim()))
+            .map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()))
             .collect())
+    }
+
+    /// Ends it in an orderly way, so that its data folder is one that any server
+    /// can be started on: all that was changed is in its files and on the disk,
+    /// and what was for it alone is gone. Fine when that was done.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] when it ended in any other way; [`Error::Process`],
+    /// [`Error::Io`].
+    pub fn finish(&self) -> Result<()> {
+        let used = self.data.join(USED);
+        if !used.exists() && self.data.is_dir() {
+            return Ok(());
+        }
+        let on = self.is_on()?;
+        self.daemon().stop(Signal::Term, STOP_PATIENCE)?;
+        let ended = self.daemon().state()?;
+        let orderly = State::Off {
+            exit: Some(Exit::Code { code: 0 }),
+        };
+        if !on || ended != orderly {
+            return Err(Error::Interrupted {
+                what: "end the scratch server".to_owned(),
+                why: format!("it ended by itself; see {}", self.daemon().log.display()),
+            });
+        }
+        let mut folders = BTreeSet::from([self.data.clone()]);
+        for (path, _) in files::list(&self.data)? {
+            if is_for_it_alone(&path) {
+                files::remove_file(&self.data.join(path))?;
+                continue;
+            }
+            let path = self.data.join(path);
+            File::open(&path)
+                .and_then(|file| file.sync_all())
+                .map_err(Error::io("sync", &path))?;
+            folders.extend(path.parent().map(Path::to_owned));
+        }
+        for folder in folders {
+            files::sync_folder(&folder)?;
+        }
+        // Last: from now on they are whole.
+        files::remove_file(&used)?;
+        files::sync_folder(&self.data)
     }
 
     /// Ends it at once. Fine when it does not run.
@@ -231,4 +293,21 @@ impl Scratch {
         files::remove_tree(&self.data)?;
         files::remove_tree(&self.run)
     }
+}
+
+/// Whether a file of a data folder, by its path there, is of no use to another
+/// server: what the backup tool noted, and what a replay left.
+fn is_for_it_alone(path: &Path) -> bool {
+    const NAMES: [&str; 4] = ["s", "pid", "error.log", "multi-master.info"];
+    const BEGINS: [&str; 5] = [
+        "relay",
+        "master-",
+        "xtrabackup_",
+        "mariadb_backup_",
+        "backup-my.cnf",
+    ];
+    let name = path.to_string_lossy();
+    // Tables lie in folders.
+    !name.contains('/')
+        && (NAMES.contains(&name.as_ref()) || BEGINS.iter().any(|begin| name.starts_with(begin)))
 }

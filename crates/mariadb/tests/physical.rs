@@ -828,6 +828,7 @@ fn a_managed_server_lives_on_its_own() {
         time_zone: "+08:00".to_owned(),
         binlog_expire_s: 86_400,
         character_set: "utf8mb4".to_owned(),
+        inherited: backout_mariadb::local::Inherited::default(),
     };
     let root = backout_mariadb::Password::new("it's \\ \"a\" # secret");
     assert!(matches!(

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use backout_core::ids::DatabaseId;
 use backout_jobs::{StepContext, StepError};
-use backout_mariadb::local::{Options, Server};
+use backout_mariadb::local::{Inherited, Options, Server};
 use backout_mariadb::session::{Session, text};
 use backout_mariadb::{Endpoint, Password};
 
@@ -92,6 +92,7 @@ pub(super) async fn make(
             time_zone: String::new(),
             binlog_expire_s: u64::from(row.local_logs.hours) * HOUR_S,
             character_set: "utf8mb4".to_owned(),
+            inherited: Inherited::default(),
         };
         server(&work, &row.id)
             .create(&options, &root_password(&work, &row.id, &root)?)

@@ -43,6 +43,7 @@ pub mod pull;
 mod scan;
 mod source;
 mod stream;
+mod text;
 
 use std::collections::HashSet;
 use std::fmt;
