@@ -14,11 +14,21 @@
 //! | `lock` | locked by the gateway while it lives, so that there is one |
 //! | `run/` | the run folder of its shim: its pid, its log |
 
+mod access;
+mod backends;
+mod body;
 pub mod client;
 mod control;
 mod error;
 mod folder;
+mod head;
 mod model;
+mod proxy;
+mod serve;
+mod tunnel;
+mod upstream;
+mod watch;
+mod worker;
 
 pub use client::{Client, Host};
 pub use error::{Error, Result};
@@ -26,3 +36,4 @@ pub use model::{
     BACKENDS_MAX, Backend, BackendStatus, Desired, Drained, Failure, ID_MAX_BYTES, Intake,
     LISTENERS_MAX, Settings, Status, Totals,
 };
+pub use serve::main;

@@ -1,3 +1,22 @@
-//! The gateway alone, and its supervisor, for tests and the bench: `shim DIR` is
-//! a supervisor, `DIR` a gateway.
-fn main() {}
+//! The gateway alone, and the supervisor for it, for tests and the bench: with
+//! `shim DIR` a supervisor, with `gateway DIR` a gateway.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// That of `backout`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let mut args = std::env::args_os().skip(1);
+    let what = args.next().unwrap_or_default();
+    let folder = PathBuf::from(args.next().unwrap_or_default());
+    if what == "shim" {
+        backout_shim::main(&folder)
+    } else if what == "gateway" {
+        backout_gateway::main(&folder)
+    } else {
+        ExitCode::from(2)
+    }
+}
