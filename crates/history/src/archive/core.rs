@@ -1,7 +1,7 @@
 //! What the clones of an archive share: the pages, the page that is being
 //! written, and the chunks.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -10,6 +10,7 @@ use super::chunk::{self, Mark};
 use super::index::{self, Entry, Page, PageId, Pages};
 use super::objects::Objects;
 use super::scan::{Notes, Prepared};
+use super::summary::Summary;
 use crate::change::{Micros, Position};
 use crate::error::{Error, Result};
 use crate::event::HEADER_BYTES;
@@ -55,7 +56,15 @@ struct State {
     pages: Pages,
     tail: Option<Tail>,
     cache: VecDeque<(PageId, u64, Arc<Page>)>,
+    /// What pages say, each with the version of which it does: some hundred
+    /// bytes for each GiB of log.
+    summaries: BTreeMap<PageId, (u64, Arc<Summary>)>,
+    /// Whether those were read that were written down.
+    summaries_read: bool,
 }
+
+/// A page, its version, and what it says.
+pub(super) type Summed = (PageId, u64, Arc<Summary>);
 
 /// The page that is being written.
 #[derive(Debug)]
@@ -130,7 +139,7 @@ impl Core {
     }
 
     /// A page in its newest version; `None` when it was deleted.
-    fn page(&self, id: &PageId, mut version: u64) -> Result<Option<Arc<Page>>> {
+    pub(super) fn page(&self, id: &PageId, mut version: u64) -> Result<Option<Arc<Page>>> {
         loop {
             let cached = self
                 .lock()
@@ -152,6 +161,49 @@ impl Core {
                 _ => return Ok(None),
             }
         }
+    }
+
+    /// What the pages say, in order: of one incarnation, or all. Only pages that
+    /// have changed since are read.
+    pub(super) fn summaries(&self, incarnation: Option<u32>) -> Result<Vec<Summed>> {
+        let pages = self.pages()?;
+        if !self.lock().summaries_read {
+            // A single page is read as fast as they are.
+            let kept = match pages.len() {
+                0 | 1 => Vec::new(),
+                _ => self.read_summaries()?,
+            };
+            let mut state = self.lock();
+            state.summaries_read = pages.len() > 1;
+            for (id, version, summary) in kept {
+                state
+                    .summaries
+                    .entry(id)
+                    .or_insert_with(|| (version, Arc::new(summary)));
+            }
+        }
+        self.lock().summaries.retain(|id, _| pages.contains_key(id));
+        let mut all = Vec::new();
+        for (id, version) in &pages {
+            if incarnation.is_some_and(|wanted| wanted != id.incarnation) {
+                continue;
+            }
+            let known = self.lock().summaries.get(id).cloned();
+            let summary = match known {
+                Some((of, summary)) if of == *version => summary,
+                _ => {
+                    let Some(page) = self.page(id, *version)? else {
+                        continue;
+                    };
+                    let summary = Arc::new(Summary::of(&page));
+                    let known = (*version, Arc::clone(&summary));
+                    self.lock().summaries.insert(*id, known);
+                    summary
+                }
+            };
+            all.push((*id, *version, summary));
+        }
+        Ok(all)
     }
 
     fn remember(&self, id: PageId, version: u64, page: &Arc<Page>) {
@@ -230,6 +282,31 @@ impl Core {
                     }
                 }
                 Page::follow(&mut prepared, [entry]);
+            }
+        }
+        Ok(())
+    }
+
+    /// As [`Core::walk`], without the pages of which `skip` says so by what they
+    /// say.
+    pub(super) fn walk_some(
+        &self,
+        incarnation: u32,
+        from: Option<&Position>,
+        mut skip: impl FnMut(&Summary) -> Result<bool>,
+        mut with: impl FnMut(&Entry) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        for (id, version, summary) in self.summaries(Some(incarnation))? {
+            if from.is_some_and(|from| summary.is_before(from)) || skip(&summary)? {
+                continue;
+            }
+            let Some(page) = self.page(&id, version)? else {
+                continue;
+            };
+            for entry in &page.entries {
+                if from.is_none_or(|from| entry.end() > *from) && with(entry)?.is_break() {
+                    return Ok(());
+                }
             }
         }
         Ok(())
@@ -335,6 +412,16 @@ impl Core {
     pub(super) fn damaged(&self) -> Result<HashSet<String>> {
         let names = self.objects.list("damage")?;
         Ok(names.iter().map(|name| format!("chunks/{name}")).collect())
+    }
+
+    /// Why a chunk that was found damaged cannot be read; `None` when it can,
+    /// now, which is noted.
+    pub(super) fn still_damaged(&self, incarnation: u32, entry: &Entry) -> Result<Option<String>> {
+        match self.fetch(incarnation, entry, &mut Vec::new()) {
+            Ok(_) => self.mended(incarnation, entry).map(|()| None),
+            Err(Error::Damaged { what, .. }) => Ok(Some(what)),
+            Err(error) => Err(error),
+        }
     }
 
     /// Forgets that a chunk was damaged.
@@ -512,7 +599,14 @@ impl Core {
                 from += 1;
             }
         }
-        self.write(tail)
+        self.write(tail)?;
+        if tail.page.is_full()
+            && let Err(error) = self.write_summaries()
+        {
+            // Whoever opens the archive next reads more of it, that is all.
+            tracing::warn!(%error, "failed to write down what the pages of an archive say");
+        }
+        Ok(())
     }
 
     /// Writes a new version of the page, and deletes what it replaces.
@@ -602,38 +696,32 @@ impl Core {
             Ok(ControlFlow::Break(()))
         })?;
         // The last page stays, so that it is known where the archive ends.
-        let listed = self.objects.list("chunks")?;
-        let pages = self.pages()?;
-        let Some(tail) = pages.keys().next_back().copied() else {
+        let mut all = self.summaries(None)?;
+        if all.pop().is_none() {
+            return Ok(());
+        }
+        let is_left = |(id, _, summary): &Summed| {
+            id.incarnation < incarnation
+                || (id.incarnation == incarnation && summary.is_before(&keep))
+        };
+        let left: Vec<Summed> = all.into_iter().take_while(is_left).collect();
+        let Some(first) = left.last().map(|(id, ..)| *id) else {
             return Ok(());
         };
-        let mut named = HashSet::new();
-        let mut left = Vec::new();
-        for (id, version) in pages.range(..tail) {
-            let Some(page) = self.page(id, *version)? else {
-                continue;
-            };
-            if id.incarnation < incarnation
-                || (id.incarnation == incarnation
-                    && page.entries.last().is_none_or(|last| last.end() <= keep))
-            {
-                left.push((*id, *version));
-            } else {
-                named.extend(page.entries.iter().map(|e| e.key(id.incarnation)));
-            }
+        for (id, version, _) in &left {
+            self.objects.delete(&id.key(*version))?;
+            self.lock().pages.remove(id);
         }
-        for (id, version) in left {
-            self.objects.delete(&id.key(version))?;
-            self.lock().pages.remove(&id);
-        }
-        // Chunks that no page names, those of a crash included. What belongs to
-        // the last page may be named by what is being written now.
-        for name in listed {
-            let key = format!("chunks/{name}");
-            let before = chunk_place(&name).is_some_and(|place| place < tail);
-            if before && !named.contains(&key) {
-                self.objects.delete(&key)?;
-                self.objects.delete(&format!("damage/{name}"))?;
+        let Some(first) = self.pages()?.range(first..).next().map(|(id, _)| *id) else {
+            return Ok(());
+        };
+        // No page names what begins before the first one: what those named that
+        // went, and what crashes left behind.
+        for folder in ["chunks", "damage"] {
+            for name in self.objects.list(folder)? {
+                if chunk_place(&name).is_some_and(|place| place < first) {
+                    self.objects.delete(&format!("{folder}/{name}"))?;
+                }
             }
         }
         Ok(())
@@ -652,6 +740,11 @@ pub(super) fn range(incarnation: u32) -> std::ops::RangeInclusive<PageId> {
 
 fn damage_key(incarnation: u32, entry: &Entry) -> String {
     entry.key(incarnation).replacen("chunks/", "damage/", 1)
+}
+
+/// Where a chunk begins, by its key.
+pub(super) fn place_of(key: &str) -> Option<PageId> {
+    chunk_place(key.strip_prefix("chunks/")?)
 }
 
 /// Where a chunk begins, by its name below `chunks`.

@@ -68,6 +68,16 @@ impl Entry {
         }
     }
 
+    /// Where the last group ends in it that has ended.
+    pub(super) fn whole_end(&self) -> Position {
+        let notes = &self.notes;
+        let open = notes.open.then(|| notes.last.or(notes.inside)).flatten();
+        Position {
+            file: self.file.clone(),
+            offset: open.unwrap_or(self.end),
+        }
+    }
+
     pub(super) fn bytes(&self) -> u64 {
         self.end - self.start
     }

@@ -1,17 +1,20 @@
 //! Windows, transactions around a time, crossings, definition statements.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 
 use super::chunk::Mark;
-use super::core::Core;
-use super::index::Entry;
+use super::core::{Core, Summed, place_of};
+use super::index::{Entry, PageId};
 use super::locate::commit_time;
 use super::source::{ArchiveSource, Names, events};
+use super::summary::{self, Windows};
 use super::{Archive, Instant, TableCount, Txn, Window};
 use crate::body::Query;
-use crate::change::{Group, GroupEnd, Item, Micros, Position, Statement, StatementKind, TableName};
+use crate::change::{
+    Group, GroupEnd, Gtid, Item, Micros, Position, Statement, StatementKind, TableName,
+};
 use crate::error::{Error, Result};
 use crate::event::{Header, split};
 use crate::reader::{Reader, ReaderOptions};
@@ -36,77 +39,93 @@ impl Core {
         };
         let mut whole = end.clone();
         self.walk_back(incarnation, &end, |entry| {
-            if entry.notes.open
-                && let Some(offset) = entry.notes.last.or(entry.notes.inside)
-            {
-                whole = Position {
-                    file: entry.file.clone(),
-                    offset,
-                };
-            }
+            whole = entry.whole_end();
             Ok(ControlFlow::Break(()))
         })?;
         Ok(Some(whole))
     }
 }
 
-/// Whether `b` follows `a` in the server's history.
-pub(super) fn follows(a: &Entry, b: &Entry) -> bool {
-    b.gap.is_none()
-        && ((a.file == b.file && a.end == b.start)
-            || (b.start == 0 && b.at().number() == a.at().number() + 1))
+/// Whether what begins at `begin` follows what ends at `end` in the server's
+/// history; `gap` is why what is before it is missing.
+pub(super) fn joins(end: &Position, begin: &Position, gap: Option<&str>) -> bool {
+    gap.is_none() && (end == begin || (begin.offset == 0 && begin.number() == end.number() + 1))
+}
+
+/// Whether a transaction is in ranges of ids: of whom, the least, the greatest.
+pub(super) fn has_id(ids: &[(String, u64, u64)], gtid: &Gtid) -> bool {
+    let (of, number) = match gtid {
+        Gtid::Triple {
+            domain,
+            server,
+            sequence,
+        } => (format!("{domain}-{server}"), *sequence),
+        Gtid::Source { number, .. } => {
+            let text = gtid.to_string();
+            let of = text.split(':').next().unwrap_or_default().to_owned();
+            (of, *number)
+        }
+    };
+    ids.iter()
+        .any(|(known, least, greatest)| *known == of && (*least..=*greatest).contains(&number))
 }
 
 impl Archive {
-    pub(super) fn windows_of(&self, incarnation: u32, into: &mut Vec<Window>) -> Result<()> {
+    /// The windows of an incarnation, of which `pages` are all.
+    fn windows_of(
+        &self,
+        incarnation: u32,
+        pages: &[Summed],
+        damaged: &HashSet<String>,
+        into: &mut Vec<Window>,
+    ) -> Result<()> {
         let core = self.core();
-        let damaged = core.damaged()?;
-        let mut raw = Vec::new();
-        let mut before: Option<Entry> = None;
-        let mut why = None;
-        let mut window: Option<Window> = None;
-        core.walk(incarnation, None, |entry, _| {
-            if damaged.contains(&entry.key(incarnation)) {
-                match core.fetch(incarnation, entry, &mut raw) {
-                    Ok(_) => core.mended(incarnation, entry)?,
-                    Err(Error::Damaged { what, .. }) => {
-                        into.extend(window.take());
-                        why = Some(what);
-                        before = None;
-                        return Ok(ControlFlow::Continue(()));
-                    }
-                    Err(error) => return Err(error),
+        // Only a page with a damaged chunk must be read.
+        let mut hurt: BTreeSet<PageId> = BTreeSet::new();
+        for place in damaged.iter().filter_map(|key| place_of(key)) {
+            let at = pages.partition_point(|(id, ..)| *id <= place);
+            hurt.extend(at.checked_sub(1).map(|at| pages[at].0));
+        }
+        let mut windows = Windows::new(incarnation);
+        for (id, version, summary) in pages {
+            let page = match hurt.contains(id) {
+                true => core.page(id, *version)?,
+                false => None,
+            };
+            let Some(page) = page else {
+                for piece in summary.pieces() {
+                    windows.take_in(piece, into);
                 }
+                continue;
+            };
+            let mut failed = None;
+            let pieces = summary::pieces(&page.entries, |entry| {
+                if !damaged.contains(&entry.key(incarnation)) {
+                    return None;
+                }
+                core.still_damaged(incarnation, entry)
+                    .unwrap_or_else(|error| {
+                        failed = Some(error);
+                        None
+                    })
+            });
+            if let Some(error) = failed {
+                return Err(error);
             }
-            if let Some(last) = before.as_ref()
-                && !follows(last, entry)
-            {
-                into.extend(window.take());
-                why = entry
-                    .gap
-                    .clone()
-                    .or_else(|| Some(format!("the archive lacks what follows {}", last.end())));
-            } else if before.is_none() && entry.gap.is_some() {
-                why.clone_from(&entry.gap);
+            for piece in pieces {
+                windows.take_in(piece, into);
             }
-            before = Some(entry.clone());
-            extend(&mut window, incarnation, entry, &mut why);
-            Ok(ControlFlow::Continue(()))
-        })?;
-        into.extend(window);
+        }
+        windows.end(into);
         Ok(())
     }
 
     pub(super) fn all_windows(&self) -> Result<Vec<Window>> {
-        let mut incarnations: Vec<u32> = Vec::new();
-        for id in self.core().pages()?.keys() {
-            if incarnations.last() != Some(&id.incarnation) {
-                incarnations.push(id.incarnation);
-            }
-        }
+        let pages = self.core().summaries(None)?;
+        let damaged = self.core().damaged()?;
         let mut windows = Vec::new();
-        for incarnation in incarnations {
-            self.windows_of(incarnation, &mut windows)?;
+        for pages in pages.chunk_by(|(a, ..), (b, ..)| a.incarnation == b.incarnation) {
+            self.windows_of(pages[0].0.incarnation, pages, &damaged, &mut windows)?;
         }
         // Nothing happened since, where we know that we have all.
         let caught_up = Micros(self.core().caught_up.load(Ordering::Acquire));
@@ -123,8 +142,11 @@ impl Archive {
         tables: &HashSet<TableName>,
     ) -> Result<HashSet<TableName>> {
         let mut renames = Vec::new();
-        self.core()
-            .walk(self.incarnation()?, Some(from), |entry, _| {
+        self.core().walk_some(
+            self.incarnation()?,
+            Some(from),
+            |summary| Ok(!summary.renamed),
+            |entry| {
                 if entry.at() >= *to {
                     return Ok(ControlFlow::Break(()));
                 }
@@ -132,7 +154,8 @@ impl Archive {
                     renames.extend(ddl.renamed.iter().cloned());
                 }
                 Ok(ControlFlow::Continue(()))
-            })?;
+            },
+        )?;
         let mut all = tables.clone();
         let mut names = Names::new(tables);
         loop {
@@ -172,40 +195,121 @@ impl Archive {
                 None => "the archive is empty".to_owned(),
             }));
         }
-        let mut before: Option<Entry> = None;
         if let Some(end) = &end
             && from < end
         {
-            // What the first chunk follows, where it begins behind `from`.
-            self.core().walk_back(incarnation, from, |entry| {
-                before = (entry.end() <= *from).then(|| entry.clone());
-                Ok(ControlFlow::Break(()))
-            })?;
-            self.core().walk(incarnation, Some(from), |entry, _| {
-                if entry.at() >= *to {
-                    return Ok(ControlFlow::Break(()));
-                }
-                let there = match &before {
-                    Some(last) => {
-                        follows(last, entry) && (last.end() > *from || last.end() == *from)
-                            || entry.at() == *from
-                    }
-                    None => entry.at() <= *from,
-                };
-                if !there {
-                    return Err(missing(entry.gap.clone().unwrap_or_else(|| {
-                        format!("the archive begins at {} there", entry.at())
-                    })));
-                }
-                before = Some(entry.clone());
-                Ok(ControlFlow::Continue(()))
-            })?;
+            self.without_gap(incarnation, from, to, &missing)?;
         }
         let names = match tables {
             Some(tables) => Some(Names::new(&self.names_between(from, to, tables)?)),
             None => None,
         };
         Ok(ArchiveSource::new(self, incarnation, from, to, names))
+    }
+
+    /// Looks whether all is there between two positions.
+    fn without_gap(
+        &self,
+        incarnation: u32,
+        from: &Position,
+        to: &Position,
+        missing: &dyn Fn(String) -> Error,
+    ) -> Result<()> {
+        // What the first chunk follows, where it begins behind `from`.
+        let mut before: Option<Position> = None;
+        self.core().walk_back(incarnation, from, |entry| {
+            before = (entry.end() <= *from).then(|| entry.end());
+            Ok(ControlFlow::Break(()))
+        })?;
+        let before = std::cell::RefCell::new(before);
+        let follows = |begin: &Position, end: &Position, gap: Option<&str>| {
+            let mut before = before.borrow_mut();
+            let there = match &*before {
+                Some(last) => joins(last, begin, gap) && last >= from || begin == from,
+                None => begin <= from,
+            };
+            if !there {
+                let begins = || format!("the archive begins at {begin} there");
+                return Err(missing(gap.map_or_else(begins, str::to_owned)));
+            }
+            *before = Some(end.clone());
+            Ok(())
+        };
+        self.core().walk_some(
+            incarnation,
+            Some(from),
+            |summary| match summary.runs.as_slice() {
+                [run] if run.begin >= *from && run.end <= *to => {
+                    follows(&run.begin, &run.end, run.gap.as_deref())?;
+                    Ok(true)
+                }
+                _ => Ok(false),
+            },
+            |entry| {
+                if entry.at() >= *to {
+                    return Ok(ControlFlow::Break(()));
+                }
+                follows(&entry.at(), &entry.end(), entry.gap.as_deref())?;
+                Ok(ControlFlow::Continue(()))
+            },
+        )
+    }
+
+    /// Where the group ends that begins at a position, or one soon after it.
+    fn behind_group(&self, position: &Position) -> Result<Option<Position>> {
+        let mut end = None;
+        self.core()
+            .walk(self.incarnation()?, Some(position), |entry, _| {
+                let whole = entry.whole_end();
+                if whole <= *position {
+                    return Ok(ControlFlow::Continue(()));
+                }
+                end = Some(whole);
+                Ok(ControlFlow::Break(()))
+            })?;
+        Ok(end)
+    }
+
+    /// The last transaction that took effect before `to`, where the last group
+    /// before that begins at `begin`.
+    pub(super) fn last_txn(&self, begin: &Position, to: &Position) -> Result<Option<Txn>> {
+        let mut found = self.last_between(begin, to)?;
+        if found.is_some() {
+            return Ok(found);
+        }
+        // That group had no effect: those before it, a chunk at a time.
+        let mut upper = begin.clone();
+        let mut chunks = 0;
+        self.core().walk_back(self.incarnation()?, begin, |entry| {
+            if let Some(first) = entry.notes.first {
+                let lower = Position {
+                    file: entry.file.clone(),
+                    offset: first,
+                };
+                if lower < upper {
+                    found = self.last_between(&lower, &upper)?;
+                    upper = lower;
+                    chunks += 1;
+                }
+            }
+            Ok(
+                if found.is_some() || entry.gap.is_some() || chunks >= CHUNKS_A_SIDE {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                },
+            )
+        })?;
+        Ok(found)
+    }
+
+    fn last_between(&self, from: &Position, to: &Position) -> Result<Option<Txn>> {
+        let mut last = None;
+        self.read_txns(from, to, None, |txn, _| {
+            last = Some(txn);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(last)
     }
 
     /// The transaction that begins at a position.
@@ -217,10 +321,17 @@ impl Archive {
         if *position >= end {
             return Ok(None);
         }
-        self.read_txns(position, &end, None, |txn, _| {
-            found = Some(txn);
-            Ok(ControlFlow::Break(()))
-        })?;
+        let mut from = position.clone();
+        while found.is_none() && from < end {
+            let to = self
+                .behind_group(&from)?
+                .map_or(end.clone(), |to| to.min(end.clone()));
+            self.read_txns(&from, &to, None, |txn, _| {
+                found = Some(txn);
+                Ok(ControlFlow::Break(()))
+            })?;
+            from = to;
+        }
         Ok(found)
     }
 
@@ -279,6 +390,7 @@ impl Archive {
         };
         let cut = core.cut(
             incarnation,
+            |page| page.is_earlier(around),
             |entry| entry.time.is_some_and(|(_, latest)| latest < around),
             |place| place.time < around,
         )?;
@@ -286,13 +398,10 @@ impl Archive {
         let tables: Option<HashSet<TableName>> = match table {
             Some(table) => {
                 let one = HashSet::from([table.clone()]);
-                let mut first = None;
-                core.walk(incarnation, None, |entry, _| {
-                    first = Some(entry.at());
-                    Ok(ControlFlow::Break(()))
-                })?;
+                let pages = core.summaries(Some(incarnation))?;
+                let first = pages.iter().find_map(|(_, _, summary)| summary.span());
                 Some(match first {
-                    Some(first) => self.names_between(&first, &end, &one)?,
+                    Some((first, _)) => self.names_between(first, &end, &one)?,
                     None => one,
                 })
             }
@@ -417,71 +526,73 @@ impl Archive {
         let core = self.core();
         let mut statements = Vec::new();
         let mut raw = Vec::new();
-        core.walk(incarnation, Some(from), |entry, _| {
-            if entry.at() >= *to {
-                return Ok(ControlFlow::Break(()));
-            }
-            let at = |offset| Position {
-                file: entry.file.clone(),
-                offset,
-            };
-            let wanted: HashSet<u64> = entry
-                .notes
-                .ddl
-                .iter()
-                .filter(|ddl| at(ddl.at) >= *from && at(ddl.at) < *to)
-                .filter(|ddl| names.as_ref().is_none_or(|names| names.defined_by(ddl)))
-                .map(|ddl| ddl.at)
-                .collect();
-            if wanted.is_empty() {
-                return Ok(ControlFlow::Continue(()));
-            }
-            core.fetch(incarnation, entry, &mut raw)?;
-            for (offset, event) in events(entry.start, &raw) {
-                if !wanted.contains(&offset) {
-                    continue;
+        core.walk_some(
+            incarnation,
+            Some(from),
+            |page| Ok(!page.ddl),
+            |entry| {
+                if entry.at() >= *to {
+                    return Ok(ControlFlow::Break(()));
                 }
-                let Some(event) = split(event, entry.checksum(), || at(offset))? else {
-                    continue;
+                let at = |offset| Position {
+                    file: entry.file.clone(),
+                    offset,
                 };
-                let query =
-                    Query::read(event.header.kind, event.body).map_err(|what| Error::Damaged {
-                        at: at(offset),
-                        what: what.to_owned(),
+                let wanted: HashSet<u64> = entry
+                    .notes
+                    .ddl
+                    .iter()
+                    .filter(|ddl| at(ddl.at) >= *from && at(ddl.at) < *to)
+                    .filter(|ddl| names.as_ref().is_none_or(|names| names.defined_by(ddl)))
+                    .map(|ddl| ddl.at)
+                    .collect();
+                if wanted.is_empty() {
+                    return Ok(ControlFlow::Continue(()));
+                }
+                core.fetch(incarnation, entry, &mut raw)?;
+                for (offset, event) in events(entry.start, &raw) {
+                    if !wanted.contains(&offset) {
+                        continue;
+                    }
+                    let Some(event) = split(event, entry.checksum(), || at(offset))? else {
+                        continue;
+                    };
+                    let query = Query::read(event.header.kind, event.body).map_err(|what| {
+                        Error::Damaged {
+                            at: at(offset),
+                            what: what.to_owned(),
+                        }
                     })?;
-                statements.push(Statement {
-                    kind: super::scan::classify(&query),
-                    schema: String::from_utf8_lossy(query.schema).into_owned(),
-                    text: query.text.into_owned(),
-                    at: at(offset),
-                });
-            }
-            Ok(ControlFlow::Continue(()))
-        })?;
+                    statements.push(Statement {
+                        kind: super::scan::classify(&query),
+                        schema: String::from_utf8_lossy(query.schema).into_owned(),
+                        text: query.text.into_owned(),
+                        at: at(offset),
+                    });
+                }
+                Ok(ControlFlow::Continue(()))
+            },
+        )?;
         Ok(statements)
     }
 }
 
-/// Extends a window by a chunk, or begins one.
-fn extend(window: &mut Option<Window>, incarnation: u32, entry: &Entry, why: &mut Option<String>) {
+/// Extends a window, from and to, by a chunk, or begins one.
+pub(super) fn extend(window: &mut Option<(Instant, Instant)>, entry: &Entry) {
     let notes = &entry.notes;
     let at = |offset| Position {
         file: entry.file.clone(),
         offset,
     };
-    let until = if notes.open {
-        notes.last.or(notes.inside).map_or(entry.end(), at)
-    } else {
-        entry.end()
-    };
+    let until = entry.whole_end();
     let last_id = notes.last_id.clone();
-    if let Some(window) = window {
+    if let Some((_, to)) = window {
         // A group that is not over yet does not count.
-        window.to.position = until.max(window.to.position.clone());
+        to.position = until.max(to.position.clone());
         if let Some((_, latest)) = entry.time {
-            window.to.time = window.to.time.max(latest);
+            to.time = to.time.max(latest);
         }
-        window.to.gtid = last_id.or(window.to.gtid.take());
+        to.gtid = last_id.or(to.gtid.take());
         return;
     }
     // A chunk that begins within a group: history begins with the next one.
@@ -499,20 +610,17 @@ fn extend(window: &mut Option<Window>, incarnation: u32, entry: &Entry, why: &mu
     let Some(time) = made.or(entry.time.map(|(first, _)| first)) else {
         return;
     };
-    *window = Some(Window {
-        incarnation,
-        to: Instant {
-            time: entry.time.map_or(time, |(_, latest)| latest).max(time),
-            position: until.max(first.clone()),
-            gtid: last_id,
-        },
-        from: Instant {
-            time,
-            position: first,
-            gtid: None,
-        },
-        gap_before: why.take(),
-    });
+    let to = Instant {
+        time: entry.time.map_or(time, |(_, latest)| latest).max(time),
+        position: until.max(first.clone()),
+        gtid: last_id,
+    };
+    let from = Instant {
+        time,
+        position: first,
+        gtid: None,
+    };
+    *window = Some((from, to));
 }
 
 /// Looks up when groups arrived.

@@ -6,12 +6,15 @@
 //! the instant; the first that is not, in the order of the log, is the first
 //! that is undone, and so is all that comes after it.
 
+use std::cell::RefCell;
 use std::ops::ControlFlow;
 
 use super::chunk::Mark;
 use super::core::Core;
 use super::index::Entry;
+use super::listing::has_id;
 use super::scan::{Open, Scanner, Seen};
+use super::summary::Summary;
 use super::{Archive, Located, Until};
 use crate::change::{Gtid, Micros, Position};
 use crate::error::{Error, Result};
@@ -83,17 +86,28 @@ pub(super) struct Cut {
 }
 
 impl Core {
-    /// The first group that `keep` does not want to keep. Chunks of which
-    /// `all_kept` says so are not read.
+    /// The first group that `keep` does not want to keep. Pages and chunks of
+    /// which `page_kept` and `all_kept` say so are not read.
     pub(super) fn cut(
         &self,
         incarnation: u32,
+        page_kept: impl Fn(&Summary) -> bool,
         mut all_kept: impl FnMut(&Entry) -> bool,
         mut keep: impl FnMut(&Place) -> bool,
     ) -> Result<Cut> {
-        let mut cut = Cut::default();
+        let cut = RefCell::new(Cut::default());
         let mut raw = Vec::new();
-        self.walk(incarnation, None, |entry, _| {
+        let skip = |page: &Summary| {
+            let is_kept = page_kept(page);
+            if is_kept {
+                let mut cut = cut.borrow_mut();
+                let before = cut.kept.take().filter(|_| !page.gap);
+                cut.kept = page.last.clone().or(before);
+            }
+            Ok(is_kept)
+        };
+        self.walk_some(incarnation, None, skip, |entry| {
+            let mut cut = cut.borrow_mut();
             if entry.gap.is_some() {
                 cut.kept = None;
             }
@@ -116,7 +130,7 @@ impl Core {
             }
             Ok(ControlFlow::Continue(()))
         })?;
-        Ok(cut)
+        Ok(cut.into_inner())
     }
 
     /// The groups that begin in a chunk.
@@ -182,6 +196,7 @@ impl Archive {
                 let begin = &window.from.position;
                 let cut = self.core().cut(
                     window.incarnation,
+                    |page| page.is_before(begin) || page.is_earlier(*at),
                     |entry| {
                         entry.end() <= *begin || entry.time.is_some_and(|(_, latest)| latest < *at)
                     },
@@ -201,7 +216,8 @@ impl Archive {
                     let found = std::cell::Cell::new(false);
                     let cut = self.core().cut(
                         incarnation,
-                        |entry| !found.get() && !has_id(entry, gtid),
+                        |page| !found.get() && !page.has_id(gtid),
+                        |entry| !found.get() && !has_id(&entry.notes.ids, gtid),
                         |place| {
                             let is_behind = found.get();
                             found.set(is_behind || place.gtid.as_ref() == Some(gtid));
@@ -227,6 +243,7 @@ impl Archive {
                 }
                 let cut = self.core().cut(
                     incarnation,
+                    |page| page.is_before(at),
                     |entry| entry.end() <= *at,
                     |place| place.position < *at,
                 )?;
@@ -246,6 +263,7 @@ impl Archive {
                 let begin = kept.position.clone();
                 let cut = self.core().cut(
                     incarnation,
+                    |page| page.is_before(&begin),
                     |entry| entry.end() <= begin,
                     |place| place.position < begin,
                 )?;
@@ -257,22 +275,22 @@ impl Archive {
 
     fn located(&self, incarnation: u32, cut: Cut, exact: bool) -> Result<Located> {
         let archive = self.at_incarnation(incarnation);
-        let undone = match &cut.undone {
-            Some(place) => archive.txn_at(&place.position)?,
-            None => None,
-        };
-        let kept = match &cut.kept {
-            Some(position) => archive.txn_at(position)?,
-            None => None,
-        };
-        let position = match (cut.undone, self.core().whole_end(incarnation)?) {
-            (Some(place), _) => place.position,
+        let position = match (&cut.undone, self.core().whole_end(incarnation)?) {
+            (Some(place), _) => place.position.clone(),
             (None, Some(end)) => end,
             (None, None) => {
                 return Err(Error::Gap {
                     what: "find an end: the archive is empty".to_owned(),
                 });
             }
+        };
+        let undone = match &cut.undone {
+            Some(place) => archive.txn_at(&place.position)?,
+            None => None,
+        };
+        let kept = match &cut.kept {
+            Some(begin) => archive.last_txn(begin, &position)?,
+            None => None,
         };
         Ok(Located {
             incarnation,
@@ -282,26 +300,6 @@ impl Archive {
             exact,
         })
     }
-}
-
-fn has_id(entry: &Entry, gtid: &Gtid) -> bool {
-    let (of, number) = match gtid {
-        Gtid::Triple {
-            domain,
-            server,
-            sequence,
-        } => (format!("{domain}-{server}"), *sequence),
-        Gtid::Source { number, .. } => {
-            let text = gtid.to_string();
-            let of = text.split(':').next().unwrap_or_default().to_owned();
-            (of, *number)
-        }
-    };
-    entry
-        .notes
-        .ids
-        .iter()
-        .any(|(known, least, greatest)| *known == of && (*least..=*greatest).contains(&number))
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@
 //! ```text
 //! chunks/<incarnation>/<file's number>-<first byte>-<bytes>      immutable, compressed, checksummed
 //! index/<incarnation>/<file's number>-<first byte>.<version>     pages of at most 256 entries
-//! damage/<incarnation>/<file's number>-<first byte>-<bytes>           a chunk that was found damaged
+//! damage/<incarnation>/<file's number>-<first byte>-<bytes>      a chunk that was found damaged
+//! summaries/pages                                                what the pages say, in short
 //! ```
 //!
 //! | module | what it does |
@@ -16,6 +17,7 @@
 //! | `chunk` | the form of a chunk and of its journal of microseconds |
 //! | `scan` | what a run of events holds: groups, tables, statements, XA |
 //! | `index` | pages of entries, one entry a chunk |
+//! | `summary` | what a page says as a whole, so that few are read |
 //! | `core` | what all clones share: walks, reads, appends, merges and deletes |
 //! | [`pull`], `stream` | follows a server |
 //! | `source` | hands chunks to a reader, skipping what does not concern it |
@@ -38,11 +40,14 @@ mod core;
 mod index;
 mod listing;
 mod locate;
+#[cfg(test)]
+mod many;
 mod objects;
 pub mod pull;
 mod scan;
 mod source;
 mod stream;
+mod summary;
 mod text;
 
 use std::collections::HashSet;
@@ -86,6 +91,37 @@ pub struct Window {
     pub to: Instant,
     /// Why history before it is missing, a fragment; `None` for the first.
     pub gap_before: Option<String>,
+}
+
+/// What the archive has of one of the server's files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArchivedFile {
+    /// Which life of the server's logs it is of: names come again in each.
+    pub incarnation: u32,
+    /// Its name.
+    pub name: String,
+    /// When it was begun, to the second; `None` when its begin is not archived.
+    pub created: Option<Micros>,
+    /// Its first byte that is archived; 0 is its begin.
+    pub begin: u64,
+    /// The byte after the last that is.
+    pub end: u64,
+    /// How many bytes between are archived: fewer when there is a gap.
+    pub bytes: u64,
+    /// How many transactions, and statements that commit by themselves, begin in
+    /// what is archived.
+    pub transactions: u64,
+    /// When the first of them committed, and the latest of all, as exactly as it
+    /// is known; `None` when there are none.
+    pub time: Option<(Micros, Micros)>,
+}
+
+impl ArchivedFile {
+    /// Whether nothing is missing from its begin to [`ArchivedFile::end`].
+    #[must_use]
+    pub const fn is_whole(&self) -> bool {
+        self.begin == 0 && self.bytes == self.end
+    }
 }
 
 /// A moment in a history: between two groups.
@@ -272,6 +308,16 @@ impl Archive {
     /// The index cannot be read.
     pub fn windows(&self) -> Result<Vec<Window>> {
         self.all_windows()
+    }
+
+    /// What there is of each of the server's files, oldest first, of all
+    /// incarnations.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    pub fn files(&self) -> Result<Vec<ArchivedFile>> {
+        let all = self.core.summaries(None)?;
+        Ok(summary::files(all.iter().map(|(id, _, s)| (id, &**s))))
     }
 
     /// Where history is cut.
