@@ -1063,17 +1063,20 @@ impl Rollout {
         out.push(Command::Undrain { slot });
     }
 
-    /// Leaves off what was begun and has changed nothing yet: an old instance
-    /// that drains while nothing takes its place serves again.
+    /// Leaves off what has changed nothing yet: an old instance that drains
+    /// while nothing takes its place serves again.
     fn call_off(&mut self, now: Timestamp, out: &mut Vec<Command>) {
         for index in 0..self.changes.len() {
             let change = self.changes[index];
-            let (Some(old), None, Some(_)) = (change.remove, change.new, change.batch) else {
+            let (Some(old), Some(_)) = (change.remove, change.batch) else {
                 continue;
             };
-            if matches!(self.phase(old), Phase::Draining { .. }) {
+            let replaced = change.new.is_some_and(|new| self.phase(new) != Phase::Failed);
+            if matches!(self.phase(old), Phase::Draining { .. }) && !replaced {
                 self.undrain(old, now, out);
-                self.changes[index].batch = None;
+                if change.new.is_none() {
+                    self.changes[index].batch = None;
+                }
             }
         }
     }
@@ -1106,6 +1109,7 @@ impl Rollout {
                     self.enter(self.current + 1, now);
                 }
                 Status::Aborting => {
+                    self.call_off(now, out);
                     self.give_up_failed(now, out);
                     if self.is_quiet() {
                         self.end(End::Aborted, now);
@@ -1280,7 +1284,8 @@ impl Rollout {
             let (Some(old), Some(new)) = (change.remove, change.new) else {
                 continue;
             };
-            if self.phase(new) == Phase::Failed && self.phase(old) != Phase::Gone {
+            let serves = !matches!(self.phase(old), Phase::Stopping { .. } | Phase::Gone);
+            if self.phase(new) == Phase::Failed && serves {
                 self.stop(new, now, out);
                 self.changes[index].new = None;
                 self.changes[index].batch = None;
@@ -1496,3 +1501,6 @@ fn changes(instances: &[Instance], target: Release, wanted: u32, scope: &Scope) 
 fn count(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod check;
