@@ -184,7 +184,7 @@ pub(crate) fn concerns(ddl: &Ddl, tables: &HashSet<TableName>) -> bool {
             .iter()
             .any(|(from, to)| tables.contains(from) || tables.contains(to)),
         Ddl::Drop(dropped) => dropped.iter().any(|t| tables.contains(t)),
-        Ddl::CreateDatabase(_) | Ddl::AlterDatabase(_) => false,
+        Ddl::CreateDatabase(_) | Ddl::AlterDatabase(_) | Ddl::Define(_) => false,
         Ddl::DropDatabase(schema) => tables.iter().any(|t| t.schema == *schema),
     }
 }

@@ -291,7 +291,7 @@ pub enum StatementKind {
     /// Changes rows by itself: its rows are not in the log. `INSERT`,
     /// `UPDATE`, `DELETE`, `REPLACE`, `LOAD DATA`, `CALL`, ...
     Rows,
-    /// Concerns no table: accounts, routines, views, triggers, settings.
+    /// Concerns no table: accounts, settings.
     Other,
 }
 
@@ -333,6 +333,27 @@ pub enum Ddl {
     AlterDatabase(String),
     /// `DROP DATABASE`.
     DropDatabase(String),
+    /// `CREATE`, `ALTER` and `DROP` of what is no table: each that is named, and
+    /// the new name where it gets one.
+    Define(Vec<(Defined, TableName)>),
+}
+
+/// What is defined in a database beside its tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Defined {
+    /// A view.
+    View,
+    /// A trigger.
+    Trigger,
+    /// A stored procedure.
+    Procedure,
+    /// A stored function.
+    Function,
+    /// A scheduled event.
+    Event,
+    /// A package, or its body.
+    Package,
 }
 
 /// What a reader yields next.

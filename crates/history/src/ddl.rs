@@ -6,7 +6,7 @@
 //! version they ask for. What is not understood is taken for a statement that
 //! changes rows, since those are refused by whoever needs the rows.
 
-use crate::change::{Ddl, StatementKind, TableName};
+use crate::change::{Ddl, Defined, StatementKind, TableName};
 
 /// How a statement's text is to be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -130,8 +130,86 @@ fn create(words: &mut Words<'_>) -> StatementKind {
             }
             or_rows(index(words, keeps_rows))
         }
-        _ => StatementKind::Other,
+        _ => define(words, what),
     }
+}
+
+/// What follows `CREATE`, `CREATE OR REPLACE` or `ALTER` where that is no table,
+/// from the word `what` on.
+fn define(words: &mut Words<'_>, mut what: String) -> StatementKind {
+    let kind = loop {
+        match what.as_str() {
+            "VIEW" => break Defined::View,
+            "TRIGGER" => break Defined::Trigger,
+            "PROCEDURE" => break Defined::Procedure,
+            "FUNCTION" => break Defined::Function,
+            "EVENT" => break Defined::Event,
+            "PACKAGE" => {
+                words.any(&["BODY"]);
+                break Defined::Package;
+            }
+            "AGGREGATE" => {}
+            "ALGORITHM" => {
+                words.symbol(b'=');
+                words.next();
+            }
+            "DEFINER" => {
+                words.symbol(b'=');
+                words.next();
+                if words.symbol(b'@') {
+                    words.next();
+                } else if words.symbol(b'(') {
+                    words.symbol(b')');
+                }
+            }
+            "SQL" => {
+                words.any(&["SECURITY"]);
+                words.next();
+            }
+            _ => return StatementKind::Other,
+        }
+        match words.keyword() {
+            Some(next) => what = next,
+            None => return StatementKind::Other,
+        }
+    };
+    words.if_exists();
+    let Some(name) = words.table() else {
+        return StatementKind::Other;
+    };
+    let mut named = vec![(kind, name)];
+    if kind == Defined::Event {
+        while let Some(token) = words.outer() {
+            if token.is("DO") {
+                break;
+            }
+            if token.is("RENAME") && words.any(&["TO"]) {
+                named.extend(words.table().map(|to| (kind, to)));
+                break;
+            }
+        }
+    }
+    StatementKind::Ddl(Ddl::Define(named))
+}
+
+/// What follows `DROP` where that is no table.
+fn undefine(words: &mut Words<'_>, what: &str) -> StatementKind {
+    let kind = match what {
+        "VIEW" => Defined::View,
+        "TRIGGER" => Defined::Trigger,
+        "PROCEDURE" => Defined::Procedure,
+        "FUNCTION" => Defined::Function,
+        "EVENT" => Defined::Event,
+        "PACKAGE" => Defined::Package,
+        _ => return StatementKind::Other,
+    };
+    words.any(&["BODY"]);
+    words.if_exists();
+    words.tables().map_or(StatementKind::Other, |names| {
+        StatementKind::Ddl(Ddl::Define(
+            names.into_iter().map(|name| (kind, name)).collect(),
+        ))
+    })
 }
 
 /// What follows `INDEX` in `CREATE INDEX` and `DROP INDEX`.
@@ -174,7 +252,7 @@ fn drop_statement(words: &mut Words<'_>) -> StatementKind {
             }
             or_rows(index(words, false))
         }
-        _ => StatementKind::Other,
+        what => undefine(words, what),
     }
 }
 
@@ -252,7 +330,7 @@ fn alter(words: &mut Words<'_>) -> StatementKind {
             };
             or_rows(name.map(Ddl::AlterDatabase))
         }
-        _ => StatementKind::Other,
+        _ => define(words, what),
     }
 }
 
@@ -660,7 +738,6 @@ mod tests {
                 StatementKind::Other,
             ),
             ("DROP SEQUENCE s", drop(&["s"])),
-            ("DROP VIEW v", StatementKind::Other),
             ("TRUNCATE t", StatementKind::Ddl(Ddl::Truncate(t("t")))),
             (
                 "TRUNCATE TABLE `d` . `t` WAIT 5",
@@ -877,18 +954,68 @@ mod tests {
             "",
             " -- nothing",
             "GRANT ALL ON *.* TO x",
-            "CREATE ALGORITHM=UNDEFINED DEFINER=`root`@`localhost` VIEW `v` AS select 1",
-            "CREATE DEFINER=`root`@`localhost` TRIGGER x BEFORE INSERT ON t FOR EACH ROW SET @a=1",
             "CREATE OR REPLACE USER x",
-            "ALTER EVENT e DISABLE",
-            "ALTER DEFINER=x VIEW v AS SELECT 1",
-            "DROP TRIGGER x",
+            "ALTER USER view IDENTIFIED BY 'x'",
+            "DROP USER event",
             "FLUSH TABLES",
             "SET PASSWORD FOR x = 'y'",
             "BEGIN",
         ] {
             let kind = classify("cur", text.as_bytes());
             assert_eq!(kind, StatementKind::Other, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_defined_beside_tables() {
+        use Defined::{Event, Function, Package, Procedure, Trigger, View};
+        for (text, named) in [
+            (
+                "CREATE ALGORITHM=UNDEFINED DEFINER=`view`@`%` SQL SECURITY INVOKER VIEW `v` AS select 1",
+                vec![(View, "v")],
+            ),
+            (
+                "CREATE OR REPLACE DEFINER=event@localhost VIEW d.v AS SELECT 1",
+                vec![(View, "d.v")],
+            ),
+            ("ALTER DEFINER=x VIEW v AS SELECT 1", vec![(View, "v")]),
+            (
+                "DROP VIEW IF EXISTS v, d.w",
+                vec![(View, "v"), (View, "d.w")],
+            ),
+            (
+                "CREATE DEFINER=`root`@`localhost` TRIGGER x BEFORE INSERT ON t FOR EACH ROW SET @a=1",
+                vec![(Trigger, "x")],
+            ),
+            ("DROP TRIGGER d.x", vec![(Trigger, "d.x")]),
+            (
+                "CREATE DEFINER=CURRENT_USER() PROCEDURE IF NOT EXISTS p() DELETE FROM t",
+                vec![(Procedure, "p")],
+            ),
+            ("ALTER PROCEDURE p COMMENT 'x'", vec![(Procedure, "p")]),
+            (
+                "CREATE AGGREGATE FUNCTION f(x INT) RETURNS INT RETURN 1",
+                vec![(Function, "f")],
+            ),
+            ("DROP FUNCTION f", vec![(Function, "f")]),
+            ("CREATE PACKAGE BODY d.k AS END", vec![(Package, "d.k")]),
+            ("DROP PACKAGE BODY k", vec![(Package, "k")]),
+            ("ALTER EVENT e DISABLE", vec![(Event, "e")]),
+            (
+                "ALTER DEFINER=u EVENT e ON SCHEDULE EVERY 1 DAY RENAME TO d.f DO DELETE FROM t",
+                vec![(Event, "e"), (Event, "d.f")],
+            ),
+            (
+                "CREATE EVENT e ON SCHEDULE EVERY 1 DAY DO RENAME TABLE a TO b",
+                vec![(Event, "e")],
+            ),
+        ] {
+            let named = named.iter().map(|(kind, name)| (*kind, t(name))).collect();
+            assert_eq!(
+                classify("cur", text.as_bytes()),
+                StatementKind::Ddl(Ddl::Define(named)),
+                "{text}"
+            );
         }
     }
 

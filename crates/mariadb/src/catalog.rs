@@ -187,6 +187,10 @@ pub enum Kind {
     Procedure,
     /// A stored function.
     Function,
+    /// A package: what it offers.
+    Package,
+    /// The body of a package.
+    PackageBody,
     /// A scheduled event.
     Event,
     /// A sequence.
@@ -202,8 +206,25 @@ impl Kind {
             Self::Trigger => "trigger",
             Self::Procedure => "procedure",
             Self::Function => "function",
+            Self::Package => "package",
+            Self::PackageBody => "package body",
             Self::Event => "event",
             Self::Sequence => "sequence",
+        }
+    }
+
+    /// The same, as statements have it, e.g. `PACKAGE BODY`.
+    #[must_use]
+    pub const fn keyword(self) -> &'static str {
+        match self {
+            Self::View => "VIEW",
+            Self::Trigger => "TRIGGER",
+            Self::Procedure => "PROCEDURE",
+            Self::Function => "FUNCTION",
+            Self::Package => "PACKAGE",
+            Self::PackageBody => "PACKAGE BODY",
+            Self::Event => "EVENT",
+            Self::Sequence => "SEQUENCE",
         }
     }
 }
@@ -221,6 +242,20 @@ pub struct Definition {
     pub sql_mode: String,
     /// The table that a trigger is on.
     pub table: Option<String>,
+    /// The character set of the client that made it; empty where that does not
+    /// matter.
+    #[serde(default)]
+    pub character_set_client: String,
+    /// What its texts are compared by; empty where that does not matter.
+    #[serde(default)]
+    pub collation_connection: String,
+    /// The default of its database when it was made; empty where that does not
+    /// matter.
+    #[serde(default)]
+    pub database_collation: String,
+    /// The zone of an event's times; empty for others.
+    #[serde(default)]
+    pub time_zone: String,
 }
 
 /// What some account may do with a table.
@@ -765,8 +800,8 @@ fn checks(session: &mut Session, doing: &str, name: &TableName) -> Result<Vec<St
     )
 }
 
-/// The triggers of a database, or of one table of it, in the order of their
-/// names.
+/// The triggers of a database, or of one table of it, in the order in which
+/// they act.
 fn triggers(session: &mut Session, database: &str, table: Option<&str>) -> Result<Vec<Definition>> {
     let only = table.map_or_else(String::new, |table| {
         format!(" AND EVENT_OBJECT_TABLE = {}", text(table))
@@ -775,7 +810,8 @@ fn triggers(session: &mut Session, database: &str, table: Option<&str>) -> Resul
         "list the triggers",
         format!(
             "SELECT TRIGGER_NAME, EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS \
-             WHERE TRIGGER_SCHEMA = {}{only} ORDER BY EVENT_OBJECT_TABLE, TRIGGER_NAME",
+             WHERE TRIGGER_SCHEMA = {}{only} \
+             ORDER BY EVENT_OBJECT_TABLE, ACTION_ORDER, TRIGGER_NAME",
             text(database)
         ),
     )?;
@@ -795,13 +831,16 @@ fn triggers(session: &mut Session, database: &str, table: Option<&str>) -> Resul
     Ok(triggers)
 }
 
-/// What is defined in a database beside its tables: sequences, views, triggers,
-/// functions, procedures, events, in the order in which they can be made. (A
-/// view may need a later view: make those that fail again.)
+/// What is defined in a database beside its tables: sequences, functions,
+/// procedures, packages, views, events, triggers, in the order in which they can
+/// be made. (A view may need a later view: make those that fail again.) The
+/// database is the session's current one from then on: views name no other
+/// database than their own only so.
 ///
 /// # Errors
 /// As [`Session::exec`].
 pub fn definitions(session: &mut Session, database: &str) -> Result<Vec<Definition>> {
+    session.exec("list definitions", format!("USE {}", ident(database)))?;
     let at = text(database);
     let mut all = Vec::new();
     let mut add = |session: &mut Session, kind: Kind, list: String| -> Result<()> {
@@ -819,13 +858,19 @@ pub fn definitions(session: &mut Session, database: &str) -> Result<Vec<Definiti
              WHERE TABLE_SCHEMA = {at} AND TABLE_TYPE = 'SEQUENCE' ORDER BY TABLE_NAME"
         ),
     )?;
-    for (kind, word) in [(Kind::Function, "FUNCTION"), (Kind::Procedure, "PROCEDURE")] {
+    for kind in [
+        Kind::Function,
+        Kind::Procedure,
+        Kind::Package,
+        Kind::PackageBody,
+    ] {
         add(
             session,
             kind,
             format!(
                 "SELECT ROUTINE_NAME FROM information_schema.ROUTINES \
-                 WHERE ROUTINE_SCHEMA = {at} AND ROUTINE_TYPE = '{word}' ORDER BY ROUTINE_NAME"
+                 WHERE ROUTINE_SCHEMA = {at} AND ROUTINE_TYPE = '{}' ORDER BY ROUTINE_NAME",
+                kind.keyword()
             ),
         )?;
     }
@@ -849,34 +894,46 @@ pub fn definitions(session: &mut Session, database: &str) -> Result<Vec<Definiti
     Ok(all)
 }
 
-fn definition(
+/// One thing that is defined in a database, as the server tells it.
+///
+/// # Errors
+/// As [`Session::exec`].
+pub fn definition(
     session: &mut Session,
     database: &str,
     kind: Kind,
     name: String,
 ) -> Result<Definition> {
-    let word = match kind {
-        Kind::View => "VIEW",
-        Kind::Trigger => "TRIGGER",
-        Kind::Procedure => "PROCEDURE",
-        Kind::Function => "FUNCTION",
-        Kind::Event => "EVENT",
-        Kind::Sequence => "SEQUENCE",
-    };
-    let (sql_at, mode_at) = match kind {
-        Kind::View | Kind::Sequence => (1, None),
-        Kind::Trigger | Kind::Procedure | Kind::Function => (2, Some(1)),
-        Kind::Event => (3, Some(1)),
+    let (mode_at, zone_at, sql_at) = match kind {
+        Kind::View | Kind::Sequence => (None, None, 1),
+        Kind::Event => (Some(1), Some(2), 3),
+        _ => (Some(1), None, 2),
     };
     let row: Option<mysql::Row> = session.first(
         &format!("look at {database}.{name}"),
-        format!("SHOW CREATE {word} {}.{}", ident(database), ident(&name)),
+        format!(
+            "SHOW CREATE {} {}.{}",
+            kind.keyword(),
+            ident(database),
+            ident(&name)
+        ),
     )?;
     let word = |i: usize| row.as_ref().and_then(|row| column::<String>(row, i));
+    let settings = |i: usize| match kind {
+        Kind::Sequence => String::new(),
+        _ => word(sql_at + i).unwrap_or_default(),
+    };
     Ok(Definition {
         kind,
         sql: word(sql_at),
         sql_mode: mode_at.and_then(word).unwrap_or_default(),
+        character_set_client: settings(1),
+        collation_connection: settings(2),
+        database_collation: match kind {
+            Kind::View => String::new(),
+            _ => settings(3),
+        },
+        time_zone: zone_at.and_then(word).unwrap_or_default(),
         name,
         table: None,
     })

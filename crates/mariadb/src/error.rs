@@ -168,12 +168,16 @@ pub mod number {
     pub const DBACCESS_DENIED: u16 = 1044;
     pub const ACCESS_DENIED: u16 = 1045;
     pub const BAD_DB: u16 = 1049;
+    pub const BAD_FIELD: u16 = 1054;
     pub const TABLE_EXISTS: u16 = 1050;
     pub const SERVER_SHUTDOWN: u16 = 1053;
     pub const DUP_ENTRY: u16 = 1062;
     pub const NO_SUCH_TABLE: u16 = 1146;
     pub const NO_SUCH_THREAD: u16 = 1094;
     pub const NO_SUCH_TRIGGER: u16 = 1360;
+    pub const NO_SUCH_ROUTINE: u16 = 1305;
+    pub const NO_SUCH_EVENT: u16 = 1539;
+    pub const VIEW_INVALID: u16 = 1356;
     pub const UNKNOWN_SYSTEM_VARIABLE: u16 = 1193;
     pub const CHECKREAD: u16 = 1020;
     pub const DISK_FULL: u16 = 1021;

@@ -7,6 +7,7 @@
 //! | [`catalog`] | what a server says of itself: databases, tables, definitions |
 //! | [`copy`] | copies of a table while others write |
 //! | [`apply`] | brings tables to the state that a net effect tells |
+//! | [`definitions`] | views, triggers, routines and events, made again in another database |
 //! | [`digest`] | digests of tables, by which results are proved |
 //! | [`doctor`] | what stands in the way, and what fixes it |
 //! | [`guard`] | one worker at a time for an instance |
@@ -26,6 +27,7 @@
 pub mod apply;
 pub mod catalog;
 pub mod copy;
+pub mod definitions;
 pub mod digest;
 pub mod doctor;
 pub mod endpoint;

@@ -490,6 +490,8 @@ pub(super) fn note(at: u64, ddl: &Ddl) -> DdlNote {
         Ddl::CreateDatabase(name) | Ddl::AlterDatabase(name) | Ddl::DropDatabase(name) => {
             note.database = Some(name.clone());
         }
+        // Found by who asks for all statements; the rows of no table need it.
+        Ddl::Define(_) => {}
     }
     note
 }

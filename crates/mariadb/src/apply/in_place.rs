@@ -636,7 +636,7 @@ impl Run<'_> {
                     .find_map(ours),
                 Ddl::Rename(pairs) => pairs.iter().flat_map(|(a, b)| [a, b]).find_map(ours),
                 Ddl::Drop(tables) => tables.iter().find_map(ours),
-                Ddl::CreateDatabase(_) | Ddl::AlterDatabase(_) => None,
+                Ddl::CreateDatabase(_) | Ddl::AlterDatabase(_) | Ddl::Define(_) => None,
                 Ddl::DropDatabase(database) => self
                     .what
                     .tables
