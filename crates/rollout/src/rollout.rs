@@ -1071,7 +1071,9 @@ impl Rollout {
             let (Some(old), Some(_)) = (change.remove, change.batch) else {
                 continue;
             };
-            let replaced = change.new.is_some_and(|new| self.phase(new) != Phase::Failed);
+            let replaced = change
+                .new
+                .is_some_and(|new| self.phase(new) != Phase::Failed);
             if matches!(self.phase(old), Phase::Draining { .. }) && !replaced {
                 self.undrain(old, now, out);
                 if change.new.is_none() {

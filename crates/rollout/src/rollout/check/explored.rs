@@ -49,6 +49,7 @@ fn acts(sim: &Sim, budget: Budget) -> Vec<Act> {
     if sim.wrong < budget.wrong {
         out.extend(sim.faults());
     }
+    let mut out = sim.distinct(out);
     if sim.machine.status() == Status::WaitsForConfirm {
         for go_on in [true, false] {
             let batch = sim.machine.current + 1;
@@ -97,6 +98,7 @@ fn explore(case: &Case, budget: Budget, seen: &mut Seen) {
             None => {}
         }
         seen.states += 1;
+        next.check();
         if let Some(end) = next.over() {
             next.check_end(case);
             match end {
@@ -131,13 +133,18 @@ fn layouts(n: u32) -> Vec<Vec<u32>> {
     out
 }
 
-fn cases(most: u32) -> Vec<Case> {
+/// Every order between so many instances, but those that nothing can be done
+/// about.
+fn cases(least: u32, most: u32, surges: &[u32]) -> Vec<Case> {
     let mut out = Vec::new();
     for now in 0..=most {
         for wanted in 0..=most {
+            if now.max(wanted) < least {
+                continue;
+            }
             for batches in layouts(now.max(wanted)) {
                 for floor in 0..=now.min(wanted) {
-                    for surge in 0..=2 {
+                    for surge in surges.iter().copied() {
                         if surge == 0 && now == wanted && floor == now {
                             continue;
                         }
@@ -151,6 +158,14 @@ fn cases(most: u32) -> Vec<Case> {
     out
 }
 
+fn explore_all(cases: &[Case], budget: Budget) -> Seen {
+    let mut seen = Seen::default();
+    for case in cases {
+        explore(case, budget, &mut seen);
+    }
+    seen
+}
+
 #[test]
 fn anything_may_fail_and_anybody_may_end_it_at_any_time() {
     let budget = Budget {
@@ -159,10 +174,78 @@ fn anything_may_fail_and_anybody_may_end_it_at_any_time() {
         retries: 1,
         deaths: 0,
     };
-    let mut seen = Seen::default();
-    for case in cases(3) {
-        explore(&case, budget, &mut seen);
+    let seen = explore_all(&cases(0, 2, &[0, 1, 2]), budget);
+    assert!(seen.succeeded > 0 && seen.aborted > 0, "{seen:?}");
+    assert!(seen.rolled_back > 0 && seen.stuck > 0, "{seen:?}");
+    let seen = explore_all(&cases(3, 3, &[1]), budget);
+    assert!(seen.states > 100_000, "{seen:?}");
+}
+
+#[test]
+fn two_things_may_fail() {
+    let budget = Budget {
+        wrong: 2,
+        aborts: 1,
+        retries: 1,
+        deaths: 0,
+    };
+    let seen = explore_all(&cases(0, 2, &[0, 1]), budget);
+    assert!(seen.stuck > 0, "{seen:?}");
+}
+
+#[test]
+fn the_caller_may_die_at_any_time() {
+    let budget = Budget {
+        wrong: 1,
+        aborts: 1,
+        retries: 0,
+        deaths: 1,
+    };
+    let seen = explore_all(&cases(0, 2, &[0, 1]), budget);
+    assert!(seen.succeeded > 0 && seen.rolled_back > 0, "{seen:?}");
+    let budget = Budget { wrong: 0, ..budget };
+    let seen = explore_all(&cases(3, 4, &[1]), budget);
+    assert!(seen.stuck == 0 && seen.succeeded > 0, "{seen:?}");
+}
+
+#[test]
+fn anybody_may_end_it_at_any_time() {
+    let budget = Budget {
+        wrong: 0,
+        aborts: 1,
+        retries: 0,
+        deaths: 0,
+    };
+    let seen = explore_all(&cases(4, 5, &[0, 2]), budget);
+    assert_eq!(seen.stuck, 0, "{seen:?}");
+    assert!(seen.succeeded > 0 && seen.rolled_back > 0, "{seen:?}");
+}
+
+#[test]
+fn a_set_of_two_releases_is_mended() {
+    let budget = Budget {
+        wrong: 1,
+        aborts: 1,
+        retries: 1,
+        deaths: 0,
+    };
+    for mixed in [[NEW, OLD, OLDER], [OLD, NEW, NEW]] {
+        let standing: Vec<Standing> = mixed
+            .into_iter()
+            .map(|release| Standing {
+                release,
+                ready: true,
+            })
+            .collect();
+        for floor in 0..3 {
+            let case = Case {
+                standing: standing.clone(),
+                wanted: 3,
+                plan: plan(floor, 1, &[1, 1], Gate::Auto { wait_s: 5 }),
+                scope: Scope::Others,
+            };
+            let seen = explore_all(&[case], budget);
+            assert!(seen.succeeded > 0 && seen.rolled_back > 0, "{seen:?}");
+        }
     }
-    assert!(seen.succeeded > 0 && seen.aborted > 0 && seen.rolled_back > 0 && seen.stuck > 0);
-    eprintln!("{seen:?}");
 }

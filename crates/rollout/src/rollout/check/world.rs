@@ -206,7 +206,6 @@ impl Sim {
     pub fn say(&mut self, event: Event) {
         let commands = self.event(event);
         self.carry_out(&commands);
-        self.in_step();
     }
 
     /// Hands an event in, and checks what is ordered.
@@ -251,12 +250,6 @@ impl Sim {
                 }
             }
         }
-        // Nothing that only time or a machine's own doing changes is left to do.
-        let mut again = self.machine.clone();
-        if self.over().is_none() {
-            assert_eq!(again.apply(Event::Tick, self.now).unwrap(), []);
-            assert_eq!(again, self.machine, "not all was done after {event:?}");
-        }
     }
 
     pub fn carry_out(&mut self, commands: &[Command]) {
@@ -293,17 +286,24 @@ impl Sim {
         }
     }
 
-    /// The machine knows the world as it is, and saying again what was said
-    /// changes nothing.
-    fn in_step(&self) {
+    /// The machine knows the world as it is, has done all it can, and saying
+    /// again what was said changes nothing.
+    pub fn check(&self) {
         if self.over().is_some() {
             return;
         }
         let serve = self.world.iter().filter(|i| i.serves()).count();
         assert_eq!(self.machine.ready(), count(serve), "{self:?}");
         let mut again = self.machine.clone();
+        assert_eq!(again.apply(Event::Tick, self.now).unwrap(), []);
+        assert_eq!(again, self.machine, "not all was done");
         let said = again.observe(&self.seen(), self.now);
-        assert_eq!(again, self.machine, "observing what is known: {:?}", self.seen());
+        assert_eq!(
+            again,
+            self.machine,
+            "observing what is known: {:?}",
+            self.seen()
+        );
         let mut repeated = self.clone();
         repeated.carry_out(&said);
         assert_eq!(repeated.world, self.world, "{said:?} once more");
@@ -417,6 +417,52 @@ impl Sim {
             .map(|(index, _)| Act::Natural(Slot(count(index))))
     }
 
+    /// Leaves out what is the same as another act but for the name of the
+    /// instance.
+    pub fn distinct(&self, acts: Vec<Act>) -> Vec<Act> {
+        let mut known = Vec::new();
+        acts.into_iter()
+            .filter(|act| {
+                let class = match *act {
+                    Act::Natural(slot) => (0, None, self.class(slot)),
+                    Act::Wrong(slot, fault) => (1, Some(fault), self.class(slot)),
+                    Act::Dies(slot) => (2, None, self.class(slot)),
+                    Act::Wait | Act::Says(_) => return true,
+                };
+                let new = !known.contains(&class);
+                known.push(class);
+                new
+            })
+            .collect()
+    }
+
+    /// What tells an instance from others, but for its name.
+    fn class(&self, slot: Slot) -> u64 {
+        let m = &self.machine;
+        let of = |s: Slot| {
+            let i = &m.instances[s.index()];
+            (
+                i.release,
+                i.phase,
+                i.leaves,
+                i.repairs,
+                self.world.get(s.index()),
+            )
+        };
+        let change = m
+            .changes
+            .iter()
+            .find(|c| c.remove == Some(slot) || c.new == Some(slot))
+            .map(|c| {
+                let is_new = c.new == Some(slot);
+                let (old, new) = (c.remove.map(of), c.new.map(of));
+                (is_new, old, c.start, new, c.batch, c.surge)
+            });
+        let mut hasher = DefaultHasher::new();
+        (of(slot), change, slot.0 >= m.standing).hash(&mut hasher);
+        hasher.finish()
+    }
+
     /// What can go wrong.
     pub fn faults(&self) -> impl Iterator<Item = Act> {
         self.world.iter().enumerate().flat_map(|(index, inst)| {
@@ -441,7 +487,11 @@ impl Sim {
             }
             Act::Wait => {
                 let due = self.machine.next_tick().unwrap();
-                assert!(due > self.now, "a deadline that is over: {:?}", self.machine);
+                assert!(
+                    due > self.now,
+                    "a deadline that is over: {:?}",
+                    self.machine
+                );
                 self.now = due;
                 self.say(Event::Tick);
             }
@@ -478,7 +528,6 @@ impl Sim {
                     let said = self.machine.observe(&seen, self.now);
                     self.allowed_after_death(&before, &said);
                     self.carry_out(&said);
-                    self.in_step();
                 }
             }
         }
@@ -490,10 +539,11 @@ impl Sim {
             .instances
             .iter()
             .zip(&self.machine.instances)
-            .any(|(a, b)| {
-                a.phase == Phase::Ready && matches!(b.phase, Phase::Draining { .. })
-            });
-        assert!(!fell || self.machine.ready() >= before.plan.floor, "{before:?}");
+            .any(|(a, b)| a.phase == Phase::Ready && matches!(b.phase, Phase::Draining { .. }));
+        assert!(
+            !fell || self.machine.ready() >= before.plan.floor,
+            "{before:?}"
+        );
         self.told.resize(self.machine.instances.len(), 0);
         for (index, told) in self.told.iter_mut().enumerate() {
             let drains = Command::Drain {
@@ -547,7 +597,10 @@ impl Sim {
                 if undisturbed {
                     let least = case.wanted.min(count(before.len()));
                     assert!(live.len() >= least as usize, "{self:?}");
-                    assert!(self.machine.ready() >= case.plan.floor.min(least), "{self:?}");
+                    assert!(
+                        self.machine.ready() >= case.plan.floor.min(least),
+                        "{self:?}"
+                    );
                 }
             }
         }
@@ -592,7 +645,15 @@ impl Sim {
         let mut changes: Vec<_> = m
             .changes
             .iter()
-            .map(|c| (c.remove.map(inst), c.start, c.new.map(inst), c.batch, c.surge))
+            .map(|c| {
+                (
+                    c.remove.map(inst),
+                    c.start,
+                    c.new.map(inst),
+                    c.batch,
+                    c.surge,
+                )
+            })
             .collect();
         changes.sort_unstable();
         let mut others: Vec<_> = (0..count(m.instances.len()))
@@ -617,7 +678,15 @@ impl Sim {
             Status::Aborting => (4, 0),
             Status::Ended(end) => (5, end as i64),
         };
-        (runs, status, m.current, m.paused, m.ending, m.failure.is_some()).hash(&mut hasher);
+        (
+            runs,
+            status,
+            m.current,
+            m.paused,
+            m.ending,
+            m.failure.is_some(),
+        )
+            .hash(&mut hasher);
         (self.now.since_ms(m.moved), self.wrong, self.hangs).hash(&mut hasher);
         (self.aborts, self.retries, self.deaths, self.starts).hash(&mut hasher);
         hasher.finish()
