@@ -5,6 +5,7 @@
 //! the world it changes inside a job's step. The call, its dry run and the
 //! windows that are shown ask the same functions of `preflight`.
 
+mod beside;
 mod facts;
 mod files;
 mod follower;
@@ -21,6 +22,7 @@ mod runtime;
 mod service;
 pub mod zone;
 
+pub use beside::Placed;
 pub use persistence::MIGRATIONS;
 pub use preflight::TABLES_MAX;
 pub use refusal::Refusal;

@@ -1,7 +1,7 @@
 //! Whether tables can be taken back, and by which way. The call, its dry run
 //! and the windows that are shown ask this one room.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 
 use backout_core::code::Code;
@@ -13,6 +13,7 @@ use backout_mariadb::Session;
 use backout_mariadb::catalog::{self, TableDef};
 use backout_mariadb::doctor::{self, Level};
 
+use crate::beside::{self, Placed};
 use crate::model::{Backup, BackupState, Copying, Instance, Method, Renamed, Road, Strategy};
 use crate::procedures::found;
 use crate::reduction;
@@ -52,6 +53,8 @@ pub(crate) struct Choice {
     pub(crate) base: Option<u64>,
     pub(crate) tables: Vec<Chosen>,
     pub(crate) databases: Vec<Renamed<String>>,
+    /// What is made in these databases beside the tables.
+    pub(crate) placed: Vec<Placed>,
     pub(crate) lower_case_names: bool,
     /// In place: only these transactions.
     pub(crate) only: Option<Vec<Gtid>>,
@@ -120,6 +123,8 @@ struct View {
     /// Whether our account may have the server write a checkpoint: tables that
     /// come back as files are safe from then on.
     checkpoints: bool,
+    /// Whether our account may make what runs as others.
+    as_others: bool,
     /// Whether the server's logs were reset since the cut.
     reset: bool,
 }
@@ -131,8 +136,11 @@ impl Sight<'_> {
         let endpoint = self.runtime.endpoint(self.instance)?;
         let mut session = Session::open(&endpoint).map_err(Refusal::Database)?;
         let mut checkpoints = true;
+        let mut as_others = false;
         for finding in doctor::examine(&mut session).map_err(Refusal::Database)? {
             checkpoints &= finding.level == Level::Ok || finding.check != "privilege SUPER";
+            as_others |= finding.level == Level::Ok
+                && ["privilege SUPER", "privilege SET USER"].contains(&finding.check.as_str());
             let message = format!("{}: {}", finding.why, finding.fix);
             match finding.level {
                 Level::Blocker => findings.block(Code::DatabaseSettings, message),
@@ -186,6 +194,7 @@ impl Sight<'_> {
             lower_case_names: lower.is_some_and(|l| l != 0),
             datadir,
             checkpoints,
+            as_others,
             reset: false,
         })
     }
@@ -309,8 +318,7 @@ pub(crate) fn rollback(sight: &Sight<'_>, request: &RollbackRequest) -> Result<C
             "the files of the server are not reached from here: rows are copied by statements",
         );
     }
-    carried(&chosen, &mut findings);
-    definitions(&mut view, request, &mut findings)?;
+    let placed = beside(&mut view, request, &located, &chosen, &mut findings)?;
     let bytes: u64 = chosen
         .iter()
         .filter_map(|c| c.def.as_ref())
@@ -337,6 +345,7 @@ pub(crate) fn rollback(sight: &Sight<'_>, request: &RollbackRequest) -> Result<C
         base,
         tables: chosen,
         databases: request.databases.clone(),
+        placed,
         lower_case_names: view.lower_case_names,
 
         only: None,
@@ -484,6 +493,7 @@ fn choose(
         let mut there: HashSet<String> = catalog::tables(&mut view.session, &database.from)
             .map_err(Refusal::Database)?
             .into_iter()
+            .filter(|t| t.kind != "SEQUENCE")
             .map(|t| t.name)
             .collect();
         // What was dropped since was there at the cut; what was created was not.
@@ -865,63 +875,44 @@ fn base_for(
         }))
 }
 
-/// Tells what a copy under a new name does not carry over.
-fn carried(chosen: &[Chosen], findings: &mut Findings) {
-    for (table, def) in chosen
+/// Tells what comes along with the tables and what does not; returns what is made
+/// beside the tables of whole databases.
+fn beside(
+    view: &mut View,
+    request: &RollbackRequest,
+    located: &Located,
+    chosen: &[Chosen],
+    findings: &mut Findings,
+) -> Result<Vec<Placed>, Refusal> {
+    let names: HashMap<TableName, TableName> = chosen
+        .iter()
+        .map(|c| (c.name.from.clone(), c.name.to.clone()))
+        .collect();
+    let is_of_database = |name: &TableName| request.databases.iter().any(|d| d.from == name.schema);
+    for (name, def) in chosen
         .iter()
         .filter_map(|c| Some((&c.name, c.def.as_ref()?)))
     {
-        let mut left: Vec<String> = def
-            .triggers
-            .iter()
-            .map(|t| format!("trigger {}", t.name))
-            .collect();
-        left.extend(
-            def.foreign_keys
-                .iter()
-                .map(|k| format!("foreign key {}", k.name)),
-        );
-        if !left.is_empty() {
-            findings.warn(
-                Code::TableUnsupported,
-                format!(
-                    "{} will be without {} of {}: copies must not act on other tables",
-                    table.to,
-                    left.join(", "),
-                    table.from
-                ),
-            );
+        match is_of_database(&name.from) {
+            true => findings
+                .warnings
+                .extend(beside::left_of_member(&names, name, def)),
+            false => findings
+                .warnings
+                .extend(beside::left_of_table(&mut view.session, name, def)?),
         }
     }
-}
-
-/// Tells what of a whole database does not come along: it would name, and act
-/// on, the tables of the original.
-fn definitions(
-    view: &mut View,
-    request: &RollbackRequest,
-    findings: &mut Findings,
-) -> Result<(), Refusal> {
-    for database in &request.databases {
-        let left: Vec<String> = catalog::definitions(&mut view.session, &database.from)
-            .map_err(Refusal::Database)?
-            .into_iter()
-            .filter(|d| d.kind != catalog::Kind::Trigger)
-            .map(|d| format!("{} {}", d.kind.as_str(), d.name))
-            .collect();
-        if !left.is_empty() {
-            findings.warn(
-                Code::TableUnsupported,
-                format!(
-                    "{} will have the tables of {}, and not its {}: make those there yourself",
-                    database.to,
-                    database.from,
-                    left.join(", ")
-                ),
-            );
-        }
-    }
-    Ok(())
+    let tables: Vec<Renamed<TableName>> = chosen.iter().map(|c| c.name.clone()).collect();
+    let mut look = beside::Look {
+        session: &mut view.session,
+        archive: &view.archive,
+        cut: &located.position,
+        fold: view.lower_case_names,
+        as_others: view.as_others,
+    };
+    let (placed, warnings) = beside::look(&mut look, &request.databases, &tables)?;
+    findings.warnings.extend(warnings);
+    Ok(placed)
 }
 
 /// Looks whether tables can be taken back in place.
@@ -1068,6 +1059,7 @@ pub(crate) fn rewind(sight: &Sight<'_>, request: &RewindRequest) -> Result<Check
         base: None,
         tables: chosen,
         databases: Vec::new(),
+        placed: Vec::new(),
         lower_case_names: view.lower_case_names,
 
         only,

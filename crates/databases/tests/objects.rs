@@ -5,13 +5,13 @@
 mod common;
 
 use backout_core::outcome::Outcome;
-use backout_databases::model::Road;
+use backout_databases::model::{Renamed, Road, Strategy};
 use backout_databases::{RewindRequest, RewindWhat, RollbackRequest, Until};
 use backout_jobs::{JobView, Worker};
 use backout_mariadb::testing::PrivateServer;
 use tempfile::TempDir;
 
-use common::{Stage, caller, table, tables_at};
+use common::{Stage, caller, owner, table, tables_at};
 
 /// A server under management, with a worker.
 struct Scene {
@@ -129,4 +129,181 @@ async fn virtual_columns_may_differ_in_history() {
     scene.ended(undo.unwrap()).await;
     assert_eq!(rows("d.t"), after);
     scene.worker.stop().await;
+}
+
+fn whole_database(until: &Until, from: &str, to: &str, road: Option<Road>) -> RollbackRequest {
+    RollbackRequest {
+        until: until.clone(),
+        road,
+        strategy: Strategy::Full,
+        databases: vec![Renamed {
+            from: from.to_owned(),
+            to: to.to_owned(),
+        }],
+        ..tables_at(0, &[])
+    }
+}
+
+/// A shop with everything that is defined beside its tables.
+const BESIDE: &str = "CREATE DATABASE o;
+CREATE TABLE o.rates (id INT PRIMARY KEY, rate DECIMAL(6,3)) ENGINE=InnoDB;
+INSERT INTO o.rates VALUES (1, 1.1), (2, 2.2);
+CREATE DATABASE `a-1` CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci;
+USE `a-1`;
+CREATE TABLE customers (id INT PRIMARY KEY, name VARCHAR(40) NOT NULL) ENGINE=InnoDB;
+CREATE TABLE orders (id INT PRIMARY KEY AUTO_INCREMENT, customer INT, total INT, KEY (customer), CONSTRAINT of_customer FOREIGN KEY (customer) REFERENCES customers (id)) ENGINE=InnoDB;
+CREATE TABLE log (id INT PRIMARY KEY AUTO_INCREMENT, what VARCHAR(60)) ENGINE=InnoDB;
+CREATE TABLE strays (id INT PRIMARY KEY, customer INT, KEY (customer), CONSTRAINT stray FOREIGN KEY (customer) REFERENCES customers (id), CONSTRAINT of_rate FOREIGN KEY (id) REFERENCES o.rates (id)) ENGINE=InnoDB;
+INSERT INTO customers SELECT seq, CONCAT('c', seq) FROM seq_1_to_30;
+INSERT INTO orders (customer, total) SELECT 1 + seq % 30, seq FROM seq_1_to_300;
+SET foreign_key_checks=0;
+INSERT INTO strays VALUES (1, 4711);
+SET foreign_key_checks=1;
+CREATE FUNCTION twice(x INT) RETURNS INT DETERMINISTIC RETURN x * 2;
+CREATE FUNCTION orders_of(c INT) RETURNS INT READS SQL DATA RETURN (SELECT COUNT(*) FROM `a-1`.orders o WHERE o.customer = c);
+CREATE PROCEDURE buy(c INT) MODIFIES SQL DATA BEGIN /* into `a-1`.orders */ INSERT INTO orders (customer, total) VALUES (c, `a-1`.twice(4)); END;
+CREATE PROCEDURE uncertain() BEGIN PREPARE s FROM 'SELECT * FROM `a-1`.orders'; EXECUTE s; END;
+CREATE VIEW a_totals AS SELECT * FROM z_sums WHERE twice(total) > 0;
+";
+
+const BESIDE_MORE: &str = "USE `a-1`;
+CREATE SQL SECURITY INVOKER VIEW z_sums AS SELECT customer, SUM(total) AS total FROM orders GROUP BY customer;
+CREATE OR REPLACE VIEW a_totals AS SELECT * FROM z_sums WHERE twice(total) > 0;
+CREATE DEFINER=`a-1`@`%` VIEW `with rates` AS SELECT orders.id, rates.rate, 'a-1.x' AS t FROM orders JOIN o.rates ON rates.id = orders.id;
+CREATE VIEW uncertain AS SELECT `a-1`.id FROM customers `a-1` JOIN o.rates USING (id);
+CREATE TRIGGER second BEFORE INSERT ON orders FOR EACH ROW SET NEW.total = NEW.total + 1;
+CREATE TRIGGER `a-1`.a_first BEFORE INSERT ON `a-1`.orders FOR EACH ROW PRECEDES second BEGIN SET NEW.total = NEW.total * 10; INSERT INTO `a-1`.log (what) VALUES (CONCAT('bought for ', NEW.total)); END;
+SET time_zone='+03:00';
+CREATE EVENT clean ON SCHEDULE EVERY 1 SECOND STARTS '2026-01-01 00:00:00' COMMENT 'ENABLE' DO DELETE FROM log;
+SET time_zone=DEFAULT;
+CREATE SEQUENCE numbers;
+SET sql_mode=ORACLE;
+CREATE PACKAGE tools AS FUNCTION nine RETURN INT; END;
+CREATE PACKAGE BODY tools AS FUNCTION nine RETURN INT AS BEGIN RETURN 9; END; END;
+SET sql_mode=DEFAULT;
+CREATE USER shopper@'%';
+GRANT SELECT ON `a-1`.* TO shopper@'%';
+";
+
+/// What is defined in a database, its name left out.
+fn defined_in(scene: &Scene, database: &str) -> String {
+    let one = |what: &str| {
+        scene
+            .all(&what.replace("{}", database))
+            .replace(database, "a-1")
+    };
+    [
+        one("SELECT TABLE_NAME, VIEW_DEFINITION, SECURITY_TYPE, DEFINER FROM information_schema.VIEWS WHERE TABLE_SCHEMA = '{}' ORDER BY 1"),
+        one("SELECT TRIGGER_NAME, EVENT_OBJECT_TABLE, ACTION_ORDER, ACTION_STATEMENT, DEFINER, SQL_MODE FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = '{}' ORDER BY 1"),
+        one("SELECT ROUTINE_TYPE, ROUTINE_NAME, ROUTINE_DEFINITION, DEFINER, SQL_MODE FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = '{}' ORDER BY 1, 2"),
+        one("SELECT EVENT_NAME, EVENT_DEFINITION, STATUS, TIME_ZONE, STARTS, EVENT_COMMENT FROM information_schema.EVENTS WHERE EVENT_SCHEMA = '{}' ORDER BY 1"),
+        one("SELECT CONSTRAINT_NAME, TABLE_NAME, REFERENCED_TABLE_NAME, DELETE_RULE, UNIQUE_CONSTRAINT_SCHEMA FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE CONSTRAINT_SCHEMA = '{}' ORDER BY 1"),
+    ]
+    .join("\n--\n")
+    // Backticks are where we write them.
+    .replace('`', "")
+}
+
+async fn a_database_comes_back_with_all_that_is_in_it(files: bool, road: Road) {
+    let scene = Scene::new(files).await;
+    let server = &scene.server;
+    server.script(&BESIDE.replace(
+        "CREATE VIEW a_totals AS SELECT * FROM z_sums WHERE twice(total) > 0;\n",
+        "",
+    ));
+    server.script(BESIDE_MORE);
+    if road == Road::Restore {
+        scene.stage.back_up(&server.url()).await;
+    }
+    let orders =
+        |database: &str| scene.all(&format!("SELECT * FROM `{database}`.orders ORDER BY id"));
+    server.script("USE `a-1`;\nCALL buy(3);\n");
+    let (rows, then) = (orders("a-1"), scene.mark());
+    server.script(
+        "USE `a-1`;\nUPDATE orders SET total = 0;\nDROP PROCEDURE uncertain;\n\
+         CREATE PROCEDURE later() DELETE FROM log;\nCREATE FUNCTION gone() RETURNS INT NO SQL RETURN 5;\nDROP FUNCTION gone;\n",
+    );
+    let request = whole_database(&then, "a-1", "b2", Some(road));
+    let (proposal, _) = scene
+        .stage
+        .databases
+        .propose_rollback(&owner(), &request)
+        .await
+        .unwrap();
+    assert!(proposal.preflight.passed(), "{:?}", proposal.preflight);
+    let told: Vec<&str> = (proposal.preflight.warnings.iter())
+        .map(|w| w.message.as_str())
+        .collect();
+    let told = told.join("\n");
+    for wanted in [
+        "b2 will be without view uncertain: something else in it is called a-1 as well",
+        "b2 will be without procedure later: it was changed since",
+        "b2 will be without procedure uncertain: it was changed since",
+        "b2 will be without function gone: it was changed since",
+        "b2 will be without sequence numbers",
+        "the events of b2 will be there and not run",
+        "'shopper'@'%' have rights in a-1",
+        "b2.strays will be without foreign key of_rate to o.rates",
+    ] {
+        assert!(told.contains(wanted), "{wanted}\n{told}");
+    }
+    let job = scene.back(request).await;
+    assert_eq!(orders("b2"), rows);
+    // What was left out, made there as it is in the original, and the rest are
+    // all that is defined.
+    let mut wanted = defined_in(&scene, "a-1");
+    assert!(wanted.contains("|ENABLED|"), "{wanted}");
+    wanted = wanted.replace("|ENABLED|", "|DISABLED|");
+    let lines = |text: &str| -> Vec<String> {
+        let left = ["uncertain|", "PROCEDURE|later|", "of_rate|", "stray|"];
+        text.lines()
+            .filter(|line| !left.iter().any(|left| line.starts_with(left)))
+            .map(str::to_owned)
+            .collect()
+    };
+    let made = defined_in(&scene, "b2");
+    assert_eq!(lines(&made), lines(&wanted));
+    assert_eq!(lines(&made).len(), made.lines().count(), "{made}");
+    // They work, on what is there.
+    server.script("USE b2;\nCALL buy(7);\n");
+    assert_eq!(
+        server.value("SELECT total FROM b2.orders ORDER BY id DESC LIMIT 1"),
+        "81"
+    );
+    assert_eq!(server.value("SELECT b2.orders_of(7)"), "11");
+    assert_eq!(
+        server.value("SELECT COUNT(*) FROM `a-1`.log WHERE what = 'bought for 80'"),
+        "1"
+    );
+    assert_eq!(
+        server.value("SELECT COUNT(*) FROM b2.log WHERE what = 'bought for 80'"),
+        "2"
+    );
+    let orphan =
+        common::session(server).exec("test", "INSERT INTO b2.orders VALUES (9999, 4711, 1)");
+    assert!(orphan.is_err());
+    assert_eq!(server.value("SELECT COUNT(*) FROM b2.a_totals"), "30");
+
+    // Whoever changed something keeps it.
+    let databases = &scene.stage.databases;
+    let undo = databases.undo(&caller(), &job.id).await.unwrap();
+    let ended = scene.stage.wait(&undo.job).await;
+    assert_eq!(ended.outcome, Some(Outcome::Reverted), "{:?}", ended.error);
+    assert_eq!(defined_in(&scene, "b2"), made);
+    scene.worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_comes_back_with_all_that_is_in_it_by_files() {
+    a_database_comes_back_with_all_that_is_in_it(true, Road::Undo).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_comes_back_with_all_that_is_in_it_by_rows() {
+    a_database_comes_back_with_all_that_is_in_it(false, Road::Undo).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_comes_back_with_all_that_is_in_it_from_a_backup() {
+    a_database_comes_back_with_all_that_is_in_it(true, Road::Restore).await;
 }

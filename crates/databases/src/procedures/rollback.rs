@@ -9,10 +9,10 @@
 //! | apply | bring the copy to the instant | none: the copy goes as a whole |
 //! | stage | put its tables into a hidden database of the instance | drop that |
 //! | prove | compare each with what history says it must be | none |
-//! | publish | give all of them their new names, by one statement | take the names away |
+//! | publish | give all of them their new names, by one statement, and whole databases what they have beside tables | take that and the names away |
 //! | clear | remove the copy, the scratch server and the hidden database | none: from its intent on the job goes forward only |
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use backout_core::code::Code;
@@ -31,9 +31,11 @@ use backout_mariadb::transport::{self, Live, Place};
 use backout_mariadb::{Endpoint, Session, backup, copy, digest};
 use serde::{Deserialize, Serialize};
 
+use super::beside::{self, Key as ForeignKey};
 use super::{
     database_error, found, history_error, instance, refusal_error, settle_task, under_lock,
 };
+use crate::beside::Placed;
 use crate::files;
 use crate::model::{Copying, Instance, Proof, Renamed, Road};
 use crate::reduction::{self, Stretch};
@@ -62,6 +64,9 @@ pub struct RollbackInput {
     pub tables: Vec<Renamed<TableName>>,
     /// Databases that are made for them.
     pub databases: Vec<Renamed<String>>,
+    /// What is made in these beside the tables.
+    #[serde(default)]
+    pub placed: Vec<Placed>,
     /// Whether the server folds names to lower case.
     pub lower_case_names: bool,
 }
@@ -117,7 +122,7 @@ const STEPS: &[Step<Rollback>] = &[
     },
     Step {
         name: "publish",
-        does: "give all tables their new names, by one statement",
+        does: "give all tables their new names, by one statement, and databases what they have beside",
         run: |p, ctx| Box::pin(publish(p, ctx)),
         undo: Undo::By {
             does: "take the new names away",
@@ -1058,6 +1063,7 @@ async fn prove(procedure: &Rollback, ctx: &StepContext) -> Result<Done, StepErro
         let applied: Applied = ctx.output("stage")?.ok_or_else(|| missing("stage"))?;
         let endpoint = bench.endpoint()?;
         let mut live = bench.live()?;
+        let keys = keys(bench, &mut live)?;
         let mut proofs = Vec::with_capacity(applied.tables.len());
         for (i, (table, must)) in bench.input.tables.iter().zip(&applied.tables).enumerate() {
             ctx.progress(
@@ -1079,18 +1085,109 @@ async fn prove(procedure: &Rollback, ctx: &StepContext) -> Result<Done, StepErro
                     "every touched row was read back and compared with the history"
                 }
             };
+            let without = unsatisfied(bench, ctx, &mut live, &keys, table)?;
+            let mut by = by.to_owned();
+            if !without.is_empty() {
+                by.push_str(&format!(
+                    "; it is without foreign key {}, which some of its rows do not satisfy",
+                    without.join(", ")
+                ));
+            }
             proofs.push(Proof {
                 table: table.from.clone(),
                 rows: digest.rows(),
                 touched: must.touched,
                 digest: digest.to_string(),
-                by: by.to_owned(),
+                by,
             });
         }
         Ok(proofs)
     })
     .await?;
     Done::remember(&proofs)
+}
+
+/// The foreign keys among tables that come back with their databases.
+fn keys(bench: &Bench, live: &mut Session) -> Result<Vec<ForeignKey>, StepError> {
+    let input = &bench.input;
+    let members = || {
+        input
+            .tables
+            .iter()
+            .filter(|t| input.databases.iter().any(|d| d.from == t.from.schema))
+    };
+    let names: HashMap<TableName, TableName> =
+        members().map(|t| (t.from.clone(), t.to.clone())).collect();
+    let exported = match input.copying {
+        Copying::Files => transport::exported(&bench.export_folder())
+            .map_err(database_error)?
+            .unwrap_or_default(),
+        Copying::Rows => Vec::new(),
+    };
+    let mut keys = Vec::new();
+    for table in members() {
+        let defined = match exported.iter().find(|e| e.name == table.from) {
+            Some(exported) => Some(exported.definition.clone()),
+            None => transport::Definition::parse(&definition(live, &table.from)?.create_sql),
+        };
+        let clauses = defined.map(|d| d.foreign_keys).unwrap_or_default();
+        keys.extend(beside::keys_of(
+            &clauses,
+            &table.from.schema,
+            &table.to,
+            &names,
+        ));
+    }
+    Ok(keys)
+}
+
+/// The foreign keys that published tables have.
+fn published_keys(bench: &Bench, live: &mut Session) -> Result<Vec<ForeignKey>, StepError> {
+    let names = (bench.input.tables.iter())
+        .map(|t| (t.to.clone(), t.to.clone()))
+        .collect();
+    let mut keys = Vec::new();
+    for table in &bench.input.tables {
+        let def = found(live, &table.to).map_err(database_error)?;
+        let parts = def.and_then(|def| transport::Definition::parse(&def.create_sql));
+        let clauses = parts.map(|parts| parts.foreign_keys).unwrap_or_default();
+        keys.extend(beside::keys_of(
+            &clauses,
+            &table.to.schema,
+            &table.to,
+            &names,
+        ));
+    }
+    Ok(keys)
+}
+
+/// The names of a table's foreign keys that some of its rows do not satisfy.
+fn unsatisfied(
+    bench: &Bench,
+    ctx: &StepContext,
+    live: &mut Session,
+    keys: &[ForeignKey],
+    table: &Renamed<TableName>,
+) -> Result<Vec<String>, StepError> {
+    let mut names = Vec::new();
+    let hidden = |name: &TableName| {
+        let place = bench.input.tables.iter().position(|t| t.to == *name);
+        Ok::<_, StepError>(
+            bench
+                .input
+                .staged(ctx, place.ok_or_else(|| missing("plan"))?),
+        )
+    };
+    for key in keys.iter().filter(|k| k.child == table.to) {
+        let clause = key.read()?;
+        let holds = clause
+            .holds(live, &hidden(&key.child)?, &hidden(&key.parent)?)
+            .map_err(database_error)?;
+        if !holds {
+            names.push(clause.name);
+        }
+    }
+    Ok(names)
 }
 
 /// Reads every touched row of a table back, and compares it with what history
@@ -1133,10 +1230,12 @@ fn differs(table: &TableName, wanted: &RowDigest, is: &RowDigest) -> StepError {
 
 async fn publish(procedure: &Rollback, ctx: &StepContext) -> Result<Done, StepError> {
     at_work(procedure, ctx, |bench, ctx| {
-        let (mut live, _) = bench.unlogged()?;
+        let (mut live, logged) = bench.unlogged()?;
         for database in &bench.input.databases {
             make_database(&mut live, ctx, database)?;
         }
+        let placed = &bench.input.placed;
+        beside::make_early(&live, placed, logged)?;
         if !published(&mut live, bench, ctx)? {
             let pairs: Vec<String> = bench
                 .input
@@ -1157,7 +1256,15 @@ async fn publish(procedure: &Rollback, ctx: &StepContext) -> Result<Done, StepEr
             )
             .map_err(database_error)?;
         }
-        Ok(())
+        let mut satisfied = Vec::new();
+        for key in keys(bench, &mut live)? {
+            let holds = key.read()?.holds(&mut live, &key.child, &key.parent);
+            if holds.map_err(database_error)? {
+                satisfied.push(key);
+            }
+        }
+        let told = |what: String| ctx.progress(90, what);
+        beside::make_late(&live, &satisfied, placed, logged, &told)
     })
     .await?;
     Ok(Done::nothing())
@@ -1230,7 +1337,16 @@ fn database_comment(live: &mut Session, name: &str) -> Result<Option<String>, St
 
 async fn unpublish(procedure: &Rollback, ctx: &StepContext) -> Result<Done, StepError> {
     at_work(procedure, ctx, |bench, ctx| {
-        let (mut live, _) = bench.unlogged()?;
+        let (mut live, logged) = bench.unlogged()?;
+        // With triggers a table does not move to another database.
+        let mut placed = Vec::new();
+        for one in &bench.input.placed {
+            let comment = database_comment(&mut live, &one.database)?;
+            if comment.is_some_and(|comment| comment == made_by(ctx)) {
+                placed.push(one.clone());
+            }
+        }
+        beside::unmake(&live, &[], &placed, logged)?;
         let hidden: Option<String> = live
             .first(
                 "look whether the hidden database is there",
@@ -1241,6 +1357,9 @@ async fn unpublish(procedure: &Rollback, ctx: &StepContext) -> Result<Done, Step
             )
             .map_err(database_error)?;
         if hidden.is_some() && published(&mut live, bench, ctx)? {
+            // Two databases may have keys of one name; in one they cannot be.
+            let keys = published_keys(bench, &mut live)?;
+            beside::unmake(&live, &keys, &[], logged)?;
             let pairs: Vec<String> = bench
                 .input
                 .tables

@@ -3,21 +3,25 @@
 //! | step | do | undo |
 //! |---|---|---|
 //! | check | see that nobody changed them since | none |
-//! | hide | move them into a hidden database, by one statement | move them back |
+//! | hide | remove what databases have beside tables; move the tables into a hidden database, by one statement | move them back, make the rest again |
 //! | drop | drop them, and the databases that were made for them if nothing else is there | none: from its intent on the job goes forward only |
+
+use std::collections::HashMap;
 
 use backout_core::code::Code;
 use backout_core::ids::DatabaseId;
 use backout_core::outcome::Outcome;
 use backout_history::TableName;
 use backout_jobs::{Commit, Done, Procedure, Step, StepContext, StepError, Undo};
-use backout_mariadb::catalog;
+use backout_mariadb::catalog::{self, Kind};
 use backout_mariadb::session::{ident, quoted};
-use backout_mariadb::{Session, digest};
+use backout_mariadb::{Session, definitions, digest, transport};
 use serde::{Deserialize, Serialize};
 
+use super::beside::{Key, keys_of, make_early, make_late, unmake};
 use super::rollback::{definition, drop_hidden, hide, staging};
 use super::{database_error, instance, settle_task, under_lock};
+use crate::beside::Placed;
 use crate::model::Instance;
 use crate::runtime::{Runtime, SESSIONS};
 
@@ -34,6 +38,9 @@ pub struct WithdrawInput {
     pub tables: Vec<TableName>,
     /// The databases that were made for them.
     pub databases: Vec<String>,
+    /// What was made in these beside the tables.
+    #[serde(default)]
+    pub placed: Vec<Placed>,
     /// What the digests of the tables were, in their order.
     pub digests: Vec<String>,
 }
@@ -47,10 +54,10 @@ const STEPS: &[Step<Withdraw>] = &[
     },
     Step {
         name: "hide",
-        does: "move them into a hidden database, by one statement",
+        does: "remove what databases have beside tables, and move the tables into a hidden database",
         run: |p, ctx| Box::pin(conceal(p, ctx)),
         undo: Undo::By {
-            does: "move them back",
+            does: "move them back, and make the rest again",
             run: |p, ctx| Box::pin(reveal(p, ctx)),
         },
     },
@@ -93,7 +100,7 @@ async fn at_work<T: Send + 'static>(
 }
 
 async fn check(procedure: &Withdraw, ctx: &StepContext) -> Result<Done, StepError> {
-    at_work(procedure, ctx, |runtime, instance, input, ctx| {
+    let keys = at_work(procedure, ctx, |runtime, instance, input, ctx| {
         let endpoint = runtime.endpoint(instance).map_err(super::refusal_error)?;
         let mut session = Session::open(&endpoint).map_err(database_error)?;
         let cancel = ctx.cancel.clone();
@@ -110,10 +117,59 @@ async fn check(procedure: &Withdraw, ctx: &StepContext) -> Result<Done, StepErro
                 ));
             }
         }
-        Ok(())
+        beside(&mut session, input)
     })
     .await?;
-    Ok(Done::nothing())
+    Done::remember(&keys)
+}
+
+/// Sees that what was made beside the tables is as it was made, and nothing
+/// else. Returns the foreign keys of the tables.
+fn beside(session: &mut Session, input: &WithdrawInput) -> Result<Vec<Key>, StepError> {
+    let changed = |what: String| {
+        StepError::failed(
+            Code::RowsChanged,
+            format!(
+                "remove {what}: somebody changed it since it was made; drop it yourself if it is not needed"
+            ),
+        )
+    };
+    let mut reader = session.another().map_err(database_error)?;
+    for one in &input.placed {
+        let is_made = definitions::is_made(&mut reader, &one.database, &one.definition)
+            .map_err(database_error)?;
+        // Those that did not work were not made.
+        if !is_made && !one.doubtful {
+            let kind = one.definition.kind.as_str();
+            return Err(changed(format!(
+                "{kind} {}.{}",
+                one.database, one.definition.name
+            )));
+        }
+    }
+    let names: HashMap<TableName, TableName> = input
+        .tables
+        .iter()
+        .map(|table| (table.clone(), table.clone()))
+        .collect();
+    let mut keys = Vec::new();
+    for table in &input.tables {
+        let def = definition(session, table)?;
+        for trigger in &def.triggers {
+            let ours = input.placed.iter().any(|one| {
+                one.definition.kind == Kind::Trigger
+                    && one.database == table.schema
+                    && one.definition.name == trigger.name
+            });
+            if !ours {
+                return Err(changed(format!("trigger {} of {table}", trigger.name)));
+            }
+        }
+        if let Some(parts) = transport::Definition::parse(&def.create_sql) {
+            keys.extend(keys_of(&parts.foreign_keys, &table.schema, table, &names));
+        }
+    }
+    Ok(keys)
 }
 
 fn moves(input: &WithdrawInput, staging: &str, back: bool) -> String {
@@ -144,6 +200,8 @@ async fn conceal(procedure: &Withdraw, ctx: &StepContext) -> Result<Done, StepEr
         if hidden(&mut session, &staging)? {
             return Ok(());
         }
+        let keys: Vec<Key> = ctx.output("check")?.unwrap_or_default();
+        unmake(&session, &keys, &input.placed, true)?;
         hide(&mut session, &staging)?;
         session
             .exec("move tables away", moves(input, &staging, false))
@@ -163,7 +221,11 @@ async fn reveal(procedure: &Withdraw, ctx: &StepContext) -> Result<Done, StepErr
                 .exec("move tables back", moves(input, &staging, true))
                 .map_err(database_error)?;
         }
-        drop_hidden(&mut session, &staging)
+        drop_hidden(&mut session, &staging)?;
+        let keys: Vec<Key> = ctx.output("check")?.unwrap_or_default();
+        let told = |what: String| ctx.progress(90, what);
+        make_early(&session, &input.placed, true)?;
+        make_late(&session, &keys, &input.placed, true, &told)
     })
     .await?;
     Ok(Done::nothing())

@@ -152,6 +152,7 @@ impl Databases {
             base,
             tables: choice.tables.iter().map(|t| t.name.clone()).collect(),
             databases: choice.databases.clone(),
+            placed: choice.placed,
             lower_case_names: choice.lower_case_names,
         };
         let procedure = Rollback(self.runtime.clone());
@@ -458,6 +459,7 @@ impl Databases {
                     instance: instance.id.clone(),
                     tables: input.tables.into_iter().map(|t| t.to).collect(),
                     databases: input.databases.into_iter().map(|d| d.to).collect(),
+                    placed: input.placed,
                     digests: detail.proofs.iter().map(|p| p.digest.clone()).collect(),
                 };
                 let plan = plan(&Withdraw(self.runtime.clone()), &instance, &title);
