@@ -182,7 +182,7 @@ impl Answer {
 #[derive(Debug)]
 pub(crate) struct Passed {
     body: Incoming,
-    /// What was read of it while there was nothing to do for it.
+    /// What was read of it with the head.
     first: Option<Frame<Bytes>>,
     /// Until the end of the answer.
     way: Option<Way>,
@@ -206,24 +206,39 @@ impl Way {
     }
 }
 
+/// Reads on in an answer, and lets its connection move where there is nothing
+/// yet.
+pub(crate) fn poll_driven(
+    body: &mut Incoming,
+    upstream: &mut Upstream,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    let polled = Pin::new(&mut *body).poll_frame(cx);
+    if polled.is_pending() {
+        // That look told the connection that more is wanted.
+        upstream.drive(cx);
+        return Pin::new(body).poll_frame(cx);
+    }
+    polled
+}
+
 impl Passed {
-    /// Passes on `body`. What is there of it already is read at once, so that
-    /// it can be sent with the head.
-    pub(crate) fn new(body: Incoming, way: Way, client: Arc<Client>, cx: &mut Context<'_>) -> Self {
+    /// Passes on `body`, of which `first` was read.
+    pub(crate) fn new(
+        body: Incoming,
+        first: Option<Frame<Bytes>>,
+        way: Way,
+        client: Arc<Client>,
+        cx: &mut Context<'_>,
+    ) -> Self {
         let mut this = Self {
             body,
-            first: None,
+            first,
             way: Some(way),
             client,
         };
         if this.body.is_end_stream() {
             this.end(cx);
-        } else if let Poll::Ready(Some(Ok(frame))) = this.poll_driven(cx) {
-            // An error is met again by whoever reads on.
-            this.first = Some(frame);
-            if this.body.is_end_stream() {
-                this.end(cx);
-            }
         }
         this
     }
@@ -234,20 +249,6 @@ impl Passed {
         }
     }
 
-    /// Reads on, and lets the connection move where there is nothing yet.
-    fn poll_driven(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        let (Poll::Pending, Some(way)) = (&polled, &mut self.way) else {
-            return polled;
-        };
-        // The first look told the connection that more is wanted.
-        way.upstream.drive(cx);
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
     fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
@@ -255,10 +256,10 @@ impl Passed {
         if let Some(first) = self.first.take() {
             return Poll::Ready(Some(Ok(first)));
         }
-        if self.way.is_none() {
+        let Some(way) = &mut self.way else {
             return Poll::Ready(None);
-        }
-        match self.poll_driven(cx) {
+        };
+        match poll_driven(&mut self.body, &mut way.upstream, cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Some(Ok(frame))) => {
                 self.client.moved();

@@ -7,7 +7,8 @@
 //! | the connection ended before anything of the request was sent | always |
 //! | it ended, or was reset, before the answer's head was there | GET, HEAD, OPTIONS, TRACE, PUT and DELETE whose body is kept: up to `replay_max_bytes` of it were sent |
 //! | the same, for any other method | never: it may have been carried out |
-//! | what came is no HTTP, or the answer took too long, or broke off | never |
+//! | it ended with the head, before anything of the answer's body was there | the same |
+//! | what came is no HTTP, or the answer took too long, or broke off later | never |
 //!
 //! A request that must not be sent twice takes an idle connection only when that
 //! was in use a moment ago (`fresh_ms`), so that it does not meet a backend that
@@ -22,11 +23,11 @@ use std::time::{Duration, Instant};
 
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, request};
-use hyper::body::{Body as _, Bytes, Incoming};
+use hyper::body::{Body as _, Bytes, Frame, Incoming};
 use hyper::upgrade::OnUpgrade;
 
 use crate::backends::{Peer, Ticket};
-use crate::body::{Answer, Passed, Replay, Sent, Way};
+use crate::body::{Answer, Passed, Replay, Sent, Way, poll_driven};
 use crate::head::{self, Origin, Refused};
 use crate::model::Failure;
 use crate::tunnel;
@@ -77,15 +78,16 @@ impl Client {
 enum No {
     /// For this cause.
     Because(Failure),
-    /// The request may be sent again.
-    Again(Box<Again>),
+    /// The connection was lost, and the request may be sent again.
+    Again(Box<Request<Sent>>),
 }
 
-/// A request that is to be sent again.
-struct Again {
-    request: Request<Sent>,
-    /// Why the last try failed.
-    cause: Failure,
+/// An answer that began well.
+struct Found {
+    answer: Response<Incoming>,
+    /// What was there of its body already, so that it is sent with the head.
+    first: Option<Frame<Bytes>>,
+    way: Way,
 }
 
 /// Answers one request.
@@ -122,20 +124,20 @@ async fn answer(
         .then(|| head.extensions.remove::<OnUpgrade>())
         .flatten();
     let mut attempt = Attempt::new(client, head, body);
-    let (answer, way) = attempt.run().await.map_err(|why| {
+    let found = attempt.run().await.map_err(|why| {
         client.failed(why);
         own_answer(why)
     })?;
-    pass_on(client, answer, way, client_side).await
+    pass_on(client, found, client_side).await
 }
 
 /// The answer, as the client gets it.
 async fn pass_on(
     client: &Arc<Client>,
-    answer: Response<Incoming>,
-    way: Way,
+    found: Found,
     client_side: Option<OnUpgrade>,
 ) -> Result<Response<Answer>, Response<Answer>> {
+    let Found { answer, first, way } = found;
     let (mut head, body) = answer.into_parts();
     let upgraded = head.status == StatusCode::SWITCHING_PROTOCOLS;
     head::to_client(&mut head, upgraded);
@@ -144,12 +146,11 @@ async fn pass_on(
     }
     client.watch.enter(Stage::Answering);
     if !upgraded {
-        let mut parts = Some((body, way));
+        let mut parts = Some((body, first, way));
         let body = poll_fn(|cx| {
+            let parts = parts.take();
             Poll::Ready(
-                parts
-                    .take()
-                    .map(|(body, way)| Passed::new(body, way, client.clone(), cx)),
+                parts.map(|(body, first, way)| Passed::new(body, first, way, client.clone(), cx)),
             )
         })
         .await;
@@ -208,7 +209,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// Tries until there is an answer, or none is to be had.
-    async fn run(&mut self) -> Result<(Response<Incoming>, Way), Failure> {
+    async fn run(&mut self) -> Result<Found, Failure> {
         let worker = self.client.worker.clone();
         let tries = worker.shared.settings.tries_max;
         let mut cause = Failure::NoBackend;
@@ -240,9 +241,9 @@ impl<'a> Attempt<'a> {
             match self.send(request, way).await {
                 Ok(found) => return Ok(found),
                 Err(No::Because(why)) => return Err(why),
-                Err(No::Again(again)) => {
-                    cause = again.cause;
-                    self.request = Some(again.request);
+                Err(No::Again(request)) => {
+                    cause = Failure::Lost;
+                    self.request = Some(*request);
                     self.tried.push(peer);
                 }
             }
@@ -290,11 +291,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// Sends the request and waits for the head of the answer.
-    async fn send(
-        &self,
-        request: Request<Sent>,
-        mut way: Way,
-    ) -> Result<(Response<Incoming>, Way), No> {
+    async fn send(&self, request: Request<Sent>, mut way: Way) -> Result<Found, No> {
         let watch = &self.client.watch;
         let mut answer = pin!(way.upstream.send(request));
         let answer = poll_fn(|cx| {
@@ -305,31 +302,57 @@ impl<'a> Attempt<'a> {
             }
         })
         .await;
-        let Unanswered { error, request } = match answer {
-            Some(Ok(answer)) => return Ok((answer, way)),
-            Some(Err(unanswered)) => unanswered,
+        match answer {
+            Some(Ok(answer)) => self.begin(answer, way).await,
+            Some(Err(unanswered)) => Err(self.unanswered(unanswered, way)),
             None => {
                 way.ticket.peer().count_lost();
-                return Err(No::Because(Failure::Idle));
+                Err(No::Because(Failure::Idle))
             }
-        };
+        }
+    }
+
+    /// Looks what there is of the body already.
+    async fn begin(&self, answer: Response<Incoming>, mut way: Way) -> Result<Found, No> {
+        let (head, mut body) = answer.into_parts();
+        let mut first = None;
+        if !body.is_end_stream() {
+            let found = poll_fn(|cx| {
+                let upstream = &mut way.upstream;
+                Poll::Ready(poll_driven(&mut body, upstream, cx))
+            });
+            match found.await {
+                Poll::Ready(Some(Ok(frame))) => first = Some(frame),
+                Poll::Ready(Some(Err(_))) => return Err(self.lost(way)),
+                Poll::Ready(None) | Poll::Pending => {}
+            }
+        }
+        let answer = Response::from_parts(head, body);
+        Ok(Found { answer, first, way })
+    }
+
+    fn unanswered(&self, unanswered: Unanswered, way: Way) -> No {
+        let Unanswered { error, request } = unanswered;
         if let Some(request) = request {
-            return Err(again(*request, Failure::Connect));
+            return again(*request);
         }
         if error.is_user() || error.is_body_write_aborted() {
             // The client did not send what it said.
-            return Err(No::Because(Failure::ClientGone));
+            return No::Because(Failure::ClientGone);
         }
+        if error.is_parse() || error.is_parse_too_large() {
+            way.ticket.peer().count_lost();
+            return No::Because(Failure::BadAnswer);
+        }
+        self.lost(way)
+    }
+
+    /// The connection is lost, and the request may have been carried out.
+    fn lost(&self, way: Way) -> No {
         way.ticket.peer().count_lost();
         // What still reads the body is gone with the connection.
         drop(way);
-        if error.is_parse() || error.is_parse_too_large() {
-            return Err(No::Because(Failure::BadAnswer));
-        }
-        match self.renewed() {
-            Some(request) => Err(again(request, Failure::Lost)),
-            None => Err(No::Because(Failure::Lost)),
-        }
+        self.renewed().map_or(No::Because(Failure::Lost), again)
     }
 
     /// The request once more, when it may be sent twice.
@@ -347,8 +370,8 @@ impl<'a> Attempt<'a> {
     }
 }
 
-fn again(request: Request<Sent>, cause: Failure) -> No {
-    No::Again(Box::new(Again { request, cause }))
+fn again(request: Request<Sent>) -> No {
+    No::Again(Box::new(request))
 }
 
 fn refusal(refused: Refused) -> Response<Answer> {

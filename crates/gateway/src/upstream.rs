@@ -75,6 +75,7 @@ impl Upstream {
         stream.set_nodelay(true)?;
         let (sender, driver) = Builder::new()
             .max_buf_size(settings.head_max_bytes as usize)
+            .max_header_size(settings.head_max_bytes as usize)
             .max_headers(settings.headers_max.into())
             .handshake(TokioIo::new(stream))
             .await

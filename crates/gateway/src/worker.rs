@@ -274,6 +274,7 @@ async fn serve(worker: Arc<Worker>, arrived: Arrived) {
     let service = service_fn(|request| proxy::exchange(client.clone(), request));
     let connection = http1::Builder::new()
         .max_buf_size(settings.head_max_bytes as usize)
+        .max_header_size(settings.head_max_bytes as usize)
         .max_headers(settings.headers_max.into())
         .auto_date_header(false)
         .serve_connection(TokioIo::new(Watched::new(stream, watch.clone())), service)
