@@ -375,7 +375,7 @@ fn judge(record: Option<&Record>, watched: bool, late: bool, boot: &str) -> Opti
         return match record {
             // A shim has the lock, and has yet to say what it starts.
             _ if watched => None,
-            Some(record) if record.child.is_none() => off(record.exit.clone()),
+            Some(record) if record.child.is_none() => off(last_exit(record)),
             _ => off(None),
         };
     };
@@ -400,8 +400,14 @@ fn judge(record: Option<&Record>, watched: bool, late: bool, boot: &str) -> Opti
         }
         // Not started yet; or, with an exit, at the end of the shim as well.
         None if watched && record.exit.is_none() => None,
-        None => off(record.exit.clone()),
+        None => off(last_exit(record)),
     }
+}
+
+/// How the process ended for good: one that was to be started again, and is
+/// not because its shim is gone, did not.
+fn last_exit(record: &Record) -> Option<Exit> {
+    record.exit.clone().filter(|_| !record.waits)
 }
 
 /// Lets only one start at a time.

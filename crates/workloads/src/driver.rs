@@ -1,6 +1,6 @@
 //! What every driver does.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use backout_core::fence::Fence;
 
@@ -9,6 +9,19 @@ use crate::model::{Finding, InstanceId, InstanceSpec, LogChunk, LogFrom, Started
 
 /// The most instances in one page of [`Workloads::list`].
 pub const PAGE_MAX: usize = 500;
+
+/// How often a log is looked at that is followed: a person reads along.
+const FOLLOW_TICK: Duration = Duration::from_millis(100);
+
+/// Hears of changes of some instances.
+pub trait Watch: Send {
+    /// Waits until something may have changed since the last call, or this was
+    /// made; at most for `patience`. Wakes for nothing now and then.
+    ///
+    /// # Errors
+    /// [`crate::Error::Io`].
+    fn wait(&mut self, patience: Duration) -> Result<()>;
+}
 
 /// A driver: runs instances of releases.
 ///
@@ -59,18 +72,35 @@ pub trait Workloads: Send + Sync {
     /// [`crate::Error::Io`].
     fn list(&self, after: Option<&InstanceId>, limit: usize) -> Result<Vec<InstanceId>>;
 
-    /// Waits until something may have changed with one of these instances, or
-    /// for `patience`. Wakes for nothing now and then; look again.
+    /// Hears of changes of these instances from now on: make it, look, wait, look
+    /// again, and nothing is missed.
     ///
     /// # Errors
     /// [`crate::Error::Io`].
-    fn wait(&self, ids: &[InstanceId], patience: Duration) -> Result<()>;
+    fn watch(&self, ids: &[InstanceId]) -> Result<Box<dyn Watch>>;
 
     /// Reads from the log of an instance.
     ///
     /// # Errors
     /// [`crate::Error::NoInstance`], [`crate::Error::Io`].
     fn logs(&self, id: &InstanceId, from: LogFrom) -> Result<LogChunk>;
+
+    /// Reads on in a log, and waits for as long as `patience` for something to
+    /// be there.
+    ///
+    /// # Errors
+    /// As [`Workloads::logs`].
+    fn follow(&self, id: &InstanceId, from: LogFrom, patience: Duration) -> Result<LogChunk> {
+        let until = Instant::now() + patience;
+        loop {
+            let chunk = self.logs(id, from)?;
+            let left = until.saturating_duration_since(Instant::now());
+            if !chunk.bytes.is_empty() || left.is_zero() {
+                return Ok(chunk);
+            }
+            std::thread::sleep(left.min(FOLLOW_TICK));
+        }
+    }
 
     /// What this driver needs, and how it is here.
     fn doctor(&self) -> Vec<Finding>;

@@ -22,9 +22,11 @@ mod command;
 mod driver;
 mod error;
 mod model;
+pub mod packages;
+pub mod process;
 
 pub use command::split_command;
-pub use driver::{PAGE_MAX, Workloads};
+pub use driver::{PAGE_MAX, Watch, Workloads};
 pub use error::{Error, Result};
 pub use model::{
     Ask, Enforced, Event, EventKind, Exit, Finding, InstanceId, InstanceSpec, Limits, LogChunk,

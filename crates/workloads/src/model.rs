@@ -260,7 +260,8 @@ pub struct InstanceSpec {
     #[serde(default)]
     pub limits: Limits,
     /// Asked again and again; when it fails, the instance is ended, and started
-    /// anew as `restart` says. Works while Backout is dead.
+    /// anew as `restart` says. Works while Backout is dead. Port 0 stands for
+    /// its own.
     #[serde(default)]
     pub liveness: Option<Probe>,
     /// Asked again and again: whether it can serve. Without one it is ready as
