@@ -27,7 +27,8 @@ pub use persistence::MIGRATIONS;
 pub use preflight::TABLES_MAX;
 pub use refusal::Refusal;
 pub use request::{
-    Found, FoundTable, Preview, PreviewRow, RewindRequest, RewindWhat, RollbackRequest, Until,
+    CloneRequest, CloneTo, Found, FoundClone, FoundTable, Preview, PreviewRow, RewindRequest,
+    RewindWhat, RollbackRequest, Until,
 };
 pub use runtime::{MEMORY_BYTES, Runtime, SAFETY_KEEP_MS, Secrets};
 pub use service::{

@@ -1,6 +1,8 @@
 //! Whether tables can be taken back, and by which way. The call, its dry run
 //! and the windows that are shown ask this one room.
 
+mod clone;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 
@@ -21,6 +23,8 @@ use crate::refusal::Refusal;
 use crate::request::{Found, FoundTable, RewindRequest, RewindWhat, RollbackRequest, Until};
 use crate::runtime::{CATCH_UP, Runtime};
 use crate::zone::Zone;
+
+pub(crate) use self::clone::{CheckedClone, CloneChoice, clone};
 
 /// How many tables one job may take back. Each is a file, a scratch table and
 /// a line of the statement that publishes all at once.
@@ -836,20 +840,34 @@ fn base_for(
             message: "restore from a base backup: the files of the server are not reached from here, and that is how its tables would come back".to_owned(),
         }));
     }
-    let windows = view.archive.windows().map_err(Refusal::History)?;
+    let fits = |b: &Backup| {
+        b.method != Method::Partial
+            || chosen.iter().all(|c| {
+                b.tables.iter().any(|t| {
+                    t.schema == c.name.from.schema
+                        && (t.table.is_empty() || t.table == c.name.from.table)
+                })
+            })
+    };
+    Ok(newest_base(sight, &view.archive, located, fits)?.map(|b| b.number))
+}
+
+/// The newest base backup that fits and that history goes on from, without a
+/// gap, to the cut.
+fn newest_base<'a>(
+    sight: &Sight<'a>,
+    archive: &Archive,
+    located: &Located,
+    fits: impl Fn(&Backup) -> bool,
+) -> Result<Result<&'a Backup, Finding>, Refusal> {
+    let windows = archive.windows().map_err(Refusal::History)?;
     let window = windows
         .iter()
         .filter(|w| w.incarnation == located.incarnation)
         .find(|w| w.from.position <= located.position && located.position <= w.to.position);
     let usable = sight.backups.iter().filter(|b| {
         b.state == BackupState::Ready
-            && (b.method != Method::Partial
-                || chosen.iter().all(|c| {
-                    b.tables.iter().any(|t| {
-                        t.schema == c.name.from.schema
-                            && (t.table.is_empty() || t.table == c.name.from.table)
-                    })
-                }))
+            && fits(b)
             // Positions of different lives of the logs look alike; times do not.
             && window.is_some_and(|w| {
                 let next = windows.iter().find(|n| n.incarnation > w.incarnation);
@@ -865,7 +883,6 @@ fn base_for(
     });
     Ok(usable
         .max_by(|a, b| a.position.cmp(&b.position))
-        .map(|b| b.number)
         .ok_or_else(|| Finding {
             code: Code::HistoryGap,
             message: format!(

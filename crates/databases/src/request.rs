@@ -8,7 +8,7 @@ use backout_history::archive::Txn;
 use backout_history::{Gtid, Position, TableName};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Copying, Renamed, Road, Strategy};
+use crate::model::{Copying, Renamed, Road, Shape, Strategy};
 use crate::zone::{Malformed, Written};
 
 /// Where history is to be cut.
@@ -91,6 +91,57 @@ pub enum RewindWhat {
         /// Only in these tables; in all that they changed when empty.
         tables: Vec<TableName>,
     },
+}
+
+/// An instance that is to be made of another's past.
+#[derive(Clone, Debug)]
+pub struct CloneRequest {
+    /// The instance whose past it is, by id or name.
+    pub source: String,
+    /// Which past.
+    pub to: CloneTo,
+    /// What people will call the new one; a name is drawn when it is empty.
+    pub name: String,
+    /// The size of the new one; that of the source when there is none.
+    pub shape: Option<Shape>,
+    /// The port of the new one; a free one when there is none.
+    pub port: Option<u16>,
+}
+
+/// Which past an instance is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CloneTo {
+    /// The state at an instant.
+    Until(Until),
+    /// What a base backup holds, by its number.
+    Backup(u64),
+    /// The newest state that is archived.
+    Newest,
+}
+
+/// What a preflight of a clone found, for people.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FoundClone {
+    /// The source.
+    pub instance: DatabaseId,
+    /// The instant that was meant, microseconds since 1970, when it was one.
+    pub until_us: Option<i64>,
+    /// The same, with its zone; or the id, position or backup that was given.
+    pub until: String,
+    /// The first byte of history that is left out; `None` when none is read.
+    pub cut: Option<Position>,
+    /// The last transaction that is kept.
+    pub kept: Option<Txn>,
+    /// The first that is left out.
+    pub undone: Option<Txn>,
+    /// Whether the order of the cut and the instant is known for sure.
+    pub exact: bool,
+    /// The number of the base backup that it begins with.
+    pub backup: u64,
+    /// Where in history that is; `None` when the server kept no log.
+    pub from: Option<Position>,
+    /// Bytes of its files.
+    pub bytes: u64,
 }
 
 /// What a preflight found, for people.

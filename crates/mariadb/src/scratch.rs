@@ -10,6 +10,7 @@
 //! |---|---|
 //! | run folder | that of the shim |
 //! | `DATA/backout-used` | a server was started on the data folder |
+//! | `DATA/backout-init.sql` | statements with which one starts that looks after accounts; there only meanwhile |
 //! | `DATA/s` | the socket |
 //! | `DATA/error.log` | what the server says |
 
@@ -19,15 +20,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use backout_shim::{Exit, Restart, Shim, Signal, State};
+use zeroize::Zeroizing;
 
 use crate::daemon::{Daemon, endpoint, give};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::process::Account;
-use crate::session::Session;
+use crate::session::{Session, text};
 use crate::{Endpoint, Password};
 
 const USED: &str = "backout-used";
+const INIT: &str = "backout-init.sql";
 
 /// How long it may take to write back what it has, and to end: with as much
 /// memory as it is given, minutes on a slow disk.
@@ -101,6 +104,12 @@ impl Scratch {
         Ok(!matches!(self.daemon().state()?, State::Off { .. }))
     }
 
+    /// Whether a server was started on its files, and did not [finish](Self::finish).
+    #[must_use]
+    pub fn was_started(&self) -> bool {
+        self.data.join(USED).exists()
+    }
+
     /// Starts it, and returns when it answers. Fine when it runs.
     ///
     /// # Errors
@@ -108,32 +117,73 @@ impl Scratch {
     /// must be made anew. [`Error::State`] when it does not start,
     /// [`Error::Process`], [`Error::Cancelled`].
     pub fn start(&self, options: &Options, cancelled: &dyn Fn() -> bool) -> Result<Endpoint> {
-        let used = self.data.join(USED);
+        let endpoint = self.endpoint();
+        self.start_as(&endpoint, &["--skip-grant-tables"], options, cancelled)?;
+        Ok(endpoint)
+    }
+
+    /// As [`Scratch::start`], but a server that looks after accounts, plugins
+    /// and events as any other, on files that have all of these. It is reached
+    /// as `user`, who may do everything, and is made for that.
+    ///
+    /// # Errors
+    /// As [`Scratch::start`]; [`Error::Unreachable`] when that user was not
+    /// made.
+    pub fn start_whole(
+        &self,
+        user: &str,
+        password: &Password,
+        options: &Options,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<Endpoint> {
+        let endpoint = Endpoint {
+            user: user.to_owned(),
+            password: password.clone(),
+            ..self.endpoint()
+        };
+        let init = self.data.join(INIT);
+        let name = format!("{}@localhost", text(user));
+        let statements = Zeroizing::new(format!(
+            "CREATE OR REPLACE USER {name} IDENTIFIED BY {};\n\
+             GRANT ALL PRIVILEGES ON *.* TO {name} WITH GRANT OPTION;\n",
+            text(password.expose())
+        ));
+        files::write(&init, statements.as_bytes(), 0o600)?;
+        let argument = format!("--init-file={}", init.display());
+        let started = self.start_as(&endpoint, &[&argument], options, cancelled);
+        files::remove_file(&init)?;
+        started.map(|()| endpoint)
+    }
+
+    fn start_as(
+        &self,
+        endpoint: &Endpoint,
+        more: &[&str],
+        options: &Options,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<()> {
+        let account = Account::for_folder(&self.data);
         if !self.is_on()? {
-            if used.exists() {
+            if self.was_started() {
                 return Err(Error::Interrupted {
                     what: "start the scratch server".to_owned(),
                     why: "one ran on these files before, and what it left is not whole".to_owned(),
                 });
             }
-            let account = Account::for_folder(&self.data);
             give(&self.data, account)?;
-            files::write(&used, b"", 0o600)?;
-            self.launch(account, options, cancelled)?;
-        } else {
-            // Waits until it answers.
-            self.launch(Account::for_folder(&self.data), options, cancelled)?;
+            files::write(&self.data.join(USED), b"", 0o600)?;
         }
-        self.settle()?;
-        Ok(self.endpoint())
+        // Waits until it answers.
+        self.launch(endpoint, more, account, options, cancelled)?;
+        Self::settle(endpoint)
     }
 
     /// Rolls back what was prepared and not committed when the pages were
     /// copied: history has it where it was committed, and here it would hold its
     /// locks for ever.
-    fn settle(&self) -> Result<()> {
+    fn settle(endpoint: &Endpoint) -> Result<()> {
         let doing = "roll back what was prepared when the pages were copied";
-        let mut session = Session::open(&self.endpoint())?;
+        let mut session = Session::open(endpoint)?;
         let prepared: Vec<(i64, i64, i64, String)> =
             session.query(doing, "XA RECOVER FORMAT='SQL'")?;
         for (.., xid) in prepared {
@@ -144,6 +194,8 @@ impl Scratch {
 
     fn launch(
         &self,
+        endpoint: &Endpoint,
+        more: &[&str],
         account: Account,
         options: &Options,
         cancelled: &dyn Fn() -> bool,
@@ -152,7 +204,6 @@ impl Scratch {
         let mut args: Vec<String> = [
             "--no-defaults",
             "--skip-networking",
-            "--skip-grant-tables",
             "--skip-log-bin",
             "--skip-slave-start",
             // Where history is laid that is to be replayed.
@@ -198,13 +249,9 @@ impl Scratch {
                 .iter()
                 .map(|(name, value)| format!("--{name}={value}")),
         );
-        self.daemon().start(
-            account,
-            args,
-            Restart::default(),
-            &self.endpoint(),
-            cancelled,
-        )
+        args.extend(more.iter().map(|&arg| arg.to_owned()));
+        self.daemon()
+            .start(account, args, Restart::default(), endpoint, cancelled)
     }
 
     /// How the files are laid out, as the backup tool noted it: names and values
@@ -240,8 +287,7 @@ impl Scratch {
     /// [`Error::Interrupted`] when it ended in any other way; [`Error::Process`],
     /// [`Error::Io`].
     pub fn finish(&self) -> Result<()> {
-        let used = self.data.join(USED);
-        if !used.exists() && self.data.is_dir() {
+        if !self.was_started() && self.data.is_dir() {
             return Ok(());
         }
         let on = self.is_on()?;
@@ -272,7 +318,7 @@ impl Scratch {
             files::sync_folder(&folder)?;
         }
         // Last: from now on they are whole.
-        files::remove_file(&used)?;
+        files::remove_file(&self.data.join(USED))?;
         files::sync_folder(&self.data)
     }
 
@@ -298,14 +344,8 @@ impl Scratch {
 /// Whether a file of a data folder, by its path there, is of no use to another
 /// server: what the backup tool noted, and what a replay left.
 fn is_for_it_alone(path: &Path) -> bool {
-    const NAMES: [&str; 4] = ["s", "pid", "error.log", "multi-master.info"];
-    const BEGINS: [&str; 5] = [
-        "relay",
-        "master-",
-        "xtrabackup_",
-        "mariadb_backup_",
-        "backup-my.cnf",
-    ];
+    const NAMES: [&str; 5] = ["s", "pid", "error.log", "multi-master.info", INIT];
+    const BEGINS: [&str; 4] = ["relay", "master-", "xtrabackup_", "mariadb_backup_"];
     let name = path.to_string_lossy();
     // Tables lie in folders.
     !name.contains('/')

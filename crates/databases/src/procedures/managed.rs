@@ -84,21 +84,25 @@ pub(super) async fn make(
     let row = instance(ctx, id).await?;
     let work = runtime.clone();
     under_lock(ctx, runtime, id, move |_| {
-        let options = Options {
-            port: row.address.port,
-            bind: BIND.to_owned(),
-            server_id: replication_ids(&row.id).0,
-            pool_bytes: (u64::from(row.shape.memory_mb) << 19).max(POOL_BYTES_MIN),
-            time_zone: String::new(),
-            binlog_expire_s: u64::from(row.local_logs.hours) * HOUR_S,
-            character_set: "utf8mb4".to_owned(),
-            inherited: Inherited::default(),
-        };
         server(&work, &row.id)
-            .create(&options, &root_password(&work, &row.id, &root)?)
+            .create(&options(&row), &root_password(&work, &row.id, &root)?)
             .map_err(database_error)
     })
     .await
+}
+
+/// With what the server of an instance is made.
+pub(super) fn options(row: &Instance) -> Options {
+    Options {
+        port: row.address.port,
+        bind: BIND.to_owned(),
+        server_id: replication_ids(&row.id).0,
+        pool_bytes: (u64::from(row.shape.memory_mb) << 19).max(POOL_BYTES_MIN),
+        time_zone: String::new(),
+        binlog_expire_s: u64::from(row.local_logs.hours) * HOUR_S,
+        character_set: "utf8mb4".to_owned(),
+        inherited: Inherited::default(),
+    }
 }
 
 fn root_password(runtime: &Runtime, id: &DatabaseId, sealed: &[u8]) -> Result<Password, StepError> {
@@ -131,7 +135,7 @@ pub(super) async fn first_start(
 }
 
 /// Makes our account, or gives it its password again.
-fn make_account(as_root: &Endpoint, ours: &Endpoint) -> backout_mariadb::Result<()> {
+pub(super) fn make_account(as_root: &Endpoint, ours: &Endpoint) -> backout_mariadb::Result<()> {
     let doing = "make an account for ourselves";
     let mut session = Session::open(as_root)?;
     // No part of what users may want back.

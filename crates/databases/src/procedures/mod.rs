@@ -2,6 +2,7 @@
 
 pub mod adopt;
 pub mod backup;
+pub mod clone;
 pub(crate) mod beside;
 pub mod create;
 pub mod delete_backup;

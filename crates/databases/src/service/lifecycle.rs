@@ -259,12 +259,7 @@ impl Databases {
             )));
         }
         check_tags(&new.tags)?;
-        if new.shape.memory_mb == 0 || new.shape.volume_gb == 0 || new.shape.cpu == 0 {
-            return Err(Refusal::Invalid(
-                "make a database server without memory, disk or processor: give each at least 1"
-                    .to_owned(),
-            ));
-        }
+        check_shape(&new.shape)?;
         let wanted = new.version.clone();
         let version = blocking(move || installed(wanted.as_deref())).await?;
         let mut taken = Vec::new();
@@ -305,7 +300,7 @@ impl Databases {
         Ok((work, instances))
     }
 
-    fn to_be_made(
+    pub(super) fn to_be_made(
         &self,
         caller: &Caller,
         id: DatabaseId,
@@ -732,7 +727,7 @@ pub(super) fn only(asked: Vec<Asked>) -> Result<Asked, Refusal> {
         .ok_or_else(|| Refusal::Failed("start a job: none was made".to_owned()))
 }
 
-fn insert(tx: &mut dyn backout_store::Tx, instance: &Instance) -> Result<(), Refusal> {
+pub(super) fn insert(tx: &mut dyn backout_store::Tx, instance: &Instance) -> Result<(), Refusal> {
     let has = persistence::count_instances(tx, &instance.owner)?;
     room_for(has, 1)?;
     match persistence::insert_instance(tx, instance)? {
@@ -742,7 +737,7 @@ fn insert(tx: &mut dyn backout_store::Tx, instance: &Instance) -> Result<(), Ref
 }
 
 /// Refuses more instances than an owner may have.
-fn room_for(has: u64, more: u64) -> Result<(), Refusal> {
+pub(super) fn room_for(has: u64, more: u64) -> Result<(), Refusal> {
     if has.saturating_add(more) <= DATABASES_MAX {
         return Ok(());
     }
@@ -759,7 +754,17 @@ fn address_of(endpoint: &Endpoint) -> Address {
     }
 }
 
-fn check_name(name: &str) -> Result<(), Refusal> {
+pub(super) fn check_shape(shape: &Shape) -> Result<(), Refusal> {
+    if shape.memory_mb == 0 || shape.volume_gb == 0 || shape.cpu == 0 {
+        return Err(Refusal::Invalid(
+            "make a database server without memory, disk or processor: give each at least 1"
+                .to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+pub(super) fn check_name(name: &str) -> Result<(), Refusal> {
     let invalid = |why: &str| Err(Refusal::Invalid(format!("use the name {name:?}: {why}")));
     if name.trim() != name || name.is_empty() {
         return invalid("it is empty, or begins or ends with a space; use another");
@@ -798,7 +803,7 @@ fn check_tags(tags: &[Tag]) -> Result<(), Refusal> {
 
 /// The version of the server that is installed here, when it is the one that is
 /// wanted.
-fn installed(wanted: Option<&str>) -> Result<String, Refusal> {
+pub(super) fn installed(wanted: Option<&str>) -> Result<String, Refusal> {
     let failed = |why: String| Refusal::Failed(format!("make a database server: {why}"));
     let daemon = program("mariadbd").map_err(|e| failed(e.to_string()))?;
     let said = Command::new(&daemon)
@@ -828,7 +833,7 @@ fn installed(wanted: Option<&str>) -> Result<String, Refusal> {
 
 /// A port of this host that nobody listens on now; kept apart from the ones
 /// that were found before.
-fn free_port(taken: &mut Vec<TcpListener>) -> Result<u16, Refusal> {
+pub(super) fn free_port(taken: &mut Vec<TcpListener>) -> Result<u16, Refusal> {
     let listener = TcpListener::bind((managed::BIND, 0));
     let port = listener.and_then(|listener| {
         let port = listener.local_addr()?.port();

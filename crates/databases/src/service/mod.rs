@@ -5,12 +5,14 @@
 //! | `mod` | who there is; what all share: claims, tasks, jobs |
 //! | `lifecycle` | instances come under management or are made, are restarted, isolated, and go |
 //! | `backups` | base backups, their schedule |
+//! | `clone` | instances that are made of another's past |
 //! | `contents` | what is in the databases of several instances, within a time |
 //! | `rollback` | the ways back, what they would do, and how they are stopped and undone |
 //! | `history` | what happened when |
 //! | `keeper` | what is archived, taken and deleted by itself |
 
 mod backups;
+mod clone;
 mod contents;
 mod history;
 mod keeper;
@@ -44,6 +46,7 @@ use crate::model::{Detail, Instance, InstanceState, Standing, Task, TaskKind};
 use crate::persistence::{self, InstanceFilter, Page, Span, TaskFilter, Told};
 use crate::procedures::adopt::Adopt;
 use crate::procedures::backup::TakeBackup;
+use crate::procedures::clone::Clone as CloneInstance;
 use crate::procedures::create::Create;
 use crate::procedures::delete_backup::DeleteBackup;
 use crate::procedures::isolate::Isolate;
@@ -188,6 +191,7 @@ impl Databases {
             .with(Remove(runtime.clone()))
             .with(TakeBackup(runtime.clone()))
             .with(DeleteBackup(runtime.clone()))
+            .with(CloneInstance(runtime.clone()))
             .with(Rollback(runtime.clone()))
             .with(Rewind(runtime.clone()))
             .with(Withdraw(runtime.clone()))

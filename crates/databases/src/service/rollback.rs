@@ -511,7 +511,7 @@ impl Databases {
     }
 
     /// An instance, and its base backups that can be used.
-    async fn seen(
+    pub(super) async fn seen(
         &self,
         owner: &AccountId,
         wanted: &str,
@@ -527,7 +527,7 @@ impl Databases {
     }
 
     /// Why an instance cannot be worked on now.
-    async fn hindered(
+    pub(super) async fn hindered(
         &self,
         instance: &Instance,
         action: &'static str,
@@ -615,7 +615,7 @@ fn counted(n: usize, thing: &str) -> String {
 }
 
 /// What was asked for, as it was written.
-fn written(until: &Until) -> String {
+pub(super) fn written(until: &Until) -> String {
     match until {
         Until::Written(Written::Local(text)) => text.clone(),
         Until::Written(Written::Instant(us)) => crate::zone::Zone::UTC.explicit(*us),
