@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use backout_core::size::Size;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use databases::{Databases, HowApplied, RollbackDatabase, Url};
+pub(crate) use databases::{CloneDatabase, Databases, HowApplied, RollbackDatabase, Url};
 
 const AFTER_HELP: &str = "\
 Where the server is, and who calls:

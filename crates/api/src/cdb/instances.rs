@@ -5,7 +5,9 @@ use std::cmp::Ordering;
 use backout_core::ids::DatabaseId;
 use backout_databases::model::{Instance, InstanceState, Shape, Standing, Task, TaskKind};
 use backout_databases::persistence::{BackupFilter, InstanceFilter, Page, TagFilter, TaskFilter};
-use backout_databases::{Caller, Holding, MADE_MAX, NewManaged, Until, Zone};
+use backout_databases::{
+    Caller, CloneRequest, CloneTo, Holding, MADE_MAX, NewManaged, Refusal, Until, Zone,
+};
 use backout_wire::types::cdb as wire;
 
 use super::asked::{Ask, PAGE_DEFAULT};
@@ -261,14 +263,12 @@ impl Cdb {
             .specified_rollback_time
             .as_deref()
             .filter(|t| !t.is_empty());
-        let (until, backup) = match (time, asked.specified_backup_id) {
+        let to = match (time, asked.specified_backup_id) {
             (Some(time), None) => {
-                let until = Until::Written(ask.written("SpecifiedRollbackTime", time)?);
-                (Some(until), None)
+                CloneTo::Until(Until::Written(ask.written("SpecifiedRollbackTime", time)?))
             }
             (None, Some(number)) => {
-                let number = backup_number(ask, "SpecifiedBackupId", number)?;
-                (None, Some(number))
+                CloneTo::Backup(backup_number(ask, "SpecifiedBackupId", number)?)
             }
             _ => {
                 return Err(ask.error(
@@ -306,17 +306,34 @@ impl Cdb {
                 ),
             ));
         }
+        let request = CloneRequest {
+            source: source.id.to_string(),
+            to,
+            name: name.unwrap_or_default(),
+            shape: Some(shape),
+            port: None,
+        };
+        let databases = &self.databases;
         if asked.dry_run.unwrap_or(false) {
+            let (proposal, _) = databases
+                .propose_clone(ask.owner(), &request)
+                .await
+                .map_err(|e| ask.refused(e))?;
+            let blockers = proposal.preflight.blockers;
+            if !blockers.is_empty() {
+                return Err(ask.refused(Refusal::Blocked(blockers)));
+            }
             return Ok(wire::CreateCloneInstanceResponse {
                 async_request_id: String::new(),
             });
         }
-        // What is asked was checked; what is not there is the making.
-        drop((until, backup, name));
-        Err(ask.error(
-            codes::NOT_HERE,
-            "instances are not cloned yet; roll databases back under new names instead",
-        ))
+        let (made, _) = databases
+            .clone_instance(&ask.caller(), request)
+            .await
+            .map_err(|e| ask.refused(e))?;
+        Ok(wire::CreateCloneInstanceResponse {
+            async_request_id: made.asked,
+        })
     }
 
     pub(super) async fn describe_clone_list(
@@ -354,9 +371,9 @@ impl Cdb {
         zone: &Zone,
         task: &Task,
     ) -> Result<wire::CloneItem, Refused> {
-        let (strategy, target) = match (&task.detail.rollback, task.detail.backup) {
-            (Some(detail), _) => ("timepoint", words::rollback_time(zone, detail)),
-            (None, Some(number)) => {
+        let (strategy, target) = match (task.detail.backup, &task.detail.rollback) {
+            (None, Some(detail)) => ("timepoint", words::rollback_time(zone, detail)),
+            (Some(number), _) => {
                 let filter = BackupFilter {
                     numbers: vec![number],
                     ..BackupFilter::default()

@@ -7,16 +7,16 @@ use backout_databases::model::{Instance, Method, Renamed, Road, Shape, Strategy}
 use backout_databases::persistence::{BackupFilter, InstanceFilter, Page, TaskFilter};
 use backout_databases::zone::NoInstant;
 use backout_databases::{
-    Asked, Caller, Found, NewBackup, NewInstance, NewManaged, Proposal, Refusal, RewindRequest,
-    RewindWhat, RollbackRequest, TRANSACTIONS_MAX, Until, Written,
+    Asked, Caller, CloneRequest, CloneTo, Found, NewBackup, NewInstance, NewManaged, Proposal,
+    Refusal, RewindRequest, RewindWhat, RollbackRequest, TRANSACTIONS_MAX, Until, Written,
 };
 use backout_history::{Gtid, Micros, TableName};
 
 use super::dto::{
-    Accepted, AcceptedTask, AddDatabase, AddedDatabase, Backup, ChangeDatabase, Database,
-    DatabaseDoctor, ExamineServer, FoundView, HistoryWindow, List, NewName, PlannedRollback,
-    Resource, RewindDatabase, RollbackDatabase, RowsPreview, TakeBackup, TakenBackup, Task,
-    Transactions, table_of, zone_of,
+    Accepted, AcceptedClone, AcceptedTask, AddDatabase, AddedDatabase, Backup, ChangeDatabase,
+    CloneDatabase, Database, DatabaseDoctor, ExamineServer, FoundClone, FoundView, HistoryWindow,
+    List, NewName, PlannedClone, PlannedRollback, Resource, RewindDatabase, RollbackDatabase,
+    RowsPreview, TakeBackup, TakenBackup, Task, Transactions, table_of, zone_of,
 };
 use super::names::vendor_spellings;
 use super::{Call, Kind, Native, NativeError, PageOf, Result, action, next_offset};
@@ -456,6 +456,61 @@ impl Native {
         .await
     }
 
+    /// `POST /v1/databases/{database}/clone/plan`.
+    ///
+    /// # Errors
+    /// A refusal. What the preflight finds is no refusal.
+    pub async fn plan_database_clone(
+        &self,
+        call: &Call,
+        database: &str,
+        ask: &CloneDatabase,
+    ) -> Result<PlannedClone> {
+        self.limit(call, action::CHECK)?;
+        let known = self.allowed_database(call, action::CHECK, database).await?;
+        let request = clone_request(&known, ask)?;
+        let owner = &call.principal.owner;
+        let (proposal, found) = self.parts.databases.propose_clone(owner, &request).await?;
+        let zone = zone_of(&known);
+        Ok(PlannedClone {
+            passed: proposal.preflight.passed(),
+            preflight: proposal.preflight.into(),
+            plan: proposal.plan.into(),
+            found: found.map(|f| FoundClone::of(&f, &zone)),
+        })
+    }
+
+    /// `POST /v1/databases/{database}/clone`.
+    ///
+    /// # Errors
+    /// The first blocker of the preflight, or another refusal.
+    pub async fn clone_database(
+        &self,
+        call: &Call,
+        database: &str,
+        ask: &CloneDatabase,
+    ) -> Result<AcceptedClone> {
+        let about = format!("database/{database} as database/{}", ask.name);
+        self.audited(call, action::CREATE_DATABASE, &about, async {
+            // It makes one, of all that another holds.
+            let made = vec![format!("database/{}", ask.name)];
+            Self::allow(call, action::CREATE_DATABASE, &[made])?;
+            let known = self
+                .allowed_database(call, action::CREATE_DATABASE, database)
+                .await?;
+            let request = clone_request(&known, ask)?;
+            let caller = Self::database_caller(call);
+            let databases = &self.parts.databases;
+            let (asked, made) = databases.clone_instance(&caller, request).await?;
+            Ok(AcceptedClone {
+                job: asked.job.to_string(),
+                task: asked.number,
+                database: self.shown_database(call, &made).await?,
+            })
+        })
+        .await
+    }
+
     /// `POST /v1/databases/{database}/rewind/plan`.
     ///
     /// # Errors
@@ -851,6 +906,29 @@ fn renamed_table(name: &NewName) -> Result<Renamed<TableName>> {
         None => one_table(&name.to)?,
     };
     Ok(Renamed { from, to })
+}
+
+fn clone_request(source: &Instance, ask: &CloneDatabase) -> Result<CloneRequest> {
+    let to = match (&ask.to, ask.backup) {
+        (Some(_), Some(_)) => {
+            return Err(NativeError::malformed(
+                "clone a database: give either to, an instant, or backup, the number of one",
+            ));
+        }
+        (Some(to), None) => CloneTo::Until(until(to)?),
+        (None, Some(number)) => CloneTo::Backup(number),
+        (None, None) => CloneTo::Newest,
+    };
+    Ok(CloneRequest {
+        source: source.id.to_string(),
+        to,
+        name: ask.name.clone(),
+        shape: ask.memory_mb.map(|memory_mb| Shape {
+            memory_mb,
+            ..source.shape.clone()
+        }),
+        port: ask.port,
+    })
 }
 
 fn rollback_request(instance: String, ask: &RollbackDatabase) -> Result<RollbackRequest> {

@@ -317,6 +317,7 @@ macro_rules! made_a_job {
 
 made_a_job! {
     Accepted: |a| Some(&a.job);
+    AcceptedClone: |a| Some(&a.job);
     AcceptedJobs: |a| a.jobs.first();
     AddedServer: |a| Some(&a.job);
     AddedDisk: |a| Some(&a.job);

@@ -148,6 +148,9 @@ pub(crate) enum Databases {
         #[command(flatten)]
         how: HowApplied,
     },
+    /// Make a server of one's past on the host of Backout, which runs it: with
+    /// everything, as it was at an instant or in a base backup [default: now]
+    Clone(CloneDatabase),
     /// Stop the rollback that runs on one; all will be as before
     Stop {
         /// Its name or id
@@ -246,6 +249,40 @@ pub(crate) struct RollbackDatabase {
     pub road: Option<String>,
     #[command(flatten)]
     pub how: HowApplied,
+}
+
+/// `backout databases clone`.
+#[derive(Debug, Args)]
+pub(crate) struct CloneDatabase {
+    /// Its name or id
+    #[arg(value_name = "NAME")]
+    pub database: String,
+    /// What to call the new one
+    #[arg(value_name = "NEW")]
+    pub name: String,
+    /// To when: a time (`2026-11-21 02:14:07` in the zone of the database, or
+    /// with a zone), the id of the last transaction to keep, or FILE:BYTE in the
+    /// binary logs
+    #[arg(long, value_name = "TIME|GTID|FILE:POS")]
+    pub to: Option<String>,
+    /// What this base backup holds
+    #[arg(long, value_name = "NUMBER", conflicts_with = "to")]
+    pub backup: Option<u64>,
+    /// Memory, e.g. `512M` or `2G`: half of it goes to the buffer pool [default:
+    /// that of the source]
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<Size>,
+    /// Its port [default: a free one]
+    #[arg(long)]
+    pub port: Option<u16>,
+    /// Show what would be done, and do nothing
+    #[arg(long, conflicts_with = "no_wait")]
+    pub dry_run: bool,
+    /// Makes a repeated call start nothing twice
+    #[arg(long, value_name = "KEY")]
+    pub idempotency_key: Option<String>,
+    #[command(flatten)]
+    pub wait: Wait,
 }
 
 /// How something is done that takes rows back.

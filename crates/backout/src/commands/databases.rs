@@ -148,6 +148,7 @@ pub(super) fn databases(shell: &Shell, command: &args::Databases) -> Outcome<Sai
             };
             take_back(shell, &client, &ask, how)
         }
+        D::Clone(c) => clone(shell, &client, c),
         D::Stop { database, wait } => stop(shell, &client, database, *wait),
         D::Tasks { database, limit } => {
             let limit = usize::try_from(*limit).unwrap_or(LIST_MAX);
@@ -204,6 +205,33 @@ fn path(database: &str) -> String {
 fn show(shell: &Shell, database: Value) -> Outcome<Said> {
     let human = shown::database(shell.style, &database);
     Ok(Said::new(database, human))
+}
+
+/// The schedule that is there, with what was asked for.
+fn scheduled(now: &Value, ask: &args::DatabaseSchedule) -> Value {
+    let mut backups = now.clone();
+    if let Some((from, to)) = ask.between {
+        backups["from_hour"] = json!(from);
+        backups["to_hour"] = json!(to);
+    }
+    if !ask.days.is_empty() {
+        backups["days"] = json!(ask.days);
+    }
+    for (name, days) in [
+        ("keep_days", ask.keep_days),
+        ("history_days", ask.history_days),
+    ] {
+        if let Some(days) = days {
+            backups[name] = json!(days);
+        }
+    }
+    if let Some(incremental) = ask.incremental {
+        backups["incremental"] = json!(incremental);
+    }
+    if ask.on || ask.off {
+        backups["enabled"] = json!(ask.on);
+    }
+    backups
 }
 
 /// The URL that was given: as an argument, on stdin, or by the environment.
@@ -440,6 +468,48 @@ fn take_back(
     said.human = format!("{}{}", shown::proofs(shell.style, &task), said.human);
     said.value = json!({ "job": job, "task": task, "found": answer["found"] });
     Ok(said)
+}
+
+/// Looks, tells what was found, makes the clone, and shows it.
+fn clone(shell: &Shell, client: &Client, c: &args::CloneDatabase) -> Outcome<Said> {
+    let mut body = json!({ "name": c.name });
+    if let Some(to) = &c.to {
+        body["to"] = json!(to);
+    }
+    if let Some(backup) = c.backup {
+        body["backup"] = json!(backup);
+    }
+    if let Some(memory) = c.memory {
+        body["memory_mb"] = json!(memory.0 / MB);
+    }
+    if let Some(port) = c.port {
+        body["port"] = json!(port);
+    }
+    let full = format!("{}/clone", path(&c.database));
+    let answer = client.post(&format!("{full}/plan"), &body)?;
+    if c.dry_run {
+        let human = format!(
+            "{}{}",
+            shown::found_clone(shell.style, &answer),
+            render::plan(shell.style, &answer)
+        );
+        return judge_proposal(answer, human);
+    }
+    let human = shown::found_clone_with_warnings(shell.err_style, &answer);
+    let found = answer["found"].clone();
+    let said = judge_proposal(answer, human)?;
+    if !shell.json {
+        shell.note(said.human.trim_end());
+    }
+    let mut answer = client.start(&full, &body, c.idempotency_key.as_deref())?;
+    answer["found"] = found;
+    let Some(job) = waited(shell, client, &answer, c.wait)? else {
+        return Ok(no_wait(answer));
+    };
+    let database = client.get(&path(&text(&answer, "database.id")))?;
+    let human = shown::database(shell.style, &database);
+    let value = json!({ "job": job, "database": database, "found": answer["found"] });
+    Ok(Said::new(value, human))
 }
 
 fn stop(shell: &Shell, client: &Client, database: &str, wait: args::Wait) -> Outcome<Said> {

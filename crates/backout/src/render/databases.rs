@@ -354,6 +354,33 @@ pub(crate) fn found(style: Style, answer: &Value) -> String {
     out
 }
 
+/// What a clone found: the instant that was meant, what is kept and what is not,
+/// what it begins with.
+pub(crate) fn found_clone(style: Style, answer: &Value) -> String {
+    let f = member(answer, "found");
+    if f.is_null() {
+        return String::new();
+    }
+    let mut lines = vec![("as of", style.bold(&text(f, "to")))];
+    if !member(f, "cut").is_null() {
+        lines.push(("last kept", transaction(member(f, "kept"))));
+        lines.push(("first left out", transaction(member(f, "undone"))));
+        lines.push(("cut at", text(f, "cut")));
+    }
+    let backup = format!("backup {}, {}", text(f, "backup"), size(f, "bytes"));
+    lines.push(("begins with", backup));
+    block(style, &lines)
+}
+
+/// The same, with what there is to know before it.
+pub(crate) fn found_clone_with_warnings(style: Style, answer: &Value) -> String {
+    format!(
+        "{}{}",
+        found_clone(style, answer),
+        preflight(style, member(answer, "preflight"))
+    )
+}
+
 /// The same, with what there is to know before it.
 pub(crate) fn found_with_warnings(style: Style, answer: &Value) -> String {
     format!(

@@ -47,6 +47,8 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(database_transactions))
         .routes(routes!(rollback_database))
         .routes(routes!(plan_database_rollback))
+        .routes(routes!(clone_database))
+        .routes(routes!(plan_database_clone))
         .routes(routes!(rewind_database))
         .routes(routes!(plan_database_rewind))
         .routes(routes!(preview_database_rewind))
@@ -376,6 +378,50 @@ async fn plan_database_rollback(
         app.native
             .plan_database_rollback(&call, &database, &ask)
             .await,
+    )
+}
+
+/// Makes an instance of a database's past, on the host of Backout.
+#[utoipa::path(
+    post,
+    path = "/v1/databases/{database}/clone",
+    tag = "databases",
+    params(("database" = String, Path, description = "Its id or its name"), ("Idempotency-Key" = Option<String>, Header, description = "The same key with the same request answers with the first one's job")),
+    request_body = dto::CloneDatabase,
+    responses((status = 202, description = "Done", body = dto::AcceptedClone), (status = "default", description = "Refused", body = ErrorEnvelope))
+)]
+async fn clone_database(
+    State(app): App,
+    Extension(call): Who,
+    Path(database): Path<String>,
+    Json(ask): Json<dto::CloneDatabase>,
+) -> Response {
+    done(
+        action::CREATE_DATABASE,
+        StatusCode::ACCEPTED,
+        app.native.clone_database(&call, &database, &ask).await,
+    )
+}
+
+/// What a clone would be, and what stands in its way.
+#[utoipa::path(
+    post,
+    path = "/v1/databases/{database}/clone/plan",
+    tag = "databases",
+    params(("database" = String, Path, description = "Its id or its name")),
+    request_body = dto::CloneDatabase,
+    responses((status = 200, description = "Done", body = dto::PlannedClone), (status = "default", description = "Refused", body = ErrorEnvelope))
+)]
+async fn plan_database_clone(
+    State(app): App,
+    Extension(call): Who,
+    Path(database): Path<String>,
+    Json(ask): Json<dto::CloneDatabase>,
+) -> Response {
+    done(
+        action::CHECK,
+        StatusCode::OK,
+        app.native.plan_database_clone(&call, &database, &ask).await,
     )
 }
 

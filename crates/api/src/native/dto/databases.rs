@@ -575,6 +575,98 @@ pub struct RewindDatabase {
     pub torn: bool,
 }
 
+/// An instance that is to be made of another's past, on the host of Backout.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CloneDatabase {
+    /// What to call it.
+    pub name: String,
+    /// To when, as in a rollback; the newest state that is archived when
+    /// neither this nor a backup is given.
+    #[serde(default)]
+    #[schema(required = false)]
+    pub to: Option<String>,
+    /// In place of a time: the number of a base backup, as it is.
+    #[serde(default)]
+    #[schema(required = false)]
+    pub backup: Option<u64>,
+    /// Memory in MB; that of the source when it is left out.
+    #[serde(default)]
+    #[schema(required = false)]
+    pub memory_mb: Option<u32>,
+    /// Its port; a free one when it is left out.
+    #[serde(default)]
+    #[schema(required = false)]
+    pub port: Option<u16>,
+}
+
+/// What a look at a clone found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FoundClone {
+    /// The instant that was meant, with its zone; or the id, place or backup
+    /// that was given.
+    pub to: String,
+    /// The first byte of history that is left out; null when none is read.
+    #[schema(required)]
+    pub cut: Option<String>,
+    /// The last transaction that is kept; null when history begins there, or
+    /// none is read.
+    #[schema(required)]
+    pub kept: Option<Transaction>,
+    /// The first that is left out; null when there is none.
+    #[schema(required)]
+    pub undone: Option<Transaction>,
+    /// Whether the order of the instant and these two is known for sure.
+    pub exact: bool,
+    /// The number of the base backup that it begins with.
+    pub backup: u64,
+    /// Bytes of its files.
+    pub bytes: u64,
+}
+
+impl FoundClone {
+    /// With times in `zone`.
+    #[must_use]
+    pub fn of(f: &backout_databases::FoundClone, zone: &Zone) -> Self {
+        let transaction = |t: &Option<Txn>| t.as_ref().map(|t| Transaction::of(t, zone));
+        Self {
+            to: f.until.clone(),
+            cut: f.cut.as_ref().map(ToString::to_string),
+            kept: transaction(&f.kept),
+            undone: transaction(&f.undone),
+            exact: f.exact,
+            backup: f.backup,
+            bytes: f.bytes,
+        }
+    }
+}
+
+/// What making an instance of another's past would do.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct PlannedClone {
+    /// Whether nothing stands in the way.
+    pub passed: bool,
+    /// What does, and what to know.
+    pub preflight: Judgement,
+    /// The steps.
+    pub plan: PlanView,
+    /// What was found; null when something stands in the way.
+    #[schema(required)]
+    pub found: Option<FoundClone>,
+}
+
+/// A clone that is being made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct AcceptedClone {
+    /// Its job.
+    #[schema(example = "job_0a1b2c3d4e5f6g7h")]
+    pub job: String,
+    /// The number of its task, which is listed under the source.
+    pub task: u64,
+    /// The new instance.
+    pub database: Database,
+}
+
 /// What a look found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FoundView {
