@@ -207,33 +207,6 @@ fn show(shell: &Shell, database: Value) -> Outcome<Said> {
     Ok(Said::new(database, human))
 }
 
-/// The schedule that is there, with what was asked for.
-fn scheduled(now: &Value, ask: &args::DatabaseSchedule) -> Value {
-    let mut backups = now.clone();
-    if let Some((from, to)) = ask.between {
-        backups["from_hour"] = json!(from);
-        backups["to_hour"] = json!(to);
-    }
-    if !ask.days.is_empty() {
-        backups["days"] = json!(ask.days);
-    }
-    for (name, days) in [
-        ("keep_days", ask.keep_days),
-        ("history_days", ask.history_days),
-    ] {
-        if let Some(days) = days {
-            backups[name] = json!(days);
-        }
-    }
-    if let Some(incremental) = ask.incremental {
-        backups["incremental"] = json!(incremental);
-    }
-    if ask.on || ask.off {
-        backups["enabled"] = json!(ask.on);
-    }
-    backups
-}
-
 /// The URL that was given: as an argument, on stdin, or by the environment.
 fn url_of(given: &args::Url) -> Outcome<String> {
     let text = match given.url.as_deref() {
