@@ -95,6 +95,14 @@ pub(crate) enum Command {
     },
     /// Print the version, and the server's when it is known where that is
     Version,
+    /// Carry the traffic of one application: the server runs this, nobody else
+    /// should
+    #[command(hide = true)]
+    Gateway {
+        /// The folder of the gateway
+        #[arg(long)]
+        dir: PathBuf,
+    },
     /// Keep one managed process: the server runs this, nobody else should
     #[command(hide = true)]
     Shim {

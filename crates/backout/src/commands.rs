@@ -78,9 +78,10 @@ impl Shell {
 pub(crate) fn run(shell: &Shell, command: &Command) -> Outcome<Said> {
     let style = shell.style;
     match command {
-        Command::Serve(_) | Command::Completions { .. } | Command::Shim { .. } => {
-            Err(Failure::usage("run this here"))
-        }
+        Command::Serve(_)
+        | Command::Completions { .. }
+        | Command::Shim { .. }
+        | Command::Gateway { .. } => Err(Failure::usage("run this here")),
         Command::Version => version(shell),
         Command::Doctor(args::Doctor { path }) => doctor_of(shell, path.as_deref()),
         Command::Resources => {

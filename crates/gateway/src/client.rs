@@ -40,6 +40,20 @@ pub struct Host {
     pub args: Vec<String>,
 }
 
+impl Host {
+    /// This very program, which is the supervisor with the arguments `shim`, and
+    /// the gateway with `gateway`; the folder comes after them.
+    #[must_use]
+    pub fn own(shim: &[&str], gateway: &[&str]) -> Self {
+        Self {
+            shim: Shim::own(shim),
+            // Of the supervisor, which is this program too.
+            program: PathBuf::from("/proc/self/exe"),
+            args: gateway.iter().map(|arg| (*arg).to_owned()).collect(),
+        }
+    }
+}
+
 /// A gateway, told by its folder.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -73,11 +87,7 @@ impl Client {
     /// [`Error::Unreachable`] with what it wrote last.
     pub async fn ensure_running(&self, host: &Host, settings: &Settings) -> Result<Status> {
         settings.check()?;
-        self.folder.make()?;
         let run = self.folder.path(RUN);
-        if matches!(backout_shim::look(&run)?, State::Off { .. }) {
-            self.folder.write_settings(settings)?;
-        }
         let mut args = host.args.clone();
         args.push(self.folder.0.to_string_lossy().into_owned());
         let mut spec = Spec::new(&host.program, args);
@@ -86,12 +96,19 @@ impl Client {
             wait_ms: RESTART_MS.0,
             wait_max_ms: RESTART_MS.1,
         };
-        let shim = host.shim.clone();
-        blocking(move || Ok(backout_shim::start(&run, &shim, &spec)?)).await?;
+        let (folder, shim, settings) = (self.folder.clone(), host.shim.clone(), *settings);
+        blocking(move || {
+            folder.make()?;
+            if matches!(backout_shim::look(&run)?, State::Off { .. }) {
+                folder.write_settings(&settings)?;
+            }
+            Ok(backout_shim::start(&run, &shim, &spec)?)
+        })
+        .await?;
         let until = Instant::now() + START_PATIENCE;
         loop {
             match self.status().await {
-                Ok(status) if status.settings == *settings => return Ok(status),
+                Ok(status) if status.settings == settings => return Ok(status),
                 Ok(_) => {
                     return Err(Error::OtherSettings {
                         dir: self.folder.0.clone(),

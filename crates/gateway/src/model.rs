@@ -139,7 +139,7 @@ pub struct Settings {
     /// than 8 are used.
     pub threads: u16,
     /// Connections of clients at one time; more wait in the kernel's queue.
-    /// Lowered to what the limit of open files allows.
+    /// Less where the limit of open files says so: [`Status::connections_max`].
     pub connections_max: u32,
     /// The head of a request or an answer, in bytes: a larger one of a request
     /// is answered 431, of an answer 502. Also what is read ahead of a body.
@@ -277,6 +277,8 @@ pub struct Status {
     pub listen: Vec<SocketAddr>,
     /// How it works.
     pub settings: Settings,
+    /// What of the setting of that name the limit of open files allows.
+    pub connections_max: u32,
     /// Connections of clients that are open.
     pub clients: u64,
     /// What was counted since it started.

@@ -79,13 +79,13 @@ fn run(dir: &Path) -> Result<()> {
     let folder = Folder(dir);
     folder.make()?;
     let _lock = folder.lock()?;
-    let settings = fit(folder.settings()?);
+    let settings = folder.settings()?;
     let desired = folder.desired()?;
     let threads = match settings.threads {
         0 => std::thread::available_parallelism().map_or(1, |n| n.get().min(THREADS_MAX)),
         n => n.into(),
     };
-    let shared = Arc::new(Shared::new(settings, threads));
+    let shared = Arc::new(Shared::new(settings, threads, connections_max(&settings)));
     let failed = |e: io::Error| Error::io("start threads for", &folder.0, e);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -98,19 +98,17 @@ fn run(dir: &Path) -> Result<()> {
     runtime.block_on(serve(folder, desired, shared, workers))
 }
 
-/// The settings, with no more connections than there can be open files: each
-/// has one to a backend.
-fn fit(mut settings: Settings) -> Settings {
+/// How many connections there can be at one time: each has an open file, and one
+/// to a backend.
+fn connections_max(settings: &Settings) -> u32 {
     let mut limit = rustix::process::getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     // Where it may not be raised, it stays.
     let _ = rustix::process::setrlimit(Resource::Nofile, limit);
-    if let Some(files) = rustix::process::getrlimit(Resource::Nofile).current {
-        let most = (files.saturating_sub(FILES_OF_OURS) / 2).max(1);
-        let most = u32::try_from(most).unwrap_or(u32::MAX);
-        settings.connections_max = settings.connections_max.min(most);
-    }
-    settings
+    let files = rustix::process::getrlimit(Resource::Nofile).current;
+    let most = files.map_or(u64::MAX, |files| files.saturating_sub(FILES_OF_OURS) / 2);
+    let most = u32::try_from(most).unwrap_or(u32::MAX);
+    settings.connections_max.min(most.max(1))
 }
 
 /// A thread, and the way to hand it connections.
@@ -269,6 +267,7 @@ impl Gateway {
             generation: state.desired.generation,
             listen: state.desired.listen.clone(),
             settings: self.shared.settings,
+            connections_max: self.shared.connections_max,
             clients: self.shared.clients(),
             totals,
             backends: self.shared.backends.status(),
@@ -343,7 +342,7 @@ fn bind(address: SocketAddr) -> Result<TcpListener> {
 
 /// Accepts connections, and hands each to the thread that has the fewest.
 async fn accept(gateway: Arc<Gateway>, socket: TcpListener, port: u16) {
-    let most = u64::from(gateway.shared.settings.connections_max);
+    let most = u64::from(gateway.shared.connections_max);
     loop {
         gateway.at_most(most - 1).await;
         let accepted = socket.accept().await;

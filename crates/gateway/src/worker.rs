@@ -28,6 +28,8 @@ pub(crate) const HANDOVER_MAX: usize = 1024;
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub settings: Settings,
+    /// What of `connections_max` the limit of open files allows.
+    pub connections_max: u32,
     pub clock: Arc<Clock>,
     pub backends: Backends,
     pub access: Access,
@@ -38,10 +40,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(settings: Settings, threads: usize) -> Self {
+    pub(crate) fn new(settings: Settings, threads: usize, connections_max: u32) -> Self {
         let clock = Arc::new(Clock::new());
         Self {
             settings,
+            connections_max,
             backends: Backends::new(threads, clock.clone()),
             clock,
             access: Access::new(settings.access_log),

@@ -209,7 +209,7 @@ fn nothing_that_may_have_been_carried_out_is_sent_twice() {
     };
     let bare = |method: &str| format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n");
     // Until the bad one was asked, each time: which is asked first is chance.
-    let mut ask = |request: &str| {
+    let ask = |request: &str| {
         bad.seen.lock().unwrap().clear();
         good.seen.lock().unwrap().clear();
         until("the bad one is asked", || {

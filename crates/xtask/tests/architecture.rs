@@ -62,6 +62,7 @@ const HOUSE: &[(&str, &[&str], bool)] = &[
             "wire",
             "disks",
             "shim",
+            "gateway",
             "machines",
             "history",
             "mariadb",

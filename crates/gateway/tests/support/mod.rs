@@ -1,14 +1,10 @@
 //! A gateway of one's own, backends whose every step a test decides, and a
 //! client that sends just the bytes it is told to.
 #![allow(dead_code, reason = "each test file uses its own part")]
-#![expect(
-    clippy::allow_attributes,
-    reason = "expect would not hold in each file"
-)]
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -65,15 +61,23 @@ impl Gate {
         Self::with(Settings::default())
     }
 
-    pub fn with(mut settings: Settings) -> Self {
+    pub fn with(settings: Settings) -> Self {
+        let place = tempfile::tempdir().unwrap();
+        let dir = place.path().join("gate");
+        Self::build(place, &dir, settings)
+    }
+
+    pub fn at(dir: &Path) -> Self {
+        Self::build(tempfile::tempdir().unwrap(), dir, Settings::default())
+    }
+
+    fn build(place: tempfile::TempDir, dir: &Path, mut settings: Settings) -> Self {
         settings.threads = 2;
-        settings.connections_max = 2000;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .unwrap();
-        let place = tempfile::tempdir().unwrap();
-        let client = Client::new(&place.path().join("gate")).unwrap();
+        let client = Client::new(dir).unwrap();
         let this = Self {
             runtime,
             client,
@@ -87,6 +91,10 @@ impl Gate {
     }
 
     pub fn start(&self) -> Result<Status, Error> {
+        self.start_with(&self.settings)
+    }
+
+    pub fn start_with(&self, settings: &Settings) -> Result<Status, Error> {
         let program = PathBuf::from(env!("CARGO_BIN_EXE_backout-gateway"));
         let host = Host {
             shim: Shim {
@@ -96,7 +104,7 @@ impl Gate {
             program,
             args: vec!["gateway".into()],
         };
-        let start = self.client.ensure_running(&host, &self.settings);
+        let start = self.client.ensure_running(&host, settings);
         self.runtime.block_on(start)
     }
 
