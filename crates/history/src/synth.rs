@@ -52,14 +52,14 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use crate::change::TableName;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::{CHECKSUM_BYTES, Checksum, HEADER_BYTES, Kind};
 use crate::layout::Layout;
 use crate::net::{Direction, NetRow, NetRows};
 
-/// Text of a statement, unless asked otherwise: half of the smallest
-/// `max_allowed_packet` that a server comes with; longer ones gain nothing.
-pub const TEXT_BYTES: usize = 1 << 20;
+/// Text of a statement, unless asked otherwise: it fits into the second-level
+/// cache with the events that it is decoded into; longer ones cost more.
+pub const TEXT_BYTES: usize = 256 << 10;
 
 /// The table's number in the events: any will do.
 const TABLE_ID: [u8; 6] = [1, 0, 0, 0, 0, 0];
@@ -92,7 +92,18 @@ pub struct SynthOptions {
     pub time_s: u32,
     /// Whether foreign keys are checked. Then they cascade as well.
     pub foreign_key_checks: bool,
+    /// The columns of the primary key, in order of the layout, where images may
+    /// be reduced to what the server needs (as it does itself with
+    /// `binlog_row_image=MINIMAL`): of a row that goes its key, of one that
+    /// changes its key and what changes. The server then has a third less to
+    /// do. Not for tables with generated columns, nor where what is done is
+    /// logged: `None` for whole images.
+    pub reduce_to: Option<Vec<usize>>,
 }
+
+/// How many sets of changed columns a statement tells apart. Rows that change
+/// in yet another set come with all their columns.
+const SETS_MAX: usize = 8;
 
 /// The two halves of bringing a table to another state. All of the first is
 /// done, by all sessions, before any of the second begins.
@@ -106,7 +117,7 @@ pub enum Phase {
 }
 
 /// What is done to a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Act {
     Delete,
     Update,
@@ -136,6 +147,9 @@ pub struct Synth {
     table_map: Vec<u8>,
     /// Bytes of images that a statement may have.
     room: usize,
+    /// Bitmaps of columns: all of them, and those that a row is found by.
+    all: Vec<u8>,
+    found_by: Vec<u8>,
 }
 
 impl Synth {
@@ -158,9 +172,19 @@ impl Synth {
         let mut unique = options.unique.concat();
         unique.sort_unstable();
         unique.dedup();
-        let heads = table_map.len() + 3 * rows_head(layout).0.len();
+        let columns = layout.columns().len();
+        let all = bitmap(columns, 0..columns);
+        let found_by = match &options.reduce_to {
+            Some(key) => bitmap(columns, key.iter().copied()),
+            None => all.clone(),
+        };
+        // Header, table id and flags, the number of columns, and two bitmaps.
+        let head = HEADER_BYTES + TABLE_ID.len() + 2 + 3 + 2 * all.len();
+        let heads = table_map.len() + (Act::ALL.len() + SETS_MAX) * head;
         Self {
             room: (options.text_bytes.saturating_sub(64) / 4 * 3).saturating_sub(heads),
+            all,
+            found_by,
             layout: layout.clone(),
             options,
             unique,
@@ -187,7 +211,8 @@ impl Synth {
             synth: self,
             rows,
             phase,
-            parts: Default::default(),
+            parts: Vec::new(),
+            used: 0,
             kept: None,
             raw: Vec::new(),
             sql: String::new(),
@@ -217,6 +242,65 @@ impl Synth {
         }
     }
 
+    /// Puts the bitmap of the columns whose values are to be written into `set`.
+    fn written(
+        &self,
+        act: Act,
+        [now, wanted]: [&[u8]; 2],
+        taking: &mut Taking,
+        set: &mut Vec<u8>,
+    ) -> Result<()> {
+        set.clone_from(&self.all);
+        if self.options.reduce_to.is_none() || act != Act::Update {
+            return Ok(());
+        }
+        set.fill(0);
+        self.take_apart(now, &mut taking.now)?;
+        self.take_apart(wanted, &mut taking.wanted)?;
+        for (i, (a, b)) in taking.now.iter().zip(&taking.wanted).enumerate() {
+            if value(now, a) != value(wanted, b) {
+                set[i / 8] |= 1 << (i % 8);
+            }
+        }
+        if set.iter().all(|byte| *byte == 0) {
+            set.clone_from(&self.all);
+        }
+        Ok(())
+    }
+
+    /// Appends what an event has of a row, of which it writes the columns of
+    /// `set`.
+    fn images(
+        &self,
+        [now, wanted]: [&[u8]; 2],
+        taking: &mut Taking,
+        set: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        for (image, columns, ranges) in [
+            (now, &*self.found_by, &mut taking.now),
+            (wanted, set, &mut taking.wanted),
+        ] {
+            if image.is_empty() || columns == self.all {
+                out.extend_from_slice(image);
+                continue;
+            }
+            self.take_apart(image, ranges)?;
+            reduced(image, ranges, columns, out);
+        }
+        Ok(())
+    }
+
+    fn take_apart(&self, image: &[u8], ranges: &mut Vec<Option<Range<usize>>>) -> Result<()> {
+        self.layout
+            .take_apart(image, ranges)
+            .ok_or_else(|| Error::Net {
+                doing: "make a row event".to_owned(),
+                what: "a row does not have the shape of its table".to_owned(),
+                unsupported: false,
+            })
+    }
+
     fn changes_unique(&self, now: &[u8], wanted: &[u8], taking: &mut Taking) -> bool {
         if self.unique.is_empty() {
             return false;
@@ -226,12 +310,9 @@ impl Synth {
             // The server will say what is wrong with it.
             return true;
         }
-        self.unique.iter().any(|i| {
-            let value = |image, ranges: &[Option<Range<usize>>]| -> Option<&[u8]> {
-                let range = ranges.get(*i)?.clone()?;
-                <[u8]>::get(image, range)
-            };
-            value(now, a) != value(wanted, b)
+        self.unique.iter().any(|i| match (a.get(*i), b.get(*i)) {
+            (Some(a), Some(b)) => value(now, a) != value(wanted, b),
+            _ => false,
         })
     }
 }
@@ -249,14 +330,35 @@ pub struct Statements<'a> {
     synth: &'a Synth,
     rows: NetRows,
     phase: Phase,
-    /// The images of each kind of event of the statement that is being made.
-    parts: [Vec<u8>; 3],
+    /// The events of the statement that is being made, and how many of them are
+    /// in use; those behind lend their memory.
+    parts: Vec<Part>,
+    used: usize,
     /// A row that did not fit into the statement before, or not all of it:
-    /// what is done to it, its image or images, and how often yet.
-    kept: Option<(Act, Vec<u8>, u64)>,
+    /// what is done to it, and how often yet.
+    kept: Option<(Part, u64)>,
     raw: Vec<u8>,
     sql: String,
     taking: Taking,
+}
+
+/// What an event has, or what it has of one row.
+#[derive(Debug)]
+struct Part {
+    act: Act,
+    /// The bitmap of the columns that it changes.
+    set: Vec<u8>,
+    images: Vec<u8>,
+}
+
+impl Default for Part {
+    fn default() -> Self {
+        Self {
+            act: Act::Delete,
+            set: Vec::new(),
+            images: Vec::new(),
+        }
+    }
 }
 
 /// A statement.
@@ -278,22 +380,25 @@ impl Statements<'_> {
         reason = "a batch borrows from the maker, which an Iterator cannot say"
     )]
     pub fn next(&mut self) -> Result<Option<Batch<'_>>> {
-        self.parts.iter_mut().for_each(Vec::clear);
-        let mut used = 0;
+        self.used = 0;
+        let mut bytes = 0;
         let mut rows = 0;
+        let mut one = Part::default();
         loop {
-            if let Some((act, images, left)) = &mut self.kept {
-                let part = &mut self.parts[*act as usize];
-                while *left > 0 && (rows == 0 || used + images.len() <= self.synth.room) {
-                    part.extend_from_slice(images);
-                    used += images.len();
-                    rows += 1;
-                    *left -= 1;
+            if let Some((row, left)) = self.kept.take() {
+                let length = row.images.len();
+                // That many fit; one is always taken.
+                let fitting = (self.synth.room.saturating_sub(bytes) / length.max(1)) as u64;
+                let fitting = if rows == 0 { fitting.max(1) } else { fitting }.min(left);
+                for _ in 0..fitting {
+                    self.add(&row);
                 }
-                if *left > 0 {
+                bytes += length * usize::try_from(fitting).unwrap_or(usize::MAX);
+                rows += fitting;
+                if fitting < left {
+                    self.kept = Some((row, left - fitting));
                     break;
                 }
-                self.kept = None;
             }
             let Some(row) = self.rows.next()? else {
                 break;
@@ -301,15 +406,20 @@ impl Statements<'_> {
             let Some((act, images)) = self.synth.act(&row, self.phase, &mut self.taking) else {
                 continue;
             };
-            let length = images[0].len() + images[1].len();
-            if row.count == 1 && (rows == 0 || used + length <= self.synth.room) {
-                let part = &mut self.parts[act as usize];
-                part.extend_from_slice(images[0]);
-                part.extend_from_slice(images[1]);
-                used += length;
+            one.act = act;
+            one.images.clear();
+            let (synth, taking) = (self.synth, &mut self.taking);
+            synth.written(act, images, taking, &mut one.set)?;
+            if !tells_apart(&self.parts[..self.used], &one) {
+                one.set.clone_from(&synth.all);
+            }
+            synth.images(images, taking, &one.set, &mut one.images)?;
+            if row.count == 1 && (rows == 0 || bytes + one.images.len() <= self.synth.room) {
+                self.add(&one);
+                bytes += one.images.len();
                 rows += 1;
             } else {
-                self.kept = Some((act, images.concat(), row.count));
+                self.kept = Some((std::mem::take(&mut one), row.count));
             }
         }
         if rows == 0 {
@@ -322,33 +432,64 @@ impl Statements<'_> {
         }))
     }
 
+    /// Adds a row to the event of its kind.
+    fn add(&mut self, row: &Part) {
+        let parts = &mut self.parts[..self.used];
+        let place = parts
+            .iter()
+            .position(|part| part.act == row.act && part.set == row.set);
+        let place = place.unwrap_or_else(|| {
+            if self.used == self.parts.len() {
+                self.parts.push(Part::default());
+            }
+            let part = &mut self.parts[self.used];
+            part.act = row.act;
+            part.set.clone_from(&row.set);
+            part.images.clear();
+            self.used += 1;
+            self.used - 1
+        });
+        self.parts[place].images.extend_from_slice(&row.images);
+    }
+
     /// Makes the text from the parts.
     fn assemble(&mut self) {
-        let options = &self.synth.options;
+        let synth = self.synth;
         self.raw.clear();
-        self.raw.extend_from_slice(&self.synth.table_map);
-        let (head, columns) = rows_head(&self.synth.layout);
-        let last = self.parts.iter().rposition(|p| !p.is_empty());
-        for (act, part) in Act::ALL.into_iter().zip(&self.parts) {
-            if part.is_empty() {
-                continue;
-            }
+        self.raw.extend_from_slice(&synth.table_map);
+        let columns = synth.layout.columns().len();
+        let parts = &mut self.parts[..self.used];
+        // What goes makes room for what comes.
+        parts.sort_by_key(|part| part.act);
+        for (i, part) in parts.iter().enumerate() {
             let mut flags = NO_CHECK_CONSTRAINT_CHECKS;
-            if !options.foreign_key_checks {
+            if !synth.options.foreign_key_checks {
                 flags |= NO_FOREIGN_KEY_CHECKS;
             }
-            if last == Some(act as usize) {
+            if i + 1 == self.used {
                 flags |= STMT_END;
             }
             let start = self.raw.len();
-            begin(&mut self.raw, act.kind(), options.time_s);
+            begin(&mut self.raw, part.act.kind(), synth.options.time_s);
             self.raw.extend_from_slice(&TABLE_ID);
             self.raw.extend_from_slice(&flags.to_le_bytes());
-            self.raw.extend_from_slice(&head);
-            if act == Act::Update {
-                self.raw.extend_from_slice(&head[columns..]);
+            match u8::try_from(columns) {
+                Ok(n) if n <= 250 => self.raw.push(n),
+                _ => {
+                    let [low, high, ..] = columns.to_le_bytes();
+                    self.raw.extend_from_slice(&[252, low, high]);
+                }
             }
-            self.raw.extend_from_slice(part);
+            // An update has two: what a row is found by, and what changes.
+            match part.act {
+                Act::Delete => self.raw.extend_from_slice(&synth.found_by),
+                Act::Write => self.raw.extend_from_slice(&synth.all),
+                Act::Update => {
+                    self.raw.extend_from_slice(&synth.found_by);
+                    self.raw.extend_from_slice(&part.set);
+                }
+            }
+            self.raw.extend_from_slice(&part.images);
             end(&mut self.raw, start);
         }
         self.sql.clear();
@@ -356,26 +497,47 @@ impl Statements<'_> {
     }
 }
 
-/// What a row event has between its flags and its images: the number of
-/// columns and a bitmap of those that are there, all; and where in it the
-/// bitmap begins, of which an update has two.
-fn rows_head(layout: &Layout) -> (Vec<u8>, usize) {
-    let n = layout.columns().len();
-    let mut head = match u8::try_from(n) {
-        Ok(n) if n <= 250 => vec![n],
-        _ => {
-            let [low, high, ..] = n.to_le_bytes();
-            vec![252, low, high]
+/// Whether a statement with these events may have another for rows that write
+/// the columns of `row`.
+fn tells_apart(parts: &[Part], row: &Part) -> bool {
+    let updates = || parts.iter().filter(|part| part.act == Act::Update);
+    row.act != Act::Update
+        || updates().count() < SETS_MAX
+        || updates().any(|part| part.set == row.set)
+}
+
+/// The value in an image, length and all.
+fn value<'a>(image: &'a [u8], range: &Option<Range<usize>>) -> Option<&'a [u8]> {
+    image.get(range.clone()?)
+}
+
+/// Appends the image that has only some columns of one.
+fn reduced(image: &[u8], ranges: &[Option<Range<usize>>], columns: &[u8], out: &mut Vec<u8>) {
+    let nulls = out.len();
+    let there: u32 = columns.iter().map(|byte| byte.count_ones()).sum();
+    out.resize(nulls + (there as usize).div_ceil(8), 0);
+    let mut bit = 0;
+    for (i, range) in ranges.iter().enumerate() {
+        if columns[i / 8] >> (i % 8) & 1 == 0 {
+            continue;
         }
-    };
-    let columns = head.len();
-    head.resize(columns + n.div_ceil(8), 0xff);
-    if let Some(last) = head.last_mut()
-        && !n.is_multiple_of(8)
-    {
-        *last = (1 << (n % 8)) - 1;
+        match value(image, range) {
+            Some(value) => out.extend_from_slice(value),
+            None => out[nulls + bit / 8] |= 1 << (bit % 8),
+        }
+        bit += 1;
     }
-    (head, columns)
+}
+
+/// A bitmap of so many columns in which some are set.
+fn bitmap(columns: usize, set: impl IntoIterator<Item = usize>) -> Vec<u8> {
+    let mut bitmap = vec![0; columns.div_ceil(8)];
+    for i in set {
+        if let Some(byte) = bitmap.get_mut(i / 8) {
+            *byte |= 1 << (i % 8);
+        }
+    }
+    bitmap
 }
 
 /// Begins an event: its header, but for its length.

@@ -164,6 +164,7 @@ fn options(direction: Direction, unique: &[Vec<usize>]) -> SynthOptions {
         text_bytes: 30_000,
         time_s: 1_600_000_000,
         foreign_key_checks: false,
+        reduce_to: None,
     }
 }
 
@@ -299,10 +300,46 @@ fn there_and_back(
             .unwrap();
         assert_eq!(found[0].3, "OK", "{found:?}");
     }
+    // And by images that have no more than the server needs.
+    if let Some(reduce_to) = reducible(&mut conn, key) {
+        for (from, to, direction) in [
+            ("last", "first", Direction::Backward),
+            ("first", "last", Direction::Forward),
+        ] {
+            copy(&mut conn, from, "reduced");
+            let options = SynthOptions {
+                reduce_to: Some(reduce_to.clone()),
+                ..options(direction, unique)
+            };
+            apply(server, folder.path(), "reduced", parts, &options);
+            assert!(
+                rows(&mut conn, "reduced") == rows(&mut conn, to),
+                "{from} did not become {to}"
+            );
+            run(&mut conn, "DROP TABLE reduced");
+        }
+    }
     for table in ["first", "last", "undone", "redone"] {
         run(&mut conn, &format!("DROP TABLE `{table}`"));
     }
     applied
+}
+
+/// The key's columns, when rows of `d.t` may be told by them alone.
+fn reducible(conn: &mut Conn, key: &Key) -> Option<Vec<usize>> {
+    let primary: u64 = conn
+        .query_first(
+            "SELECT (SELECT COUNT(*) FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = 'd' \
+             AND TABLE_NAME = 't' AND INDEX_NAME = 'PRIMARY') > 0 AND NOT EXISTS (SELECT 1 FROM \
+             information_schema.COLUMNS WHERE TABLE_SCHEMA = 'd' AND TABLE_NAME = 't' AND \
+             IS_GENERATED = 'ALWAYS')",
+        )
+        .unwrap()
+        .unwrap();
+    match key {
+        Key::Columns(columns) if primary == 1 => Some(columns.clone()),
+        _ => None,
+    }
 }
 
 /// Numbers that look random, the same each time.
@@ -426,8 +463,11 @@ const COLUMNS: &[(&str, &[&str])] = &[
     ("INT INVISIBLE", &["5", "-5"]),
 ];
 
-/// `id`, then the columns of [`COLUMNS`] as c0, c1, ..., then generated ones.
-fn all_types(key: &str, more: &str) -> String {
+const GENERATED: &str = ", g0 INT AS (id * 2) VIRTUAL, g1 INT AS (id + 1) STORED, \
+                         g2 VARCHAR(40) AS (CONCAT(c28, '-', id)) VIRTUAL, KEY (g2)";
+
+/// `id`, then the columns of [`COLUMNS`] as c0, c1, ..., then `generated` ones.
+fn all_types(key: &str, generated: &str, more: &str) -> String {
     let mut sql = "CREATE TABLE t (id INT NOT NULL".to_owned();
     for (i, (kind, _)) in COLUMNS.iter().enumerate() {
         // Partitions cannot have geometries.
@@ -439,9 +479,7 @@ fn all_types(key: &str, more: &str) -> String {
     }
     write!(
         sql,
-        ", g0 INT AS (id * 2) VIRTUAL, g1 INT AS (id + 1) STORED, \
-         g2 VARCHAR(40) AS (CONCAT(c28, '-', id)) VIRTUAL, KEY (g2), KEY (c28), KEY (c6, c9) {key}) \
-         CHARACTER SET utf8mb4 {more}"
+        "{generated}, KEY (c28), KEY (c6, c9) {key}) CHARACTER SET utf8mb4 {more}"
     )
     .unwrap();
     sql
@@ -505,14 +543,19 @@ fn every_type_of_column_comes_back() {
     let server = start(&[]);
     let mut setup = conn(&server);
     let mut numbers = Numbers(11);
-    for (key, more) in [
-        (", PRIMARY KEY (id)", ""),
-        (", UNIQUE KEY (id)", ""),
-        (", PRIMARY KEY (id)", "PARTITION BY HASH (id) PARTITIONS 5"),
-        (", PRIMARY KEY (id)", "ENGINE=MyISAM"),
+    for (key, generated, more) in [
+        (", PRIMARY KEY (id)", GENERATED, ""),
+        (", PRIMARY KEY (id)", "", ""),
+        (", UNIQUE KEY (id)", GENERATED, ""),
+        (
+            ", PRIMARY KEY (id)",
+            "",
+            "PARTITION BY HASH (id) PARTITIONS 5",
+        ),
+        (", PRIMARY KEY (id)", GENERATED, "ENGINE=MyISAM"),
     ] {
         lenient(&mut setup);
-        run(&mut setup, &all_types(key, more));
+        run(&mut setup, &all_types(key, generated, more));
         for id in 0..150 {
             run(&mut setup, &insert(&mut numbers, "INSERT", id));
         }
@@ -532,7 +575,7 @@ fn rows_without_a_key_come_back_as_often_as_they_were() {
     let mut numbers = Numbers(5);
     lenient(&mut setup);
     for more in ["", "PARTITION BY HASH (id) PARTITIONS 3"] {
-        run(&mut setup, &all_types("", more));
+        run(&mut setup, &all_types("", GENERATED, more));
         for id in 0..40 {
             run(&mut setup, &insert(&mut numbers, "INSERT", id % 20));
         }
@@ -669,7 +712,7 @@ fn statements_have_the_length_that_was_asked() {
     );
     let folder = tempfile::tempdir().unwrap();
     reduce(&server, 1, Key::Columns(vec![0]), folder.path(), 0);
-    for (text_bytes, statements) in [(20_000, 73), (0, 1002), (TEXT_BYTES, 4)] {
+    for (text_bytes, statements) in [(20_000, 73), (0, 1002), (TEXT_BYTES, 8)] {
         let options = SynthOptions {
             text_bytes,
             ..options(Direction::Forward, &[])

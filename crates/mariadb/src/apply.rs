@@ -20,7 +20,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use backout_history::synth::TEXT_BYTES;
-use backout_history::value::{ColumnInfo, RowCodec, ValueError, WRITE_SETTINGS};
+use backout_history::value::{ColumnInfo, Generated, RowCodec, ValueError, WRITE_SETTINGS};
 use backout_history::{Direction, NetFiles, NetRows, Phase, Synth, SynthOptions, TableName};
 
 use crate::catalog::TableDef;
@@ -98,11 +98,11 @@ pub fn events(
         return Ok(0);
     };
     let mut first = Session::open(endpoint)?;
-    let synth = Synth::new(
-        layout,
-        work.target,
-        synth_options(work.def, work.direction, first.packet_bytes(), false),
-    );
+    let options_of_synth = SynthOptions {
+        reduce_to: reduced_to(work.def, layout.columns().len()),
+        ..synth_options(work.def, work.direction, first.packet_bytes(), false)
+    };
+    let synth = Synth::new(layout, work.target, options_of_synth);
     setup(&mut first, &options.setup)?;
     drop(first);
     let doing = format!("apply history to {}", work.target);
@@ -263,7 +263,20 @@ fn synth_options(
         text_bytes: text_limit(packet_bytes),
         time_s: u32::try_from(time_s).unwrap_or(u32::MAX),
         foreign_key_checks,
+        reduce_to: None,
     }
+}
+
+/// The columns of the primary key, when that is all that the server needs of a
+/// row to find and change it.
+fn reduced_to(def: &TableDef, columns: usize) -> Option<Vec<usize>> {
+    let plain = def.columns.len() == columns
+        && def
+            .columns
+            .iter()
+            .all(|column| column.generated == Generated::No);
+    let primary = def.key_name.as_deref() == Some("PRIMARY");
+    def.key.clone().filter(|_| plain && primary)
 }
 
 /// How long a statement may become, in bytes.
