@@ -17,13 +17,14 @@ use backout_databases::model::{
 };
 use backout_databases::procedures::adopt::Adopt;
 use backout_databases::procedures::backup::TakeBackup;
+use backout_databases::procedures::clone::Clone as CloneInstance;
 use backout_databases::procedures::create::Create;
 use backout_databases::procedures::delete_backup::DeleteBackup;
 use backout_databases::procedures::isolate::Isolate;
 use backout_databases::procedures::release::Release;
 use backout_databases::procedures::remove::Remove;
 use backout_databases::procedures::restart::Restart;
-use backout_databases::{NewBackup, NewInstance, NewManaged, persistence};
+use backout_databases::{CloneRequest, CloneTo, NewBackup, NewInstance, NewManaged, persistence};
 use backout_history::archive::Archive;
 use backout_jobs::harness::{Ended, Matrix, Scenario, World};
 use backout_jobs::{JobView, Jobs, Registry};
@@ -509,9 +510,13 @@ impl<P> Drop for Host<P> {
             .into_iter()
             .flatten()
         {
-            let run = entry.unwrap().path().join("server/run");
-            if run.exists() {
-                let _ = backout_shim::stop(&run, Signal::Kill, Duration::ZERO);
+            let home = entry.unwrap().path();
+            let jobs = std::fs::read_dir(home.join("jobs")).into_iter().flatten();
+            let runs = jobs.flatten().map(|job| job.path().join("run"));
+            for run in runs.chain([home.join("server/run")]) {
+                if run.exists() {
+                    let _ = backout_shim::stop(&run, Signal::Kill, Duration::ZERO);
+                }
             }
         }
     }
@@ -729,6 +734,171 @@ fn servers_that_we_run_survive_everything() {
         .within(folder.path())
         .scenario(Restarting)
         .scenario(Removing);
+    let report = sampled(matrix).run();
+    assert!(report.kills > 2, "{report:?}");
+}
+
+/// An instance that is made of another's past.
+struct Past;
+
+impl Part for Past {
+    fn registry(stage: &Stage) -> Registry {
+        Registry::new().with(CloneInstance(stage.runtime.clone()))
+    }
+}
+
+impl Stage {
+    /// The past of the source beside, which was made once, and is not reached
+    /// any more.
+    async fn copy_past(&self) {
+        self.insert(Kind::Reached, &url(self)).await;
+        let id: backout_core::ids::DatabaseId = ID.parse().unwrap();
+        self.store
+            .write({
+                let facts = backout_databases::model::Facts {
+                    zone: "+00:00".to_owned(),
+                    charset: "utf8mb4".to_owned(),
+                    ..Default::default()
+                };
+                let id = id.clone();
+                move |tx| persistence::set_facts(tx, &id, &facts)
+            })
+            .await
+            .unwrap();
+        let home = self.home();
+        std::fs::remove_dir_all(&home).unwrap();
+        let copied = Command::new("cp")
+            .arg("-a")
+            .arg(shared(&self.folder, "past"))
+            .arg(&home)
+            .status()
+            .unwrap();
+        assert!(copied.success());
+        let folder = self.runtime.backup_folder(&id, 1);
+        let manifest = backout_mariadb::backup::read(&folder).unwrap().unwrap();
+        self.insert_base(folder, &manifest).await;
+    }
+}
+
+struct Cloning;
+
+impl Scenario<Host<Past>> for Cloning {
+    fn procedure(&self) -> &'static str {
+        "databases.clone"
+    }
+
+    async fn set_up(&self, host: &Host<Past>) {
+        host.stage.copy_past().await;
+    }
+
+    async fn submit(&self, host: &Host<Past>) -> JobId {
+        let request = CloneRequest {
+            source: "shop".to_owned(),
+            to: CloneTo::Newest,
+            name: "copy".to_owned(),
+            shape: Some(Shape {
+                memory_mb: 64,
+                ..Shape::default()
+            }),
+            port: None,
+        };
+        let (asked, _) = host
+            .stage
+            .databases
+            .clone_instance(&caller(), request)
+            .await
+            .unwrap();
+        asked.job
+    }
+
+    async fn check(&self, host: &Host<Past>, ended: &Ended) {
+        let task = host.stage.told(ended).await;
+        let made = task.detail.made.unwrap();
+        let id = made.clone();
+        let row = host
+            .stage
+            .store
+            .read(move |tx| persistence::instance_by_id(tx, &id))
+            .await
+            .unwrap();
+        let home = host.stage.runtime.home(&made);
+        if ended.outcome == Outcome::Applied {
+            let row = row.unwrap();
+            assert_eq!(row.state, InstanceState::Running, "{ended:?}");
+            let endpoint = host.stage.runtime.endpoint(&row).unwrap();
+            // Each transaction once, whatever happened meanwhile.
+            let rows: Option<String> = Session::open(&endpoint)
+                .unwrap()
+                .first(
+                    "test",
+                    "SELECT GROUP_CONCAT(a, ':', n ORDER BY a) FROM shop.t",
+                )
+                .unwrap();
+            assert_eq!(rows.as_deref(), Some("1:3,2:0,3:0"), "{ended:?}");
+            assert!(host.stage.runtime.history_folder(&made).is_dir());
+            let left = std::fs::read_dir(home.join("jobs")).map_or(0, Iterator::count);
+            assert_eq!(left, 0, "{ended:?}");
+        } else {
+            assert!(row.is_none(), "{ended:?}");
+            assert!(!home.exists(), "{ended:?}");
+            let left = host.stage.processes();
+            assert!(left.is_empty(), "{left:?} {ended:?}");
+        }
+        // What it was made of is as it was.
+        assert_eq!(
+            host.stage.row().await.unwrap().state,
+            InstanceState::Running
+        );
+        assert_eq!(host.stage.backup_folders(), ["1"], "{ended:?}");
+    }
+
+    async fn check_held(&self, host: &Host<Past>, job: &JobView) {
+        host.stage.told_held(job).await;
+    }
+}
+
+/// A backup, and history behind it; and the server that they are of is gone.
+async fn make_past(folder: &Path) {
+    let mut server = PrivateServer::start(&[]);
+    server.script(
+        "CREATE DATABASE shop; CREATE TABLE shop.t (a INT PRIMARY KEY, n INT); \
+         INSERT INTO shop.t VALUES (1, 0)",
+    );
+    let mut stage = Stage::open(&folder.join("made"));
+    stage.manage(&server.url(), Some(server.datadir())).await;
+    stage.back_up(&server.url()).await;
+    for _ in 0..3 {
+        server.script("UPDATE shop.t SET n = n + 1 WHERE a = 1; FLUSH BINARY LOGS");
+    }
+    server.script("CREATE USER u@localhost; INSERT INTO shop.t VALUES (2, 0), (3, 0)");
+    let end = backout_mariadb::catalog::binlog_end(&mut common::session(&server))
+        .unwrap()
+        .unwrap();
+    let archive = stage.runtime.archive(&ID.parse().unwrap()).unwrap();
+    let patience = Duration::from_secs(60);
+    assert!(archive.wait_until(&end, patience, &|| false).unwrap());
+    stage.follow_no_more();
+    std::fs::write(folder.join("url"), server.url()).unwrap();
+    server.kill();
+    std::fs::rename(stage.home(), folder.join("past")).unwrap();
+}
+
+#[test]
+fn making_an_instance_of_anothers_past_survives_everything() {
+    let folder = tempfile::tempdir().unwrap();
+    if std::env::var_os(CHILD).is_none() {
+        std::fs::create_dir(folder.path().join("made")).unwrap();
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap()
+            .block_on(make_past(folder.path()));
+    }
+    let matrix =
+        Matrix::<Host<Past>>::new("making_an_instance_of_anothers_past_survives_everything")
+            .within(folder.path())
+            .scenario(Cloning);
     let report = sampled(matrix).run();
     assert!(report.kills > 2, "{report:?}");
 }

@@ -270,9 +270,15 @@ impl Stage {
         })
         .await
         .unwrap();
+        self.insert_base(folder, &manifest).await;
+        1
+    }
+
+    /// The row of the base backup in a folder.
+    pub(crate) async fn insert_base(&self, folder: PathBuf, manifest: &backup::Manifest) {
         let row = Backup {
             number: 1,
-            instance: id,
+            instance: ID.parse().unwrap(),
             owner: owner(),
             name: "base".to_owned(),
             way: Way::Manual,
@@ -293,6 +299,5 @@ impl Stage {
             .write(move |tx| persistence::insert_backup(tx, &row))
             .await
             .unwrap();
-        1
     }
 }
