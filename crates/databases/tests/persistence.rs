@@ -8,10 +8,11 @@ use backout_core::plan::Plan;
 use backout_core::time::Timestamp;
 use backout_databases::model::{
     Address, Backup, BackupConfig, BackupState, Detail, Facts, Instance, InstanceState, Kind,
-    LocalLogs, Method, Shape, Standing, Tag, Task, TaskKind, Way,
+    LocalLogs, Method, Renamed, RollbackDetail, Shape, Standing, Strategy, Tag, Task, TaskKind,
+    Way,
 };
 use backout_databases::persistence::{
-    self, BackupFilter, Before, End, InstanceFilter, Made, Page, TagFilter, TaskFilter,
+    self, BackupFilter, Before, End, InstanceFilter, Made, Page, Span, TagFilter, TaskFilter,
 };
 use backout_history::{Position, TableName};
 use backout_jobs::NewJob;
@@ -576,6 +577,178 @@ fn tasks_are_found_by_what_they_are_asked_for() {
             assert_eq!(numbers, [2, 4, 6]);
             assert!(persistence::tasks_by_asked(tx, &owner(1), &two.asked)?.is_empty());
             assert_eq!(persistence::task_of_job(tx, &job(5))?.unwrap().number, 5);
+            Ok(())
+        });
+    });
+}
+
+fn rollback_of(databases: usize, tables: usize) -> Detail {
+    let renamed = |n: usize| Renamed {
+        from: format!("a\"}},{{\"from\":{n}"),
+        to: format!("b{n}"),
+    };
+    let name = |n: usize| TableName::new("a", format!("t{n}"));
+    Detail {
+        rollback: Some(RollbackDetail {
+            strategy: Strategy::Full,
+            until_us: Some(1),
+            asked: "then".into(),
+            databases: (0..databases).map(renamed).collect(),
+            tables: (0..tables)
+                .map(|n| Renamed {
+                    from: name(n),
+                    to: name(n + 100),
+                })
+                .collect(),
+            road: None,
+            cut: None,
+            kept: None,
+            undone: None,
+            made: None,
+            proofs: Vec::new(),
+        }),
+        ..Detail::default()
+    }
+}
+
+#[test]
+fn rollbacks_of_one_whole_database_are_told_from_the_others() {
+    on_both(&migrations(), |store| {
+        write(&store, |tx| {
+            for (number, detail) in (1..).zip([
+                rollback_of(1, 0),
+                rollback_of(2, 0),
+                rollback_of(1, 1),
+                rollback_of(0, 1),
+                Detail::default(),
+            ]) {
+                let kind = match number {
+                    5 => TaskKind::Restart,
+                    _ => TaskKind::Rollback,
+                };
+                let task = Task {
+                    detail,
+                    ..task(number, kind, number)
+                };
+                persistence::insert_task(tx, &task)?;
+            }
+            let ask = |tx: &mut dyn Tx, whole| {
+                let filter = TaskFilter {
+                    whole,
+                    ..TaskFilter::default()
+                };
+                let (_, rows) = persistence::list_tasks(tx, &owner(0), &filter, ALL)?;
+                Ok::<_, Error>(rows.iter().map(|t| t.number).collect::<Vec<_>>())
+            };
+            for _ in 0..2 {
+                assert_eq!(ask(tx, Some(true))?, [5, 1]);
+                assert_eq!(ask(tx, Some(false))?, [5, 4, 3, 2]);
+                assert_eq!(ask(tx, None)?, [5, 4, 3, 2, 1]);
+                // Rows of before are told by their words.
+                tx.execute("UPDATE database_tasks SET whole = 0", &[])?;
+                let again = persistence::MIGRATIONS[1].sql.split(";\n");
+                let update = again.clone().find(|s| s.trim().starts_with("UPDATE"));
+                tx.execute(update.unwrap(), &[])?;
+            }
+            Ok(())
+        });
+    });
+}
+
+/// Local times are those of the zone of each task's instance, also when that is
+/// gone.
+#[test]
+fn tasks_are_found_by_the_clocks_of_their_instances() {
+    on_both(&migrations(), |store| {
+        write(&store, |tx| {
+            for (n, zone) in [(1, "+08:00"), (2, "-05:00"), (3, "+08:00"), (4, "")] {
+                let mut there = instance(n);
+                there.facts.zone = zone.into();
+                assert!(persistence::insert_instance(tx, &there)?);
+            }
+            let mut elsewhere = instance(5);
+            elsewhere.owner = owner(1);
+            assert!(persistence::insert_instance(tx, &elsewhere)?);
+            for (number, of) in [(1, 1), (2, 2), (3, 3), (4, 4), (5, 9)] {
+                let task = Task {
+                    instance: id(of),
+                    created: Timestamp(1_000_000),
+                    ..task(number, TaskKind::Restart, number)
+                };
+                persistence::insert_task(tx, &task)?;
+            }
+            persistence::delete_instance(tx, &id(3))?;
+            persistence::delete_instance(tx, &id(3))?;
+
+            let zones = persistence::zones_of(tx, &owner(0))?;
+            let known: Vec<_> = zones
+                .iter()
+                .map(|(zone, there)| (zone.as_str(), there.clone()))
+                .collect();
+            assert_eq!(
+                known,
+                [
+                    ("", vec![id(4)]),
+                    ("+08:00", vec![id(1)]),
+                    ("-05:00", vec![id(2)])
+                ]
+            );
+            let mut told = persistence::told_of(tx, &owner(0), &[id(1), id(3), id(5), id(9)])?;
+            told.sort_by(|a, b| a.id.cmp(&b.id));
+            let told: Vec<_> = told
+                .iter()
+                .map(|t| (t.name.as_str(), t.zone.as_str(), t.state))
+                .collect();
+            assert_eq!(
+                told,
+                [
+                    ("Shop_1", "+08:00", Some(InstanceState::Creating)),
+                    ("Shop_3", "+08:00", None)
+                ]
+            );
+            assert!(persistence::told_of(tx, &owner(0), &[])?.is_empty());
+
+            let span = |zone: &str, from_ms, before_ms| Span {
+                zone: zone.into(),
+                instances: zones.get(zone).cloned().unwrap_or_default(),
+                unknown: zone.is_empty(),
+                from_ms,
+                before_ms,
+            };
+            let (never, ever) = ((0, 0), (i64::MIN, i64::MAX));
+            for (east, west, other, expect) in [
+                (ever, ever, ever, vec![5, 4, 3, 2, 1]),
+                (ever, never, never, vec![3, 1]),
+                (never, ever, never, vec![2]),
+                (never, never, ever, vec![5, 4]),
+                // The begin counts, the end does not.
+                ((1_000_000, 1_000_001), (0, 1_000_000), never, vec![3, 1]),
+            ] {
+                let spans = vec![
+                    span("+08:00", east.0, east.1),
+                    span("-05:00", west.0, west.1),
+                    span("", other.0, other.1),
+                ];
+                let filter = TaskFilter {
+                    spans: Some(spans),
+                    ..TaskFilter::default()
+                };
+                let (total, rows) = persistence::list_tasks(tx, &owner(0), &filter, ALL)?;
+                let found: Vec<_> = rows.iter().map(|t| t.number).collect();
+                assert_eq!(found, expect, "{filter:?}");
+                assert_eq!(total, expect.len() as u64);
+            }
+            let filter = TaskFilter {
+                spans: Some(Vec::new()),
+                ..TaskFilter::default()
+            };
+            assert_eq!(persistence::list_tasks(tx, &owner(0), &filter, ALL)?.0, 0);
+            let filter = TaskFilter {
+                jobs: vec![job(2), job(4), job(8)],
+                ..TaskFilter::default()
+            };
+            let (_, rows) = persistence::list_tasks(tx, &owner(0), &filter, ALL)?;
+            assert_eq!(rows.iter().map(|t| t.number).collect::<Vec<_>>(), [4, 2]);
             Ok(())
         });
     });

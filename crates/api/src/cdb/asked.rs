@@ -85,7 +85,8 @@ impl<'a> Ask<'a> {
         codes::refused(self.operation(), &refusal)
     }
 
-    /// As [`Ask::refused`], when it was tasks that were looked for.
+    /// As [`Ask::refused`], when it was tasks that were looked for, or one that
+    /// was to be made: what is on record of the instance was read before.
     #[expect(
         clippy::needless_pass_by_value,
         reason = "it is the last step of a map_err"

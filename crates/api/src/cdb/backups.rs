@@ -101,7 +101,7 @@ impl Cdb {
             .databases
             .backup(&ask.caller(), new)
             .await
-            .map_err(|e| ask.refused(e))?;
+            .map_err(|e| ask.tasks_refused(e))?;
         ask.did([&made]);
         Ok(wire::CreateBackupResponse { backup_id: number })
     }
@@ -119,7 +119,7 @@ impl Cdb {
             .databases
             .delete_backup(&ask.caller(), id.as_str(), number, true)
             .await
-            .map_err(|e| ask.refused(e))?;
+            .map_err(|e| ask.tasks_refused(e))?;
         ask.did([&made]);
         Ok(wire::DeleteBackupResponse {})
     }

@@ -76,7 +76,6 @@ pub const NOT_HERE: Cause = Cause(
 pub const NO_INSTANCE: Cause = Cause(
     &[
         "InvalidParameter.InstanceNotFound",
-        "ResourceNotFound.CdbInstanceNotFoundError",
         "InternalError.DBRecordNotExistError",
         "InvalidParameter.ResourceNotExists",
         "11041",
@@ -121,7 +120,6 @@ const BUSY: Cause = Cause(
         "FailedOperation.StatusConflict",
         "9592",
         "9593",
-        "OperationDenied.OtherOderInProcess",
         "OperationDenied",
         "ResourceInUse",
     ],
@@ -138,7 +136,8 @@ const DENIED: Cause = Cause(
     &["9570", "OperationDenied", "UnsupportedOperation"],
     Fault::Internal,
 );
-const QUOTA: Cause = Cause(&["OverQuota", "9570", "LimitExceeded"], Fault::Internal);
+/// There are as many as there may be, or more are named than one job takes.
+pub const QUOTA: Cause = Cause(&["OverQuota", "9570", "LimitExceeded"], Fault::Internal);
 const NO_SPACE: Cause = Cause(&["9570", "ResourceInsufficient"], Fault::Internal);
 
 // ---- what failed ----
@@ -151,7 +150,6 @@ const DATABASE: Cause = Cause(
         "CdbError.DatabaseError",
         "9006",
         "InternalError.CdbError",
-        "CdbError",
         "InternalError.HttpError",
         "InternalError.UnknownError",
         "InternalError.UndefinedError",
@@ -164,10 +162,10 @@ const STATEMENT: Cause = Cause(
     &[
         "InternalError.ExeSqlError",
         "InternalError.DatabaseAccessError",
+        "OperationDenied.InstanceUnsupportedOperateError",
         "CdbError.DatabaseError",
         "9006",
         "InternalError.CdbError",
-        "CdbError",
         "InternalError.HttpError",
         "InternalError.UnknownError",
         "InternalError.UndefinedError",
@@ -182,9 +180,7 @@ const ARCHIVE: Cause = Cause(
         "InternalError.DatabaseAccessError",
         "CdbError.DatabaseError",
         "9006",
-        "InternalError.FtpError",
         "InternalError.CdbError",
-        "CdbError",
         "InternalError.HttpError",
         "InternalError.UnknownError",
         "InternalError.UndefinedError",
@@ -272,7 +268,8 @@ pub fn refused(operation: &Operation, refusal: &Refusal) -> Refused {
     error(operation, cause(refusal), told(refusal))
 }
 
-/// What `operation` answers when it was the tasks that were asked for.
+/// What `operation` answers when it was the tasks that were asked for, or a new
+/// one that was to be written down.
 pub fn tasks_refused(operation: &Operation, refusal: &Refusal) -> Refused {
     let cause = match refusal {
         Refusal::Store(_) => TASK_STORE,

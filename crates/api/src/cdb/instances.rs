@@ -206,7 +206,7 @@ impl Cdb {
             .databases
             .restart_all(&ask.caller(), &ids)
             .await
-            .map_err(|e| ask.refused(e))?;
+            .map_err(|e| ask.tasks_refused(e))?;
         ask.did(&made);
         Ok(wire::RestartDBInstancesResponse {
             async_request_id: made.into_iter().next().map(|a| a.asked).unwrap_or_default(),
@@ -224,7 +224,7 @@ impl Cdb {
             .databases
             .isolate(&ask.caller(), id.as_str())
             .await
-            .map_err(|e| ask.refused(e))?;
+            .map_err(|e| ask.tasks_refused(e))?;
         ask.did([&made]);
         Ok(wire::IsolateDBInstanceResponse {
             async_request_id: Some(made.asked),
@@ -241,7 +241,7 @@ impl Cdb {
             .databases
             .remove_all(&ask.caller(), &ids)
             .await
-            .map_err(|e| ask.refused(e))?;
+            .map_err(|e| ask.tasks_refused(e))?;
         ask.did(&made);
         Ok(wire::OfflineIsolatedInstancesResponse {})
     }

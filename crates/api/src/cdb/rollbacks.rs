@@ -46,7 +46,7 @@ impl Cdb {
             .databases
             .rollback(&ask.caller(), requests)
             .await
-            .map_err(|e| ask.refused(e))?;
+            .map_err(|e| ask.tasks_refused(e))?;
         ask.did(&made);
         Ok(wire::StartBatchRollbackResponse {
             async_request_id: made.into_iter().next().map(|a| a.asked),
@@ -64,7 +64,7 @@ impl Cdb {
             .databases
             .stop_rollback(&ask.caller(), id.as_str())
             .await
-            .map_err(|e| ask.refused(e))?;
+            .map_err(|e| ask.tasks_refused(e))?;
         ask.did([&stopping]);
         Ok(wire::StopRollbackResponse {
             async_request_id: stopping.asked,
@@ -244,7 +244,12 @@ pub(crate) fn chosen(
             "neither databases nor tables are named: there is nothing to roll back",
         ));
     }
-    ask.at_most("the list of databases and tables", total, TABLES_MAX)?;
+    if total > TABLES_MAX {
+        return Err(ask.error(
+            codes::QUOTA,
+            format!("{total} databases and tables are named, one job takes at most {TABLES_MAX}"),
+        ));
+    }
     let nameless = databases
         .iter()
         .any(|d| d.from.is_empty() || d.to.is_empty())

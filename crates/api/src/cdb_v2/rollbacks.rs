@@ -327,7 +327,7 @@ impl CdbV2 {
             .databases
             .rollback(&ask.caller(), requests)
             .await
-            .map_err(|e| ask.refused(e))?;
+            .map_err(|e| ask.tasks_refused(e))?;
         ask.did(&made);
         let first = made.iter().map(|a| a.number).min().unwrap_or_default();
         Ok(Data {
@@ -514,10 +514,8 @@ fn job_task(
                 (None, _) => String::new(),
             },
             job_id: number,
-            kind: match tasks {
-                [only] => words::rollback_type(only.detail.rollback.as_ref()).number,
-                _ => words::BATCH_ROLLBACK.number,
-            },
+            // The only one that the vendor's page of this call has.
+            kind: words::BATCH_ROLLBACK.number,
             status: words::legacy_state(standing),
             progress: words::percent_together(tasks),
             start_time: start.unwrap_or_else(|| words::NO_TIME.to_owned()),

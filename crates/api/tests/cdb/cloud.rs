@@ -30,6 +30,8 @@ use backout_wire::sign::{self, ParamCall};
 use backout_wire::{Protocol, RawRequest, Service, find};
 use serde_json::{Value, json};
 
+use crate::contract;
+
 pub const NODE: &str = "test";
 pub const HOST: &str = "127.0.0.1:7780";
 pub const VERSION: &str = "2017-03-20";
@@ -41,6 +43,9 @@ pub const UNKNOWN_ASKED: &str = "00000000-00000000-00000000-00000000";
 /// minutes, for a host with other work.
 const LOOKS: u32 = 2400;
 pub const PAUSE: Duration = Duration::from_millis(50);
+
+/// How long servers are looked at: longer than any test takes.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A call of the legacy API with its parameters, and the number that refuses it.
 pub type LegacyCall<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
@@ -64,12 +69,17 @@ impl Cloud {
     /// One whose jobs stand still.
     pub async fn still() -> Self {
         // Nothing is run there, so nothing is supervised.
-        Self::open(Shim::own(&["shim"])).await
+        Self::open(Shim::own(&["shim"]), PATIENCE).await
+    }
+
+    /// As [`Cloud::still`], which looks at servers for a moment only.
+    pub async fn hurried() -> Self {
+        Self::open(Shim::own(&["shim"]), PAUSE).await
     }
 
     /// One that does what is asked.
     pub async fn start() -> Self {
-        let mut cloud = Self::open(backout_mariadb::testing::shim().unwrap()).await;
+        let mut cloud = Self::open(backout_mariadb::testing::shim().unwrap(), PATIENCE).await;
         cloud.go_on().await;
         cloud
     }
@@ -88,7 +98,7 @@ impl Cloud {
         }
     }
 
-    async fn open(shim: Shim) -> Self {
+    async fn open(shim: Shim, patience: Duration) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let migrations = [
             backout_accounts::MIGRATIONS,
@@ -126,7 +136,8 @@ impl Cloud {
             entropy.clone(),
             NODE.to_owned(),
             runtime.clone(),
-        );
+        )
+        .looking_for(patience);
         let registry = databases.register(servers.register(Registry::new()));
         let faults = Faults::open(store.clone(), clock.clone(), entropy.clone(), &registry)
             .await
@@ -165,13 +176,21 @@ impl Cloud {
 
     /// An instance on record, whose server nobody answers for.
     pub async fn record(&self, name: &str, state: InstanceState) -> String {
-        let id = DatabaseId::random(&OsEntropy);
         // Port 1 is no database's.
-        let sealed = self
-            .runtime
-            .seal(&id, "mysql://root:secret@127.0.0.1:1")
-            .unwrap();
-        let instance = Instance {
+        self.record_with(name, state, 1, |_| {}).await
+    }
+
+    /// As [`Cloud::record`], with something at that port, or with something else
+    /// changed.
+    pub async fn record_with(
+        &self,
+        name: &str,
+        state: InstanceState,
+        port: u16,
+        change: impl FnOnce(&mut Instance),
+    ) -> String {
+        let id = DatabaseId::random(&OsEntropy);
+        let mut instance = Instance {
             id: id.clone(),
             owner: self.admin.owner.clone(),
             name: name.to_owned(),
@@ -180,10 +199,10 @@ impl Cloud {
             state,
             address: Address {
                 host: "127.0.0.1".to_owned(),
-                port: 1,
+                port,
                 user: "root".to_owned(),
             },
-            sealed,
+            sealed: Vec::new(),
             facts: Facts {
                 version: "10.11.6-MariaDB-log".to_owned(),
                 zone: "+08:00".to_owned(),
@@ -196,6 +215,13 @@ impl Cloud {
             created: SystemClock.now(),
             isolated: None,
         };
+        change(&mut instance);
+        let address = &instance.address;
+        let url = format!(
+            "mysql://{}:secret@{}:{}",
+            address.user, address.host, address.port
+        );
+        instance.sealed = self.runtime.seal(&id, &url).unwrap();
         self.store
             .write::<_, StoreError>(move |tx| {
                 assert!(persistence::insert_instance(tx, &instance)?);
@@ -300,6 +326,21 @@ impl Cloud {
         self.faults.add(&self.admin.owner, rule).await.unwrap();
     }
 
+    /// The audit lines of the call that an answer is of.
+    pub async fn audited(&self, answer: &Value) -> Vec<audit::Line> {
+        let request = answer["RequestId"].as_str().expect("an answer has an id");
+        audit::find_by_request(&self.store, &RequestId(request.to_owned()))
+            .await
+            .unwrap()
+    }
+
+    /// A key of an account of the owner, which may do what `statements` say.
+    pub async fn limited(&self, name: &str, statements: &Value) -> KeyPair {
+        let policy = json!({"version": "2.0", "statement": statements}).to_string();
+        let made = self.accounts.create(&self.admin, name, Some(&policy)).await;
+        made.unwrap().1
+    }
+
     /// Changes the store: one statement, on one row.
     pub async fn damage(&self, sql: &'static str, id: &str) {
         let id = id.to_owned();
@@ -372,13 +413,8 @@ impl Cloud {
                 "{action} must not answer {code}: {answer}"
             ),
             None => {
-                for member in operation.response.iter().filter(|m| m.always_present) {
-                    assert!(
-                        answer.get(member.name).is_some(),
-                        "{action} answers {}: {answer}",
-                        member.name
-                    );
-                }
+                let wrong = contract::of_v3(action, &answer);
+                assert!(wrong.is_empty(), "{action}: {wrong:#?} in {answer}");
             }
         }
         answer
@@ -430,6 +466,10 @@ impl Cloud {
             .await;
         for member in ["code", "message", "codeDesc"] {
             assert!(answer.get(member).is_some(), "{action}: {answer}");
+        }
+        if answer["codeDesc"] == "Success" {
+            let wrong = contract::of_legacy(action, &answer);
+            assert!(wrong.is_empty(), "{action}: {wrong:#?} in {answer}");
         }
         if let Some(number) = number(&answer) {
             let operation = find(Service::CdbV2, action).expect("an operation of the contract");

@@ -9,7 +9,10 @@
 
 mod cloud;
 mod codes;
+mod contract;
 mod legacy;
 mod life;
 mod lists;
+mod parameters;
 mod rollbacks;
+mod work;
