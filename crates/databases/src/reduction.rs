@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use backout_history::archive::Archive;
+use backout_history::archive::{Archive, ArchiveSource};
 use backout_history::change::{Ddl, StatementKind};
 use backout_history::net::{NetSummary, NetTable, Reducer};
 use backout_history::reader::{Reader, ReaderOptions};
+use backout_history::source::{Block, Source};
 use backout_history::{Error, Gtid, Item, Position, Result, Statement, TableName};
 
 /// What is reduced.
@@ -38,8 +39,40 @@ pub(crate) struct Reduced {
     pub(crate) altered: Option<(Statement, Position)>,
 }
 
+/// History up to a place, and then up to another.
+struct Growing<'a, 'o> {
+    archive: &'a Archive,
+    names: &'a HashSet<TableName>,
+    source: ArchiveSource,
+    /// Where that ends.
+    end: Position,
+    onward: Option<Onward<'o>>,
+    is_first: bool,
+}
+
+impl Source for Growing<'_, '_> {
+    fn next_block(&mut self, block: &mut Block) -> Result<bool> {
+        while !self.source.next_block(block)? {
+            let Some(onward) = self.onward.take() else {
+                return Ok(false);
+            };
+            let end = onward()?;
+            self.source = self.archive.source(&self.end, &end, Some(self.names))?;
+            self.is_first = false;
+        }
+        if !self.is_first {
+            // The reader knows what is prepared: it has read that.
+            block.carry.clear();
+        }
+        Ok(true)
+    }
+}
+
 /// How often it is asked whether to go on, in items of history.
 const ASK_EVERY: u32 = 4096;
+
+/// Tells how far history is read that was read up to its end: to where on.
+pub(crate) type Onward<'a> = &'a mut dyn FnMut() -> Result<Position>;
 
 /// Reduces a stretch into `folder`; what was begun there by an attempt that
 /// died is begun anew. `progress` is told where it is.
@@ -55,9 +88,41 @@ pub(crate) fn reduce(
     progress: &dyn Fn(&Position),
     cancelled: &dyn Fn() -> bool,
 ) -> Result<Reduced> {
+    reduce_onward(
+        archive,
+        stretch,
+        None,
+        folder,
+        memory_bytes,
+        progress,
+        cancelled,
+    )
+}
+
+/// As [`reduce`], but what ends the stretch may be known only when `onward`
+/// tells, which is asked once, at the end of the stretch.
+///
+/// # Errors
+/// As [`reduce`]; those of `onward`.
+pub(crate) fn reduce_onward(
+    archive: &Archive,
+    stretch: Stretch<'_>,
+    onward: Option<Onward<'_>>,
+    folder: &Path,
+    memory_bytes: u64,
+    progress: &dyn Fn(&Position),
+    cancelled: &dyn Fn() -> bool,
+) -> Result<Reduced> {
     let mut names: HashSet<TableName> = stretch.tables.iter().map(|t| t.name.clone()).collect();
     names.extend(stretch.until_altered.into_iter().flatten().cloned());
-    let source = archive.source(stretch.from, stretch.to, Some(&names))?;
+    let source = Growing {
+        archive,
+        names: &names,
+        source: archive.source(stretch.from, stretch.to, Some(&names))?,
+        end: stretch.to.clone(),
+        onward,
+        is_first: true,
+    };
     let options = ReaderOptions {
         wanted: Some(names.clone()),
         spill: folder.join("xa"),

@@ -3,17 +3,22 @@
 //!
 //! | step | do | undo |
 //! |---|---|---|
-//! | copy | undo road: copy the present pages (or, where the server's files are not reached, the present rows into a hidden database) while it works; restore road: take the pages out of a base backup | remove the copy |
+//! | copy | undo road: copy the present pages (or, where the server's files are not reached, the present rows into a hidden database) while it works, and read history beside (`rollback/ahead.rs`); restore road: take the pages out of a base backup | remove the copy |
 //! | scratch | start a server of our own on the pages | stop it |
-//! | reduce | read what happened between the copy and the instant, and write down its net effect; meanwhile compute the digest of the copy | remove that |
+//! | reduce | read what happened between the copy and the instant, unless that was done beside the copy, and write down its net effect; meanwhile compute the digest of the copy | remove that |
 //! | apply | bring the copy to the instant | none: the copy goes as a whole |
 //! | stage | put its tables into a hidden database of the instance | drop that |
-//! | prove | compare each with what history says it must be | none |
+//! | prove | compare each with what history says it must be; meanwhile see to it that they survive a crash of the server | none |
 //! | publish | give all of them their new names, by one statement, and whole databases what they have beside tables | take that and the names away |
 //! | clear | remove the copy, the scratch server and the hidden database | none: from its intent on the job goes forward only |
 
+mod ahead;
+
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 
 use backout_core::code::Code;
 use backout_core::ids::DatabaseId;
@@ -31,6 +36,7 @@ use backout_mariadb::transport::{self, Live, Place};
 use backout_mariadb::{Endpoint, Session, backup, copy, digest};
 use serde::{Deserialize, Serialize};
 
+use self::ahead::Ahead;
 use super::beside::{self, Key as ForeignKey};
 use super::{
     database_error, found, history_error, instance, refusal_error, settle_task, under_lock,
@@ -38,8 +44,12 @@ use super::{
 use crate::beside::Placed;
 use crate::files;
 use crate::model::{Copying, Instance, Proof, Renamed, Road};
-use crate::reduction::{self, Stretch};
+use crate::reduction::{self, Reduced, Stretch};
 use crate::runtime::{CATCH_UP, Runtime, SESSIONS};
+
+/// How many sessions read the result: they wait for the server's disk, which
+/// answers several faster than one after another.
+const PROVERS: usize = 2 * SESSIONS;
 
 /// The procedure.
 #[derive(Clone, Debug)]
@@ -163,6 +173,9 @@ struct Copied {
     /// wrote: a place after the copy, up to which every touched row is written
     /// again.
     at: Position,
+    /// What was reduced beside the copy.
+    #[serde(default)]
+    ahead: Option<Ahead>,
 }
 
 /// What a stretch of history, up to the next definition statement, does to the
@@ -185,6 +198,9 @@ struct Worked {
     name: TableName,
     /// Its digest as it is; `None` where the copy is of no one instant.
     digest: Option<RowDigest>,
+    /// What its net effect does to that.
+    #[serde(default)]
+    change: Option<RowDigest>,
 }
 
 /// What the fourth step left.
@@ -376,6 +392,7 @@ fn make_copy(bench: &Bench, ctx: &StepContext) -> Result<Copied, StepError> {
     };
     let to = bench.copy_folder();
     files::make_folder(&bench.folder)?;
+    let mut ahead = None;
     let at = match (bench.input.road, bench.input.copying) {
         (Road::Restore, _) => {
             ctx.progress(0, "taking the tables out of the base backup");
@@ -387,10 +404,15 @@ fn make_copy(bench: &Bench, ctx: &StepContext) -> Result<Copied, StepError> {
                 .position
         }
         (_, Copying::Files) => {
-            ctx.progress(0, "copying pages");
-            backup::tables(&bench.endpoint()?, &bench.input.names(), &to, &options)
-                .map_err(database_error)?
-                .position
+            ctx.progress(0, "copying pages, reading history");
+            let endpoint = bench.endpoint()?;
+            let copy = || {
+                backup::tables(&endpoint, &bench.input.names(), &to, &options)
+                    .map_err(database_error)
+            };
+            let copied;
+            (copied, ahead) = ahead::beside(bench, ctx, copy, |copied| copied.position.clone())?;
+            copied.position
         }
         (_, Copying::Rows) => Some(copy_rows(bench, ctx, &stop)?),
     };
@@ -400,7 +422,7 @@ fn make_copy(bench: &Bench, ctx: &StepContext) -> Result<Copied, StepError> {
             "tell where in history the copy is: the server keeps no binary log",
         )
     })?;
-    Ok(Copied { at })
+    Ok(Copied { at, ahead })
 }
 
 /// Copies the present rows into the hidden database. What an attempt that died
@@ -644,7 +666,15 @@ fn first_segment(bench: &Bench, ctx: &StepContext, copied: &Copied) -> Result<Se
         ));
     }
     match bench.input.direction() {
-        Direction::Backward => segment(bench, ctx, 0, &bench.input.cut.clone(), &copied.at, None),
+        Direction::Backward => segment(
+            bench,
+            ctx,
+            0,
+            &bench.input.cut.clone(),
+            &copied.at,
+            None,
+            copied.ahead.as_ref(),
+        ),
         Direction::Forward => {
             let (names, _) = present_in(bench, &copied.at)?;
             segment(
@@ -654,12 +684,14 @@ fn first_segment(bench: &Bench, ctx: &StepContext, copied: &Copied) -> Result<Se
                 &copied.at,
                 &bench.input.cut.clone(),
                 Some(&names),
+                None,
             )
         }
     }
 }
 
-/// Reduces one segment, and computes the digests of the tables meanwhile.
+/// Reduces one segment, unless that was done ahead, and computes the digests of
+/// the tables meanwhile.
 fn segment(
     bench: &Bench,
     ctx: &StepContext,
@@ -667,6 +699,7 @@ fn segment(
     from: &Position,
     to: &Position,
     names: Option<&HashSet<TableName>>,
+    ahead: Option<&Ahead>,
 ) -> Result<Segment, StepError> {
     let endpoint = bench.workplace()?;
     let mut session = Session::open(&endpoint).map_err(database_error)?;
@@ -689,16 +722,25 @@ fn segment(
     }
     defs.sort_by(|a, b| a.0.cmp(&b.0));
     let folder = bench.net_folder(number);
-    files::remove_folder(&folder)?;
+    let tables: Vec<NetTable> = defs
+        .iter()
+        .map(|(name, def)| net_table(name, def))
+        .collect();
+    let defined: Vec<&TableDef> = defs.iter().map(|(_, def)| def).collect();
+    let known = ahead.and_then(|ahead| ahead.of(&tables, &defined));
+    let left = match &known {
+        Some(_) => ahead::left(&folder)?,
+        None => None,
+    };
+    if left.is_none() {
+        files::remove_folder(&folder)?;
+    }
     let archive = bench.archive()?;
     let stop = cancelled(ctx);
     let stretch = Stretch {
         from,
         to,
-        tables: defs
-            .iter()
-            .map(|(name, def)| net_table(name, def))
-            .collect(),
+        tables,
         only: None,
         until_altered: names,
         fuzzy: bench.input.copying == Copying::Rows,
@@ -717,17 +759,33 @@ fn segment(
                 })
                 .collect()
         });
-        let reduced = reduction::reduce(
-            &archive,
-            stretch,
-            &folder,
-            bench.runtime.memory_bytes,
-            &|at| ctx.progress(50, format!("reading history at {at}")),
-            &stop,
-        );
+        let reduced = match (left, known) {
+            (Some(net), Some(changes)) => {
+                let reduced = Reduced {
+                    summaries: net.summaries().to_vec(),
+                    altered: None,
+                };
+                Ok((reduced, changes))
+            }
+            _ => reduction::reduce(
+                &archive,
+                stretch,
+                &folder,
+                bench.runtime.memory_bytes,
+                &|at| ctx.progress(50, format!("reading history at {at}")),
+                &stop,
+            )
+            .map(|reduced| {
+                let changes = match digestible {
+                    true => ahead::changes(&folder, &defined, bench.input.direction(), &stop),
+                    false => vec![None; defined.len()],
+                };
+                (reduced, changes)
+            }),
+        };
         (reduced, digests.join())
     });
-    let reduced = reduced.map_err(history_error)?;
+    let (reduced, changes) = reduced.map_err(history_error)?;
     let digests = digests.map_err(|_| {
         StepError::failed(
             Code::Internal,
@@ -748,7 +806,12 @@ fn segment(
         tables: defs
             .into_iter()
             .zip(digests)
-            .map(|((name, _), digest)| Worked { name, digest })
+            .zip(changes)
+            .map(|(((name, _), digest), change)| Worked {
+                name,
+                digest,
+                change,
+            })
             .collect(),
         then: reduced.altered.map(|(statement, next)| {
             (
@@ -814,7 +877,15 @@ fn bring(
         define(&mut session, &schema, &statement)?;
         let (names, _) = present_in(bench, &copied.at)?;
         let cut = bench.input.cut.clone();
-        segment = self::segment(bench, ctx, segment.number + 1, &next, &cut, Some(&names))?;
+        segment = self::segment(
+            bench,
+            ctx,
+            segment.number + 1,
+            &next,
+            &cut,
+            Some(&names),
+            None,
+        )?;
     }
 }
 
@@ -870,11 +941,17 @@ fn apply_segment(
             u8::try_from(i * 100 / segment.tables.len()).unwrap_or(0),
             format!("bringing {} rows of {} back", summary.rows, worked.name),
         );
-        let digest = worked
-            .digest
-            .map(|now| digest::predicted(&net, i, &def.columns, direction, now, &cancelled(ctx)))
-            .transpose()
-            .map_err(database_error)?;
+        let digest = match (worked.digest, worked.change) {
+            (Some(mut now), Some(change)) => {
+                now.add(&change);
+                Some(now)
+            }
+            (Some(now), None) => Some(
+                digest::predicted(&net, i, &def.columns, direction, now, &cancelled(ctx))
+                    .map_err(database_error)?,
+            ),
+            (None, _) => None,
+        };
         let work = apply::Work {
             net: &net,
             table: i,
@@ -1024,7 +1101,54 @@ fn carry(
             &stop,
         )?;
     }
-    transport::settle(&mut session, &stop)
+    Ok(())
+}
+
+/// Sees to it, in a thread of its own, that tables which the server has taken in
+/// survive a crash of it.
+struct Settling {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<Result<(), backout_mariadb::Error>>>,
+}
+
+impl Settling {
+    fn start(bench: &Bench, ctx: &StepContext) -> Result<Self, StepError> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let thread = match bench.input.copying {
+            Copying::Rows => None,
+            Copying::Files => {
+                let (endpoint, stop) = (bench.endpoint()?, Arc::clone(&stop));
+                let cancel = ctx.cancel.clone();
+                Some(std::thread::spawn(move || {
+                    let mut session = Session::open(&endpoint)?;
+                    let unwanted = || stop.load(Ordering::Relaxed) || cancel.requested();
+                    transport::settle(&mut session, &unwanted)
+                }))
+            }
+        };
+        Ok(Self { stop, thread })
+    }
+
+    fn join(mut self) -> Result<(), StepError> {
+        match self.thread.take().map(JoinHandle::join) {
+            None => Ok(()),
+            Some(Ok(settled)) => settled.map_err(database_error),
+            Some(Err(_)) => Err(StepError::failed(
+                Code::Internal,
+                "make the tables safe from a crash of the server: it panicked",
+            )),
+        }
+    }
+}
+
+impl Drop for Settling {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // Whatever else failed is why.
+            let _ = thread.join();
+        }
+    }
 }
 
 async fn unstage(procedure: &Rollback, ctx: &StepContext) -> Result<Done, StepError> {
@@ -1061,6 +1185,7 @@ fn unstaged(bench: &Bench, ctx: &StepContext) -> Result<(), StepError> {
 async fn prove(procedure: &Rollback, ctx: &StepContext) -> Result<Done, StepError> {
     let proofs = at_work(procedure, ctx, |bench, ctx| {
         let applied: Applied = ctx.output("stage")?.ok_or_else(|| missing("stage"))?;
+        let settling = Settling::start(bench, ctx)?;
         let endpoint = bench.endpoint()?;
         let mut live = bench.live()?;
         let keys = keys(bench, &mut live)?;
@@ -1072,7 +1197,7 @@ async fn prove(procedure: &Rollback, ctx: &StepContext) -> Result<Done, StepErro
             );
             let place = bench.input.staged(ctx, i);
             let def = definition(&mut live, &place)?;
-            let digest = digest::digest(&endpoint, &def, SESSIONS, &cancelled(ctx))
+            let digest = digest::digest(&endpoint, &def, PROVERS, &cancelled(ctx))
                 .map_err(database_error)?;
             let by = match must.digest {
                 Some(wanted) if wanted == digest => {
@@ -1101,6 +1226,7 @@ async fn prove(procedure: &Rollback, ctx: &StepContext) -> Result<Done, StepErro
                 by,
             });
         }
+        settling.join()?;
         Ok(proofs)
     })
     .await?;
