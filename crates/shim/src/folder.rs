@@ -46,8 +46,10 @@ pub struct Spec {
     pub log_older: u32,
     /// What to do when it ends.
     pub restart: Restart,
-    /// Files that it writes its pid to before it becomes the program, such as
-    /// `cgroup.procs` of its control groups. When one refuses, it does not run.
+    /// The files `cgroup.procs` of its control groups, which it joins before it
+    /// becomes the program. When one refuses, it does not run. Where there is
+    /// care, what is left in them is killed when it ends; so nothing else may be
+    /// in there.
     #[serde(default)]
     pub join: Vec<PathBuf>,
     /// What the shim does beside it while it runs; `None` is nothing.

@@ -34,7 +34,8 @@
 //!    capabilities or is set-user-id; such an orphan is still found
 //!    ([`State::On`]), and the next [`start`] kills it before it starts anew.
 //!    Processes that the program starts are its own affair; where there is
-//!    [`Care`], what is left of its group is killed when it ends.
+//!    [`Care`], what is left of its group, and of its control groups, is killed
+//!    when it ends.
 //!    Nor does it run when, by the time it is on record, whoever started it has
 //!    died or given up: so nobody is told that nothing runs by a start that was
 //!    on its way. Who looks while a shim is starting waits for what becomes of it.

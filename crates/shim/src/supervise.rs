@@ -97,6 +97,10 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 /// after its end is not waited for longer than this.
 const LOG_PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long killed processes may take to leave a control group: the kernel takes
+/// back their memory. Then the next start goes ahead beside them.
+const EMPTY_PATIENCE: Duration = Duration::from_secs(5);
+
 /// How often a waiting shim looks whether it is still wanted.
 const TICK: Duration = Duration::from_millis(50);
 
@@ -401,7 +405,8 @@ impl Watch {
     }
 
     /// Waits for the end of the process, and where there is care ends what is
-    /// left of its group: that is its own as long as it is not waited for.
+    /// left of its group, which is its own as long as it is not waited for, and
+    /// of its control groups.
     fn see_end(&self, child: &mut Child) -> std::io::Result<ExitStatus> {
         use rustix::process::{Pid, WaitId, WaitIdOptions, kill_process_group, waitid};
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
@@ -413,6 +418,9 @@ impl Watch {
                 }
             }
             let _ = kill_process_group(pid, rustix::process::Signal::KILL);
+            let status = child.wait();
+            empty(&self.spec.join);
+            return status;
         }
         child.wait()
     }
@@ -426,6 +434,37 @@ impl Watch {
         if let Ok(null) = std::fs::File::options().write(true).open("/dev/null") {
             let _ = rustix::stdio::dup2_stdout(null);
         }
+    }
+}
+
+/// Kills what is left in control groups, also what is started there meanwhile.
+fn empty(groups: &[PathBuf]) {
+    use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+    let members = |group: &Path| -> Vec<i32> {
+        let text = std::fs::read_to_string(group).unwrap_or_default();
+        text.lines().filter_map(|pid| pid.parse().ok()).collect()
+    };
+    let until = Instant::now() + EMPTY_PATIENCE;
+    while Instant::now() < until {
+        let mut left = false;
+        for group in groups {
+            for pid in members(group) {
+                left = true;
+                let handle =
+                    Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+                // Looked at once more with the handle in hand: it is of no
+                // other.
+                if let Some(handle) = handle
+                    && members(group).contains(&pid)
+                {
+                    let _ = pidfd_send_signal(&handle, Signal::KILL);
+                }
+            }
+        }
+        if !left {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(2));
     }
 }
 

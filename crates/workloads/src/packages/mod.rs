@@ -204,18 +204,19 @@ impl Packages {
                 self.stamp(hash)?;
                 return Ok(tree);
             }
+        }
+        let staging = self.staging()?;
+        let fresh = self.unpack(&staging, hash)?;
+        // Another may have mended it meanwhile.
+        if tree.exists() && !self.looks_right(hash)? {
             // What runs in there goes on.
-            let aside = self.staging()?;
-            let to = aside.path("damaged");
-            match std::fs::rename(&tree, &to) {
+            match std::fs::rename(&tree, staging.path("damaged")) {
                 Err(e) if e.kind() != ErrorKind::NotFound => {
                     return Err(Error::io("move", &tree, e));
                 }
                 _ => {}
             }
         }
-        let staging = self.staging()?;
-        let fresh = self.unpack(&staging, hash)?;
         self.place(&fresh, hash)?;
         Ok(tree)
     }
