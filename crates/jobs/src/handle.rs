@@ -393,29 +393,20 @@ impl Jobs {
         let answer = self
             .inner
             .store
-            .write(move |tx| {
-                if persistence::request_cancel(tx, &job, now, "asked to cancel")? {
-                    return Ok(CancelAnswer::Requested);
-                }
-                let job = get_in(tx, &job)?;
-                Ok::<_, JobsError>(if job.is_done() {
-                    CancelAnswer::TooLate
-                } else if job.direction == crate::Direction::Undoing {
-                    CancelAnswer::AlreadyUndoing
-                } else if job.cancel_requested {
-                    CancelAnswer::AlreadyRequested
-                } else {
-                    // Past its point of no return.
-                    CancelAnswer::TooLate
-                })
-            })
+            .write(move |tx| request_cancel_in(tx, &job, now))
             .await?;
         if answer == CancelAnswer::Requested {
-            self.cancel_here(id);
-            self.changed(id);
-            self.wake();
+            self.cancel_requested(id);
         }
         Ok(answer)
+    }
+
+    /// Tells a job's step, and who looks on, that [`request_cancel_in`] was
+    /// committed.
+    pub fn cancel_requested(&self, id: &JobId) {
+        self.cancel_here(id);
+        self.changed(id);
+        self.wake();
     }
 
     /// Puts a Held job back to work, in the direction it was held in.
@@ -530,6 +521,10 @@ fn list_in(
     }
     if let Some(state) = filter.state {
         and("state = ?", state.as_str().into());
+    }
+    if let Some(outcome) = filter.outcome {
+        // A word of ours, written out: an index has the held ones only.
+        parts.push(format!("outcome = '{}'", outcome.as_str()));
     }
     if let Some(cursor) = cursor {
         values.push(cursor.created_ms.into());
@@ -656,6 +651,32 @@ fn events_in(
         get_in(tx, id)?;
     }
     Ok(rows.iter().map(read_event).collect::<Result<_, _>>()?)
+}
+
+/// Asks to cancel a job in the caller's transaction. After the commit it calls
+/// [`Jobs::cancel_requested`].
+///
+/// # Errors
+/// [`JobsError::NotFound`], [`JobsError::Store`].
+pub fn request_cancel_in(
+    tx: &mut dyn Tx,
+    id: &JobId,
+    now: Timestamp,
+) -> Result<CancelAnswer, JobsError> {
+    if persistence::request_cancel(tx, id, now, "asked to cancel")? {
+        return Ok(CancelAnswer::Requested);
+    }
+    let job = get_in(tx, id)?;
+    Ok(if job.is_done() {
+        CancelAnswer::TooLate
+    } else if job.direction == crate::Direction::Undoing {
+        CancelAnswer::AlreadyUndoing
+    } else if job.cancel_requested {
+        CancelAnswer::AlreadyRequested
+    } else {
+        // Past its point of no return.
+        CancelAnswer::TooLate
+    })
 }
 
 fn retry_in(tx: &mut dyn Tx, id: &JobId, now: Timestamp) -> Result<(), JobsError> {

@@ -40,7 +40,7 @@ mod worker;
 
 pub use handle::{
     CancelAnswer, Jobs, JobsError, MAX_EVENT_PAGE, MAX_PAGE, RETAIN_BATCH, get_in, holder_below,
-    holder_of,
+    holder_of, request_cancel_in,
 };
 pub use model::{
     Cursor, Direction, EventKind, EventView, Filter, JobError, JobView, MalformedCursor, Page,

@@ -304,6 +304,8 @@ pub struct Filter {
     pub resource: Option<String>,
     /// In this state.
     pub state: Option<State>,
+    /// Ended so.
+    pub outcome: Option<Outcome>,
 }
 
 /// Where the next page of a list begins. Opaque; good for as long as the job it

@@ -32,9 +32,10 @@ use crate::model::{Direction, EventKind, EventView, JobError, JobView, State};
 use crate::procedure::Input;
 
 /// The tables of this crate, in their order.
-pub const MIGRATIONS: &[Migration] = &[Migration {
-    name: "jobs-0001",
-    sql: "
+pub const MIGRATIONS: &[Migration] = &[
+    Migration {
+        name: "jobs-0001",
+        sql: "
 CREATE TABLE jobs (
     id TEXT PRIMARY KEY,
     procedure TEXT NOT NULL,
@@ -126,7 +127,14 @@ CREATE TABLE job_fence (
 );
 INSERT INTO job_fence (id, last) VALUES (1, 0);
 ",
-}];
+    },
+    Migration {
+        name: "jobs-0002",
+        sql: "
+CREATE INDEX jobs_held ON jobs (account, created_ms, id) WHERE outcome = 'held';
+",
+    },
+];
 
 /// `next_run_ms` of a job that waits for a background job to yield. Its end
 /// sets a real instant.

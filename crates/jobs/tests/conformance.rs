@@ -240,7 +240,8 @@ async fn lists_are_paged_newest_first(store: &Store) {
         count(Filter {
             account: account.clone(),
             resource: Some("list/0".into()),
-            state: Some(State::Queued)
+            state: Some(State::Queued),
+            outcome: None,
         })
         .await,
         3
@@ -454,6 +455,16 @@ async fn panics_are_failures(store: &Store) {
         .unwrap()
         .id;
     let view = done(&jobs, &id).await;
+    let ended = async |outcome| {
+        let filter = Filter {
+            outcome: Some(outcome),
+            ..Filter::default()
+        };
+        let found = jobs.list(filter, None, 100).await.unwrap().jobs;
+        found.iter().any(|job| job.id == view.id)
+    };
+    assert!(ended(Outcome::Held).await);
+    assert!(!ended(Outcome::Applied).await);
     assert_eq!(view.outcome, Some(Outcome::Held));
     assert_eq!(view.held.unwrap().code, Code::UndoFailed);
     w.stop().await;

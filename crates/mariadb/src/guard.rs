@@ -1,5 +1,11 @@
 //! One worker at a time for an instance, as the server itself sees it: locks of
-//! the server's by name, held by a connection, gone with it.
+//! the server's by name, held by the connection that makes the effect, gone with
+//! it.
+//!
+//! A worker that died may leave a statement behind that still waits in the
+//! server, and would have its effect after its successor has looked. Whoever
+//! makes an effect that others see holds these locks on the same connection, so
+//! that the successor first cuts that connection off.
 //!
 //! Nothing is kept on the server. The holder's fence is told by locks as well:
 //! one for each bit that is set, so that a worker that was fenced off and still
@@ -7,7 +13,6 @@
 
 use std::time::{Duration, Instant};
 
-use crate::endpoint::Endpoint;
 use crate::error::{Error, Result, number};
 use crate::session::{Session, text};
 
@@ -24,102 +29,55 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How often that is looked at.
 const TICK: Duration = Duration::from_millis(20);
 
-/// The lock on an instance, held until it is dropped or its connection is lost.
-#[derive(Debug)]
-pub struct Guard {
-    session: Session,
-    name: String,
-    fence: u64,
-}
-
-impl Guard {
-    /// Takes the lock for `id` with a fence. A holder with a lesser fence is
-    /// cut off.
-    ///
-    /// # Errors
-    /// [`Error::State`] when another holds it with the same fence or a greater
-    /// one, or the id is too long; [`Error::Refused`] when the holder is
-    /// another user whom ours may not end; as [`Session::open`].
-    pub fn take(endpoint: &Endpoint, id: &str, fence: u64) -> Result<Self> {
-        let what = format!("take the lock of {id}");
-        if id.chars().count() > ID_CHARS_MAX {
-            return Err(Error::State {
-                what,
-                why: format!("an id has at most {ID_CHARS_MAX} characters"),
-            });
-        }
-        let mut session = Session::open(endpoint)?;
-        // It must outlive a job that is busy elsewhere.
-        session.exec(&what, "SET SESSION wait_timeout=31536000")?;
-        let name = format!("backout/{id}");
-        let end = Instant::now() + PATIENCE;
-        loop {
-            if session.first::<Option<i64>>(&what, taking(&name, fence))? == Some(Some(1)) {
-                return Ok(Self {
-                    session,
-                    name,
-                    fence,
-                });
-            }
-            match holder(&mut session, &what, &name)? {
-                Some((_, Some(other))) if other >= fence => {
-                    return Err(Error::State {
-                        what,
-                        why: format!(
-                            "another worker holds it with fence {other}; see the jobs that run"
-                        ),
-                    });
-                }
-                Some((connection, Some(_))) => {
-                    match session.exec(&what, format!("KILL {connection}")) {
-                        Err(e) if e.number() == Some(number::NO_SUCH_THREAD) => {}
-                        done => {
-                            done?;
-                        }
-                    }
-                }
-                // Let go, or not told yet.
-                Some((_, None)) | None => {}
-            }
-            if Instant::now() > end {
-                return Err(Error::State {
-                    what,
-                    why: "its holder does not let go; see SHOW PROCESSLIST".to_owned(),
-                });
-            }
-            std::thread::sleep(TICK);
-        }
+/// Takes the lock for `id` with a fence, until the session is dropped or lost. A
+/// holder with a lesser fence is cut off, and so is one with the same: that is a
+/// connection that this worker has lost.
+///
+/// # Errors
+/// [`Error::State`] when another holds it with a greater fence, or the id is too
+/// long; [`Error::Refused`] when the holder is another user whom ours may not
+/// end; as [`Session::exec`].
+pub fn hold(session: &mut Session, id: &str, fence: u64) -> Result<()> {
+    let what = format!("take the lock of {id}");
+    if id.chars().count() > ID_CHARS_MAX {
+        return Err(Error::State {
+            what,
+            why: format!("an id has at most {ID_CHARS_MAX} characters"),
+        });
     }
-
-    /// Asks whether the lock is still held: to be called before each effect.
-    ///
-    /// # Errors
-    /// [`Error::State`] when it is not; [`Error::Lost`].
-    pub fn check(&mut self) -> Result<()> {
-        let doing = "show the lock";
-        let held: Option<Option<i64>> = self.session.first(
-            doing,
-            format!(
-                "SELECT IS_USED_LOCK({}) = CONNECTION_ID()",
-                text(&self.name)
-            ),
-        )?;
-        if held == Some(Some(1)) {
+    let name = format!("backout/{id}");
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if session.first::<Option<i64>>(&what, taking(&name, fence))? == Some(Some(1)) {
             return Ok(());
         }
-        Err(Error::State {
-            what: doing.to_owned(),
-            why: format!(
-                "{} is not held any more; another worker took over",
-                self.name
-            ),
-        })
-    }
-
-    /// The fence that it was taken with.
-    #[must_use]
-    pub const fn fence(&self) -> u64 {
-        self.fence
+        match holder(session, &what, &name)? {
+            Some((_, Some(other))) if other > fence => {
+                return Err(Error::State {
+                    what,
+                    why: format!(
+                        "another worker holds it with fence {other}; see the jobs that run"
+                    ),
+                });
+            }
+            Some((connection, Some(_))) => {
+                match session.exec(&what, format!("KILL {connection}")) {
+                    Err(e) if e.number() == Some(number::NO_SUCH_THREAD) => {}
+                    done => {
+                        done?;
+                    }
+                }
+            }
+            // Let go, or not told yet.
+            Some((_, None)) | None => {}
+        }
+        if Instant::now() > end {
+            return Err(Error::State {
+                what,
+                why: "its holder does not let go; see SHOW PROCESSLIST".to_owned(),
+            });
+        }
+        std::thread::sleep(TICK);
     }
 }
 

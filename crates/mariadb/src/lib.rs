@@ -10,7 +10,7 @@
 //! | [`definitions`] | views, triggers, routines and events, made again in another database |
 //! | [`digest`] | digests of tables, by which results are proved |
 //! | [`doctor`] | what stands in the way, and what fixes it |
-//! | [`guard`] | one worker at a time for an instance |
+//! | [`guard`] | one worker at a time makes effects on an instance |
 //! | [`backup`] | base backups, and copies of tables, by the server's own tool |
 //! | [`scratch`] | throwaway servers on such copies |
 //! | [`replay`] | brings a server of ours forward through history, statement by statement |
@@ -52,3 +52,4 @@ mod stream;
 pub mod testing;
 mod tool;
 pub mod transport;
+mod watch;

@@ -7,7 +7,7 @@
 //!   pasted;
 //! - errors carry what was being done, and never a password.
 
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use backout_history::TableName;
@@ -16,6 +16,7 @@ use mysql::{Conn, OptsBuilder};
 
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result, number};
+use crate::watch::{self, Busy, Line};
 
 /// How long a TCP connection may take to come up.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
@@ -61,6 +62,8 @@ pub struct Session {
     server: String,
     /// `max_allowed_packet`, in bytes.
     packet_bytes: u64,
+    /// What ends statements on a server that hangs.
+    line: Option<Arc<Line>>,
 }
 
 impl std::fmt::Debug for Session {
@@ -77,37 +80,27 @@ impl Session {
     /// seconds or does not let us in, [`Error::Refused`] when it refuses a
     /// setting.
     pub fn open(endpoint: &Endpoint) -> Result<Self> {
-        let server = endpoint.to_string();
-        let (sender, receiver) = mpsc::sync_channel(1);
-        let opts = opts(endpoint);
-        let name = "backout-connect".to_owned();
-        // In a thread of its own, since the client has no limit for the time
-        // until the greeting. A thread that is left behind ends with the
-        // connection.
-        std::thread::Builder::new()
-            .name(name)
-            .spawn(move || {
-                // Nobody listens any more: the connection is closed.
-                let _ = sender.send(Conn::new(opts));
-            })
-            .map_err(|e| Error::Unreachable {
-                server: server.clone(),
-                why: format!("no thread could be started: {e}"),
-                passing: true,
-            })?;
-        let conn = receiver
-            .recv_timeout(CONNECT_PATIENCE + GREETING_PATIENCE)
-            .map_err(|_| Error::Unreachable {
-                server: server.clone(),
-                why: "it accepts connections but does not greet; see whether it hangs".to_owned(),
-                passing: true,
-            })?
-            .map_err(|e| unreachable(&server, e))?;
+        let conn = connect(endpoint, CONNECT_PATIENCE + GREETING_PATIENCE)?;
+        let line = watch::watched(&conn, endpoint);
+        Self::set_up(conn, endpoint, line)
+    }
+
+    /// As [`Session::open`], looked after by another watch than the usual.
+    #[cfg(all(test, feature = "testing"))]
+    pub(crate) fn open_watched(endpoint: &Endpoint, watch: &watch::Watch) -> Result<Self> {
+        let conn = connect(endpoint, CONNECT_PATIENCE + GREETING_PATIENCE)?;
+        let line = watch.line(&conn, endpoint);
+        assert!(line.is_some(), "its socket cannot be had");
+        Self::set_up(conn, endpoint, line)
+    }
+
+    fn set_up(conn: Conn, endpoint: &Endpoint, line: Option<Arc<Line>>) -> Result<Self> {
         let mut session = Self {
             conn,
             endpoint: endpoint.clone(),
-            server,
+            server: endpoint.to_string(),
             packet_bytes: 0,
+            line,
         };
         session.exec("set up the session", SETTINGS)?;
         session.packet_bytes = session
@@ -148,6 +141,7 @@ impl Session {
     /// # Errors
     /// [`Error::Refused`], [`Error::Lost`].
     pub fn exec(&mut self, doing: &str, sql: impl AsRef<str>) -> Result<u64> {
+        let _busy = Busy::on(self.line.as_ref());
         match self.conn.query_drop(sql) {
             Ok(()) => Ok(self.conn.affected_rows()),
             Err(e) => Err(self.fault(doing, e)),
@@ -172,6 +166,7 @@ impl Session {
     /// # Errors
     /// As [`Session::query`].
     pub fn first<T: FromRow>(&mut self, doing: &str, sql: impl AsRef<str>) -> Result<Option<T>> {
+        let _busy = Busy::on(self.line.as_ref());
         let row: std::result::Result<Option<mysql::Row>, _> = self.conn.query_first(sql);
         match row {
             Ok(row) => row.map(|row| take(doing, row)).transpose(),
@@ -191,12 +186,17 @@ impl Session {
         mut row: impl FnMut(mysql::Row) -> Result<()>,
     ) -> Result<()> {
         let server = &self.server;
+        let mut busy = Busy::on(self.line.as_ref());
         let rows = self
             .conn
             .query_iter(sql)
             .map_err(|e| fault(server, doing, e))?;
         for next in rows {
-            row(next.map_err(|e| fault(server, doing, e))?)?;
+            let next = next.map_err(|e| fault(server, doing, e))?;
+            // What is done with a row is not waited for.
+            drop(busy);
+            row(next)?;
+            busy = Busy::on(self.line.as_ref());
         }
         Ok(())
     }
@@ -219,6 +219,52 @@ impl Session {
     pub fn fault(&self, doing: &str, error: mysql::Error) -> Error {
         fault(&self.server, doing, error)
     }
+}
+
+/// A connection, without settings.
+fn connect(endpoint: &Endpoint, patience: Duration) -> Result<Conn> {
+    let server = endpoint.to_string();
+    greeted(endpoint, opts(endpoint), patience)?
+        .ok_or_else(|| Error::Unreachable {
+            server: server.clone(),
+            why: "it accepts connections but does not greet; see whether it hangs".to_owned(),
+            passing: true,
+        })?
+        .map_err(|e| unreachable(&server, e))
+}
+
+/// Whether a server greets who comes, be it to say no.
+pub(crate) fn greets(endpoint: &Endpoint, patience: Duration) -> bool {
+    // Its thread ends with the patience: it is asked again and again.
+    let opts = opts(endpoint).read_timeout(Some(patience));
+    match greeted(endpoint, opts, patience) {
+        Ok(None) | Ok(Some(Err(mysql::Error::DriverError(_) | mysql::Error::IoError(_)))) => false,
+        // That no thread could be started tells nothing of the server.
+        Ok(Some(_)) | Err(_) => true,
+    }
+}
+
+/// What becomes of a new connection; `None` when nothing does in time.
+fn greeted(
+    endpoint: &Endpoint,
+    opts: OptsBuilder,
+    patience: Duration,
+) -> Result<Option<mysql::Result<Conn>>> {
+    let (sender, receiver) = mpsc::sync_channel(1);
+    // In a thread of its own, since the client has no limit for the time until
+    // the greeting. A thread that is left behind ends with the connection.
+    std::thread::Builder::new()
+        .name("backout-connect".to_owned())
+        .spawn(move || {
+            // Nobody listens any more: the connection is closed.
+            let _ = sender.send(Conn::new(opts));
+        })
+        .map_err(|e| Error::Unreachable {
+            server: endpoint.to_string(),
+            why: format!("no thread could be started: {e}"),
+            passing: true,
+        })?;
+    Ok(receiver.recv_timeout(patience).ok())
 }
 
 /// The least `max_allowed_packet` that servers allow.
