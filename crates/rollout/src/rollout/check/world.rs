@@ -167,6 +167,10 @@ pub struct Sim {
     told: Vec<u8>,
     /// How many starts were ordered of instances that were not there before.
     pub starts: u32,
+    /// How many served at the beginning.
+    first: usize,
+    /// How many may be there at once.
+    room: usize,
 }
 
 impl Sim {
@@ -186,6 +190,8 @@ impl Sim {
             deaths: 0,
             told: vec![0; case.standing.len()],
             starts: 0,
+            room: case.standing.len().max(case.wanted as usize) + case.plan.surge as usize,
+            first: case.standing.iter().filter(|s| s.ready).count(),
         };
         sim.say(Event::Begin);
         sim
@@ -206,6 +212,15 @@ impl Sim {
     pub fn say(&mut self, event: Event) {
         let commands = self.event(event);
         self.carry_out(&commands);
+        if self.aborts == 0 && self.retries == 0 {
+            let live = self.machine.live().count();
+            assert!(live <= self.room, "too many run at once: {self:?}");
+        }
+        if self.wrong == 0 && self.deaths == 0 {
+            let serve = self.world.iter().filter(|i| i.serves()).count();
+            let floor = (self.machine.plan.floor as usize).min(self.first);
+            assert!(serve >= floor, "below the floor after {event:?}: {self:?}");
+        }
     }
 
     /// Hands an event in, and checks what is ordered.
@@ -294,6 +309,16 @@ impl Sim {
         }
         let serve = self.world.iter().filter(|i| i.serves()).count();
         assert_eq!(self.machine.ready(), count(serve), "{self:?}");
+        if self.stuck() {
+            for change in &self.machine.changes {
+                let phase = |slot: Slot| self.machine.phase(slot);
+                let drains = change
+                    .remove
+                    .is_some_and(|old| matches!(phase(old), Phase::Draining { .. }));
+                let replaced = change.new.is_some_and(|new| phase(new) != Phase::Failed);
+                assert!(!drains || replaced, "drains though stuck: {self:?}");
+            }
+        }
         let mut again = self.machine.clone();
         assert_eq!(again.apply(Event::Tick, self.now).unwrap(), []);
         assert_eq!(again, self.machine, "not all was done");
@@ -471,6 +496,21 @@ impl Sim {
                 .filter(|fault| Self::can_go_wrong(inst, *fault))
                 .map(move |fault| Act::Wrong(Slot(count(index)), fault))
         })
+    }
+
+    /// Whether this can happen now.
+    pub fn can(&self, act: Act) -> bool {
+        match act {
+            Act::Natural(slot) => self
+                .world
+                .get(slot.index())
+                .is_some_and(Self::can_come_about),
+            Act::Wrong(slot, fault) => self
+                .world
+                .get(slot.index())
+                .is_some_and(|inst| Self::can_go_wrong(inst, fault)),
+            Act::Wait | Act::Says(_) | Act::Dies(_) => true,
+        }
     }
 
     pub fn act(&mut self, act: Act) {
