@@ -6,6 +6,7 @@
 //! windows that are shown ask the same functions of `preflight`.
 
 mod beside;
+mod cascade;
 mod facts;
 mod files;
 mod follower;
@@ -23,6 +24,7 @@ mod service;
 pub mod zone;
 
 pub use beside::Placed;
+pub use cascade::Replay;
 pub use persistence::MIGRATIONS;
 pub use preflight::TABLES_MAX;
 pub use refusal::Refusal;

@@ -16,6 +16,7 @@ use backout_mariadb::catalog::{self, TableDef};
 use backout_mariadb::doctor::{self, Level};
 
 use crate::beside::{self, Placed};
+use crate::cascade::{self, Replay};
 use crate::model::{Backup, BackupState, Copying, Instance, Method, Renamed, Road, Strategy};
 use crate::procedures::found;
 use crate::reduction;
@@ -59,6 +60,8 @@ pub(crate) struct Choice {
     pub(crate) databases: Vec<Renamed<String>>,
     /// What is made in these databases beside the tables.
     pub(crate) placed: Vec<Placed>,
+    /// The replay that a restore needs.
+    pub(crate) replay: Option<Replay>,
     pub(crate) lower_case_names: bool,
     /// In place: only these transactions.
     pub(crate) only: Option<Vec<Gtid>>,
@@ -311,10 +314,13 @@ pub(crate) fn rollback(sight: &Sight<'_>, request: &RollbackRequest) -> Result<C
             .iter()
             .filter_map(|c| c.def.as_ref())
             .all(backout_mariadb::copy::follows_key);
-    let copying = match view.datadir.is_some() && (view.checkpoints || !by_rows_too) {
+    let replicas = catalog::replicas(&mut view.session).map_err(Refusal::Database)?;
+    let by_files = view.checkpoints && replicas.is_empty() || !by_rows_too;
+    let copying = match view.datadir.is_some() && by_files {
         true => Copying::Files,
         false => Copying::Rows,
     };
+    replicated(&mut view, copying, &replicas, &mut findings)?;
     if road == Road::Restore && copying == Copying::Rows {
         // The scratch server is on this host, the instance is not: rows travel.
         findings.warn(
@@ -323,6 +329,17 @@ pub(crate) fn rollback(sight: &Sight<'_>, request: &RollbackRequest) -> Result<C
         );
     }
     let placed = beside(&mut view, request, &located, &chosen, &mut findings)?;
+    let replay = match base {
+        Some(number) => replay(sight, &view, &located, &names, number, &mut findings)?,
+        None => None,
+    };
+    let why = match &replay {
+        Some(replay) => format!(
+            "{why}; history is replayed event by event, as {}",
+            replay.because
+        ),
+        None => why,
+    };
     let bytes: u64 = chosen
         .iter()
         .filter_map(|c| c.def.as_ref())
@@ -350,6 +367,7 @@ pub(crate) fn rollback(sight: &Sight<'_>, request: &RollbackRequest) -> Result<C
         tables: chosen,
         databases: request.databases.clone(),
         placed,
+        replay,
         lower_case_names: view.lower_case_names,
 
         only: None,
@@ -771,14 +789,16 @@ fn hinders_undo(
     for statement in &statements {
         if let backout_history::change::StatementKind::Ddl(ddl) = &statement.kind
             && (reduction::changes(ddl, &names) || reduction::concerns(ddl, &names))
-            && !matches!(
-                ddl,
-                backout_history::change::Ddl::Alter {
-                    keeps_rows: true,
-                    renamed: None,
-                    ..
-                }
-            )
+            // What a foreign key did before it went is not in the history.
+            && (cascade::is_about_keys(statement)
+                || !matches!(
+                    ddl,
+                    backout_history::change::Ddl::Alter {
+                        keeps_rows: true,
+                        renamed: None,
+                        ..
+                    }
+                ))
         {
             let text: String = String::from_utf8_lossy(&statement.text)
                 .chars()
@@ -890,6 +910,74 @@ fn newest_base<'a>(
                 located.position, sight.instance.name
             ),
         }))
+}
+
+/// Tells what becomes of replicas: rows that are copied by statements reach
+/// them, files do not.
+fn replicated(
+    view: &mut View,
+    copying: Copying,
+    replicas: &[String],
+    findings: &mut Findings,
+) -> Result<(), Refusal> {
+    let names = replicas.join(", ");
+    match copying {
+        _ if replicas.is_empty() => {}
+        Copying::Rows => findings.warn(
+            Code::NotConstantTime,
+            format!("the server has replicas, {names}: rows are copied by statements, so that they come there, too"),
+        ),
+        Copying::Files => findings.warn(
+            Code::DatabaseSettings,
+            format!(
+                "the server has replicas, {names}: what comes back as files is not logged and does not come there, so a replica stops at the first change of it; copy it there before anybody writes to it, or set replicate_ignore_table there"
+            ),
+        ),
+    }
+    if let Some(source) = catalog::follows(&mut view.session).map_err(Refusal::Database)? {
+        findings.warn(
+            Code::DatabaseSettings,
+            format!("the server is a replica of {source}: what comes back is on this server only"),
+        );
+    }
+    Ok(())
+}
+
+/// The replay that a restore needs, where keys of the engine changed rows.
+fn replay(
+    sight: &Sight<'_>,
+    view: &View,
+    located: &Located,
+    names: &HashSet<TableName>,
+    base: u64,
+    findings: &mut Findings,
+) -> Result<Option<Replay>, Refusal> {
+    let Some(backup) = sight.backups.iter().find(|b| b.number == base) else {
+        return Ok(None);
+    };
+    let manifest = backout_mariadb::backup::read(&backup.folder).map_err(Refusal::Database)?;
+    let Some(manifest) = manifest else {
+        findings.block(
+            Code::BackupState,
+            format!("read backup {base}: it is not complete; verify it"),
+        );
+        return Ok(None);
+    };
+    let replay = cascade::needed(&view.archive, &manifest, &located.position, names)
+        .map_err(Refusal::History)?;
+    if let (Some(replay), Method::Partial) = (&replay, backup.method) {
+        let has = |name: &TableName| manifest.tables.iter().any(|t| t.name == *name);
+        if let Some(lacking) = replay.tables.iter().find(|name| !has(name)) {
+            findings.block(
+                Code::BackupState,
+                format!(
+                    "restore from backup {base}: it does not have {lacking}, which is needed as {}; take a full one for the next time",
+                    replay.because
+                ),
+            );
+        }
+    }
+    Ok(replay)
 }
 
 /// Tells what comes along with the tables and what does not; returns what is made
@@ -1022,6 +1110,14 @@ pub(crate) fn rewind(sight: &Sight<'_>, request: &RewindRequest) -> Result<Check
     if let Some(hindrance) = hinders_undo(&mut view, &located, &chosen)? {
         findings.blockers.push(hindrance);
     }
+    if let Some(source) = catalog::follows(&mut view.session).map_err(Refusal::Database)? {
+        findings.block(
+            Code::DatabaseSettings,
+            format!(
+                "take back in place: the server is a replica of {source}, which would stop at rows that differ; do it there, or STOP ALL SLAVES first if this server shall take its place"
+            ),
+        );
+    }
     for def in chosen.iter().filter_map(|c| c.def.as_ref()) {
         if def.key.is_none() {
             findings.block(
@@ -1077,6 +1173,7 @@ pub(crate) fn rewind(sight: &Sight<'_>, request: &RewindRequest) -> Result<Check
         tables: chosen,
         databases: Vec::new(),
         placed: Vec::new(),
+        replay: None,
         lower_case_names: view.lower_case_names,
 
         only,

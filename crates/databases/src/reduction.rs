@@ -231,6 +231,20 @@ pub(crate) fn changes(ddl: &Ddl, tables: &HashSet<TableName>) -> bool {
     }
 }
 
+/// Whether a statement gives one of the tables another name, or its name to
+/// another.
+pub(crate) fn renames(statement: &Statement, tables: &HashSet<TableName>) -> bool {
+    match &statement.kind {
+        StatementKind::Ddl(ddl @ Ddl::Rename(_))
+        | StatementKind::Ddl(
+            ddl @ Ddl::Alter {
+                renamed: Some(_), ..
+            },
+        ) => concerns(ddl, tables),
+        _ => false,
+    }
+}
+
 /// Whether a definition statement is about one of the tables.
 pub(crate) fn concerns(ddl: &Ddl, tables: &HashSet<TableName>) -> bool {
     match ddl {

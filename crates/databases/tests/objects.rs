@@ -6,7 +6,7 @@ mod common;
 
 use backout_core::outcome::Outcome;
 use backout_databases::model::{Renamed, Road, Strategy};
-use backout_databases::{RewindRequest, RewindWhat, RollbackRequest, Until};
+use backout_databases::{Found, Proposal, RewindRequest, RewindWhat, RollbackRequest, Until};
 use backout_jobs::{JobView, Worker};
 use backout_mariadb::testing::PrivateServer;
 use tempfile::TempDir;
@@ -55,6 +55,11 @@ impl Scene {
             .map(|row| row.join("|"))
             .collect();
         lines.join("\n")
+    }
+
+    async fn proposed(&self, request: &RollbackRequest) -> (Proposal, Option<Found>) {
+        let databases = &self.stage.databases;
+        databases.propose_rollback(&owner(), request).await.unwrap()
     }
 
     async fn ended(&self, asked: backout_databases::Asked) -> JobView {
@@ -224,12 +229,7 @@ async fn a_database_comes_back_with_all_that_is_in_it(files: bool, road: Road) {
          CREATE PROCEDURE later() DELETE FROM log;\nCREATE FUNCTION gone() RETURNS INT NO SQL RETURN 5;\nDROP FUNCTION gone;\n",
     );
     let request = whole_database(&then, "a-1", "b2", Some(road));
-    let (proposal, _) = scene
-        .stage
-        .databases
-        .propose_rollback(&owner(), &request)
-        .await
-        .unwrap();
+    let (proposal, _) = scene.proposed(&request).await;
     assert!(proposal.preflight.passed(), "{:?}", proposal.preflight);
     let told: Vec<&str> = (proposal.preflight.warnings.iter())
         .map(|w| w.message.as_str())
@@ -284,7 +284,25 @@ async fn a_database_comes_back_with_all_that_is_in_it(files: bool, road: Road) {
     assert!(orphan.is_err());
     assert_eq!(server.value("SELECT COUNT(*) FROM b2.a_totals"), "30");
 
-    // Whoever changed something keeps it.
+    // What was made goes again, whole.
+    let again = scene
+        .back(whole_database(&then, "a-1", "b3", Some(road)))
+        .await;
+    assert_eq!(lines(&defined_in(&scene, "b3")), lines(&made));
+    let undo = scene.stage.databases.undo(&caller(), &again.id).await;
+    scene.ended(undo.unwrap()).await;
+    assert_eq!(server.value("SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME IN ('b3', 'backout%')"), "0");
+    // A definition that somebody changed stays, with all the rest.
+    let again = scene
+        .back(whole_database(&then, "a-1", "b4", Some(road)))
+        .await;
+    server.script("CREATE OR REPLACE VIEW b4.z_sums AS SELECT 1 AS customer, 2 AS total;\n");
+    let undo = scene.stage.databases.undo(&caller(), &again.id).await;
+    let ended = scene.stage.wait(&undo.unwrap().job).await;
+    assert_eq!(ended.outcome, Some(Outcome::Reverted), "{:?}", ended.error);
+    assert!(ended.error.unwrap().message.contains("view b4.z_sums"));
+
+    // So do rows.
     let databases = &scene.stage.databases;
     let undo = databases.undo(&caller(), &job.id).await.unwrap();
     let ended = scene.stage.wait(&undo.job).await;
@@ -306,4 +324,109 @@ async fn a_database_comes_back_with_all_that_is_in_it_by_rows() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_comes_back_with_all_that_is_in_it_from_a_backup() {
     a_database_comes_back_with_all_that_is_in_it(true, Road::Restore).await;
+}
+
+/// Goods of a shop, and what refers to them.
+const CASCADES: &str = "CREATE DATABASE c;
+CREATE DATABASE d;
+USE d;
+CREATE TABLE makers (id INT PRIMARY KEY) ENGINE=InnoDB;
+CREATE TABLE goods (id INT PRIMARY KEY, maker INT, KEY (maker), CONSTRAINT made_by FOREIGN KEY (maker) REFERENCES makers (id) ON DELETE CASCADE ON UPDATE CASCADE) ENGINE=InnoDB;
+CREATE TABLE lots (id INT PRIMARY KEY AUTO_INCREMENT, good INT, n INT, KEY (good), CONSTRAINT lot_of FOREIGN KEY (good) REFERENCES goods (id) ON DELETE SET NULL) ENGINE=InnoDB;
+CREATE TABLE other (id INT PRIMARY KEY, good INT) ENGINE=InnoDB;
+INSERT INTO makers SELECT seq FROM seq_1_to_10;
+INSERT INTO goods SELECT seq, 1 + seq % 10 FROM seq_1_to_100;
+INSERT INTO lots (good, n) SELECT 1 + seq % 100, seq FROM seq_1_to_400;
+";
+
+const ROWS_OF_LOTS: &str =
+    "SELECT IFNULL(good, 'x'), COUNT(*), SUM(n) FROM {} GROUP BY good ORDER BY 1";
+
+/// What a cascade does is in no history of rows: a table that saw one comes back
+/// from a base backup, by a replay in a server that has its keys.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_a_foreign_key_changed_come_back_by_a_replay() {
+    let scene = Scene::new(true).await;
+    let server = &scene.server;
+    let lots = |name: &str| scene.all(&ROWS_OF_LOTS.replace("{}", name));
+    server.script(CASCADES);
+    scene.stage.back_up(&server.url()).await;
+    // Through two keys: goods go with their makers, lots lose their goods.
+    server.script(
+        "USE d;\nDELETE FROM makers WHERE id IN (2, 3);\nUPDATE makers SET id = 77 WHERE id = 7;\n\
+         INSERT INTO lots (good, n) VALUES (5, 4711);\nINSERT INTO other VALUES (1, 1);\n",
+    );
+    let (wanted, then) = (lots("d.lots"), scene.mark());
+    assert!(
+        wanted.starts_with("x|80|") || wanted.contains("\nx|80|"),
+        "{wanted}"
+    );
+    let goods = scene.all("SELECT * FROM d.goods ORDER BY id");
+    server.script("USE d;\nDELETE FROM makers;\nDELETE FROM lots WHERE id % 2 = 0;\n");
+
+    // The undo road, and in place, cannot know what the keys did.
+    for road in [Some(Road::Undo), None] {
+        let request = one_table(&then, "d.lots", "c.lots", road);
+        let (proposal, found) = scene.proposed(&request).await;
+        assert_eq!(proposal.preflight.passed(), road.is_none(), "{road:?}");
+        if let Some(found) = found {
+            assert_eq!(found.road, Road::Restore);
+            assert!(found.why.contains("replayed"), "{}", found.why);
+        } else {
+            let why = &proposal.preflight.blockers[0].message;
+            assert!(why.contains("lot_of"), "{why}");
+        }
+    }
+    let mut request = one_table(&then, "d.lots", "c.lots", None);
+    request.tables.push(Renamed {
+        from: table("d.goods"),
+        to: table("c.goods"),
+    });
+    scene.back(request).await;
+    assert_eq!(lots("c.lots"), wanted);
+    assert_eq!(scene.all("SELECT * FROM c.goods ORDER BY id"), goods);
+
+    // With the whole database its keys come, too.
+    scene.back(whole_database(&then, "d", "d2", None)).await;
+    assert_eq!(lots("d2.lots"), wanted);
+    server.script("DELETE FROM d2.makers WHERE id = 77;\n");
+    assert_eq!(
+        server.value("SELECT COUNT(*) FROM d2.goods WHERE maker = 77"),
+        "0"
+    );
+    scene.worker.stop().await;
+}
+
+/// A key that went since the cut may have changed rows before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_foreign_key_that_went_since_is_remembered() {
+    let scene = Scene::new(true).await;
+    let server = &scene.server;
+    server.script(CASCADES);
+    scene.stage.back_up(&server.url()).await;
+    let lots = |name: &str| scene.all(&ROWS_OF_LOTS.replace("{}", name));
+    // One that comes and goes between the backup and the cut.
+    server.script(
+        "USE d;\nALTER TABLE other ADD CONSTRAINT late FOREIGN KEY (good) REFERENCES goods (id) ON DELETE CASCADE;\n\
+         INSERT INTO other VALUES (1, 1), (2, 2);\nDELETE FROM goods WHERE id = 2;\n\
+         ALTER TABLE other DROP FOREIGN KEY late;\n",
+    );
+    let (wanted, then) = (lots("d.lots"), scene.mark());
+    server.script(
+        "USE d;\nDELETE FROM goods WHERE id < 50;\nALTER TABLE lots DROP FOREIGN KEY lot_of;\n",
+    );
+    for name in ["lots", "other"] {
+        let (from, to) = (format!("d.{name}"), format!("c.{name}"));
+        let request = one_table(&then, &from, &to, Some(Road::Restore));
+        let why = scene.proposed(&request).await.1.unwrap().why;
+        assert!(why.contains("replayed"), "{why}");
+        scene.back(request).await;
+    }
+    assert_eq!(lots("c.lots"), wanted);
+    assert_eq!(scene.all("SELECT * FROM c.other"), "1|1");
+    let request = one_table(&then, "d.lots", "d.lots_undone", Some(Road::Undo));
+    let (proposal, _) = scene.proposed(&request).await;
+    let why = &proposal.preflight.blockers[0].message;
+    assert!(why.contains("DROP FOREIGN KEY"), "{why}");
+    scene.worker.stop().await;
 }

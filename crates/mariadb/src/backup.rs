@@ -31,6 +31,7 @@ use backout_history::{Position, TableName};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::catalog::{self, Reference};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::session::{self, Session};
@@ -127,6 +128,10 @@ pub struct Manifest {
     pub tables: Vec<BackedUp>,
     /// Its files, in order: of base backups only.
     pub files: Vec<Stored>,
+    /// Which tables refer to which, of base backups; `None` in those that were
+    /// taken before that was asked for.
+    #[serde(default)]
+    pub references: Option<Vec<Reference>>,
 }
 
 impl Manifest {
@@ -288,6 +293,7 @@ fn base(
         });
     }
     let known = tables_of(&mut session)?;
+    let mut references = catalog::references(&mut session)?;
     drop(session);
     let mut args = arguments(endpoint, to)?;
     args.push("--backup".to_owned());
@@ -326,7 +332,12 @@ fn base(
         })
         .collect();
     tables.sort_by(|a, b| a.name.cmp(&b.name));
+    // One that came while it was taken is not in the history behind it.
+    references.extend(catalog::references(&mut Session::open(endpoint)?)?);
+    let mut distinct = HashSet::new();
+    references.retain(|reference| distinct.insert(reference.clone()));
     let manifest = Manifest {
+        references: Some(references),
         format: FORMAT,
         kind: if since.is_some() {
             Kind::Incremental
@@ -425,6 +436,7 @@ pub fn tables(
     prepare(&data, None, &to.join("log.prepare"), options)?;
     measure(&data, &mut chosen)?;
     let manifest = Manifest {
+        references: None,
         format: FORMAT,
         kind: Kind::Tables,
         position: facts.position,

@@ -406,6 +406,64 @@ pub fn binlog_end(session: &mut Session) -> Result<Option<backout_history::Posit
     }))
 }
 
+/// The replicas that are connected to the server, as people know them; those who
+/// only read its log, as we do, are none.
+///
+/// # Errors
+/// As [`Session::exec`].
+pub fn replicas(session: &mut Session) -> Result<Vec<String>> {
+    let doing = "list the replicas";
+    let denied = |e: &Error| {
+        matches!(
+            e.number(),
+            Some(number::SPECIFIC_ACCESS_DENIED | number::ACCESS_DENIED)
+        )
+    };
+    match session.query::<mysql::Row>(doing, "SHOW SLAVE HOSTS") {
+        // A server tells its port, others none.
+        Ok(rows) => Ok(rows
+            .iter()
+            .filter_map(|row| {
+                let number: u32 = column(row, 0)?;
+                let host: String = column(row, 1).unwrap_or_default();
+                let port: u32 = column(row, 2).unwrap_or_default();
+                (port != 0).then(|| format!("server {number} ({host}:{port})"))
+            })
+            .collect()),
+        Err(e) if denied(&e) => session.query(
+            doing,
+            "SELECT CONCAT(USER, ' at ', HOST) FROM information_schema.PROCESSLIST \
+             WHERE COMMAND LIKE 'Binlog Dump%' \
+             AND USER <> SUBSTRING_INDEX(CURRENT_USER(), '@', 1) ORDER BY 1",
+        ),
+        Err(e) => Err(e),
+    }
+}
+
+/// From which server a replica gets changes now; `None` when it gets none.
+///
+/// # Errors
+/// As [`Session::exec`].
+pub fn follows(session: &mut Session) -> Result<Option<String>> {
+    let rows: Vec<mysql::Row> =
+        match session.query("ask whether it is a replica", "SHOW ALL SLAVES STATUS") {
+            Ok(rows) => rows,
+            Err(e) if e.number() == Some(number::SPECIFIC_ACCESS_DENIED) => Vec::new(),
+            Err(e) => return Err(e),
+        };
+    let named = |row: &mysql::Row, name: &str| -> Option<String> {
+        let at = row
+            .columns_ref()
+            .iter()
+            .position(|c| c.name_str() == name)?;
+        column(row, at)
+    };
+    Ok(rows.iter().find_map(|row| {
+        let applies = named(row, "Slave_SQL_Running").is_some_and(|state| state == "Yes");
+        applies.then(|| named(row, "Master_Host").unwrap_or_default())
+    }))
+}
+
 /// The names of all databases but the server's own, in order.
 ///
 /// # Errors
@@ -749,6 +807,53 @@ fn foreign_keys(session: &mut Session, doing: &str, child: &TableName) -> Result
         .collect())
 }
 
+/// A part of a name in InnoDB's dictionary: 1 the database, -1 the table.
+fn name_part(column: &str, at: i8) -> String {
+    format!(
+        "CONVERT(CONVERT(CONVERT(SUBSTRING_INDEX({column}, '/', {at}) USING binary) \
+         USING filename) USING utf8mb4)"
+    )
+}
+
+/// That one table refers to another by a foreign key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Reference {
+    /// Whose key it is.
+    pub child: TableName,
+    /// What it refers to.
+    pub parent: TableName,
+    /// Whether a change of the parent changes the child.
+    pub cascades: bool,
+}
+
+/// Every foreign key of the server, by InnoDB's dictionary, which needs the
+/// privilege `PROCESS`.
+///
+/// # Errors
+/// As [`Session::exec`].
+pub fn references(session: &mut Session) -> Result<Vec<Reference>> {
+    // The lower bits of its type: on delete and on update, cascade and set null.
+    const CHANGES: u32 = 1 | 2 | 4 | 8;
+    let rows: Vec<(String, String, String, String, u32)> = session.query(
+        "list the foreign keys",
+        format!(
+            "SELECT {}, {}, {}, {}, TYPE FROM information_schema.INNODB_SYS_FOREIGN",
+            name_part("FOR_NAME", 1),
+            name_part("FOR_NAME", -1),
+            name_part("REF_NAME", 1),
+            name_part("REF_NAME", -1),
+        ),
+    )?;
+    Ok(rows
+        .into_iter()
+        .map(|(schema, table, of, to, kind)| Reference {
+            child: TableName::new(schema, table),
+            parent: TableName::new(of, to),
+            cascades: kind & CHANGES != 0,
+        })
+        .collect())
+}
+
 /// The foreign keys of others (and of its own) that refer to a table. Who they
 /// are is asked of InnoDB's dictionary, which needs the privilege `PROCESS`.
 fn referenced_by(
@@ -756,12 +861,7 @@ fn referenced_by(
     doing: &str,
     parent: &TableName,
 ) -> Result<Vec<ForeignKey>> {
-    let part = |column: &str, at: i8| {
-        format!(
-            "CONVERT(CONVERT(CONVERT(SUBSTRING_INDEX({column}, '/', {at}) USING binary) \
-             USING filename) USING utf8mb4)"
-        )
-    };
+    let part = name_part;
     let children: Vec<(String, String)> = session.query(
         doing,
         format!(

@@ -110,7 +110,7 @@ pub fn replay(
     options: &mut Options<'_>,
 ) -> Result<Replayed> {
     let mut session = Session::open(target.endpoint)?;
-    let relay = prepare(&mut session, options.tables)?;
+    let (relay, filter) = prepare(&mut session, options.tables)?;
     let mut layer = Layer {
         source: archive.source(from, until, None)?,
         next: None,
@@ -123,7 +123,7 @@ pub fn replay(
     };
     let mut number = 0_u32;
     while let Some(batch) = layer.batch(number, options.cancelled)? {
-        run(&mut session, &batch, options.cancelled)?;
+        run(&mut session, &batch, filter.as_deref(), options.cancelled)?;
         (options.progress)(layer.bytes);
         number += 1;
     }
@@ -141,9 +141,12 @@ pub fn replay(
 
 const DOING: &str = "replay history";
 
-/// Makes the server ready; returns where its relay logs are, and how their
-/// names begin.
-fn prepare(session: &mut Session, tables: Option<&[TableName]>) -> Result<PathBuf> {
+/// Makes the server ready; returns where its relay logs are and how their names
+/// begin, and the list of the tables, as the server reads it.
+fn prepare(
+    session: &mut Session,
+    tables: Option<&[TableName]>,
+) -> Result<(PathBuf, Option<String>)> {
     let relay: Option<Option<String>> =
         session.first("ask for the relay log", "SELECT @@relay_log_basename")?;
     let relay = relay.flatten().ok_or_else(|| Error::Settings {
@@ -173,7 +176,7 @@ fn prepare(session: &mut Session, tables: Option<&[TableName]>) -> Result<PathBu
         session.exec(DOING, format!("SET GLOBAL {setting}"))?;
     }
     let Some(tables) = tables else {
-        return Ok(relay.into());
+        return Ok((relay.into(), None));
     };
     let mut list = String::new();
     for table in tables {
@@ -190,11 +193,7 @@ fn prepare(session: &mut Session, tables: Option<&[TableName]>) -> Result<PathBu
         list.push_str(if list.is_empty() { "" } else { "," });
         list.push_str(&name);
     }
-    session.exec(
-        DOING,
-        format!("SET GLOBAL replicate_do_table={}", text(&list)),
-    )?;
-    Ok(relay.into())
+    Ok((relay.into(), Some(list)))
 }
 
 /// Files of a relay log, laid out.
@@ -459,7 +458,12 @@ impl Laid {
 }
 
 /// Lets the server apply what is laid out.
-fn run(session: &mut Session, batch: &Batch, cancelled: &dyn Fn() -> bool) -> Result<()> {
+fn run(
+    session: &mut Session,
+    batch: &Batch,
+    filter: Option<&str>,
+    cancelled: &dyn Fn() -> bool,
+) -> Result<()> {
     let name = text(&batch.name);
     let (Some(first), Some(last)) = (batch.files.first(), batch.files.last()) else {
         return Ok(());
@@ -486,6 +490,18 @@ fn run(session: &mut Session, batch: &Batch, cancelled: &dyn Fn() -> bool) -> Re
             MAGIC.len()
         ),
     )?;
+    if let Some(filter) = filter {
+        // Each connection has a list of its own.
+        session.exec(
+            DOING,
+            format!("SET SESSION default_master_connection={name}"),
+        )?;
+        session.exec(
+            DOING,
+            format!("SET GLOBAL replicate_do_table={}", text(filter)),
+        )?;
+        session.exec(DOING, "SET SESSION default_master_connection=''")?;
+    }
     session.exec(DOING, format!("START SLAVE {name} SQL_THREAD"))?;
     let watched = watch(session, &name, &file_name(last), cancelled);
     // What is not through goes with the copy.

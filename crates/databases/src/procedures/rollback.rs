@@ -6,7 +6,7 @@
 //! | copy | undo road: copy the present pages (or, where the server's files are not reached, the present rows into a hidden database) while it works, and read history beside (`rollback/ahead.rs`); restore road: take the pages out of a base backup | remove the copy |
 //! | scratch | start a server of our own on the pages | stop it |
 //! | reduce | read what happened between the copy and the instant, unless that was done beside the copy, and write down its net effect; meanwhile compute the digest of the copy | remove that |
-//! | apply | bring the copy to the instant | none: the copy goes as a whole |
+//! | apply | bring the copy to the instant; where foreign keys changed rows: replay history in the scratch server instead | none: the copy goes as a whole |
 //! | stage | put its tables into a hidden database of the instance | drop that |
 //! | prove | compare each with what history says it must be; meanwhile see to it that they survive a crash of the server | none |
 //! | publish | give all of them their new names, by one statement, and whole databases what they have beside tables | take that and the names away |
@@ -30,10 +30,12 @@ use backout_history::{Position, TableName};
 use backout_jobs::{Commit, Done, Procedure, Step, StepContext, StepError, Undo};
 use backout_mariadb::apply::{self, ApplyOptions};
 use backout_mariadb::catalog::{self, TableDef};
+use backout_mariadb::definitions::KeyClause;
+use backout_mariadb::error::number;
 use backout_mariadb::scratch::{Options as ScratchOptions, Scratch};
 use backout_mariadb::session::{ident, quoted, text};
 use backout_mariadb::transport::{self, Live, Place};
-use backout_mariadb::{Endpoint, Session, backup, copy, digest};
+use backout_mariadb::{Endpoint, Session, backup, copy, digest, replay};
 use serde::{Deserialize, Serialize};
 
 use self::ahead::Ahead;
@@ -42,6 +44,7 @@ use super::{
     database_error, found, history_error, instance, refusal_error, settle_task, under_lock,
 };
 use crate::beside::Placed;
+use crate::cascade::Replay;
 use crate::files;
 use crate::model::{Copying, Instance, Proof, Renamed, Road};
 use crate::reduction::{self, Reduced, Stretch};
@@ -77,6 +80,9 @@ pub struct RollbackInput {
     /// What is made in these beside the tables.
     #[serde(default)]
     pub placed: Vec<Placed>,
+    /// The replay that takes the place of the net effect on the restore road.
+    #[serde(default)]
+    pub replay: Option<Replay>,
     /// Whether the server folds names to lower case.
     pub lower_case_names: bool,
 }
@@ -219,6 +225,33 @@ struct AppliedTable {
     digest: Option<RowDigest>,
     /// How many rows were changed.
     touched: u64,
+    /// How it was made, when not by the net effect.
+    #[serde(default)]
+    replayed: Option<ReplayedTable>,
+}
+
+/// What was seen of a table after a replay.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct ReplayedTable {
+    /// How many transactions and statements were replayed.
+    groups: u64,
+    /// How many foreign keys it has.
+    keys: usize,
+    /// Those that not all of its rows satisfy.
+    broken: Vec<String>,
+}
+
+impl ReplayedTable {
+    fn words(&self) -> String {
+        let keys = match self.broken.as_slice() {
+            [] => format!("all rows satisfy its {} foreign keys", self.keys),
+            broken => format!("some rows do not satisfy foreign key {}", broken.join(", ")),
+        };
+        format!(
+            "the digest of all rows is the one after {} transactions were replayed with the foreign keys, whose changes no history has; {keys}",
+            self.groups
+        )
+    }
 }
 
 impl RollbackInput {
@@ -348,7 +381,7 @@ impl Bench {
 
 /// Lets a session write without a log where it may: that needs a privilege that
 /// is of use, but not asked for. Returns whether it logs still.
-fn unlogged(session: &mut Session) -> bool {
+pub(crate) fn unlogged(session: &mut Session) -> bool {
     session
         .exec("write without a log", "SET SESSION sql_log_bin=0")
         .is_err()
@@ -398,7 +431,7 @@ fn make_copy(bench: &Bench, ctx: &StepContext) -> Result<Copied, StepError> {
             ctx.progress(0, "taking the tables out of the base backup");
             let base = bench.base_position()?;
             // Tables that were created later come by their statement.
-            let (_, there) = present_in(bench, &base)?;
+            let there = needed_of(bench, &base)?;
             backup::extract(&bench.input.base, Some(&there), &to, &options)
                 .map_err(database_error)?
                 .position
@@ -555,6 +588,26 @@ fn present_in(
     Ok((names, there))
 }
 
+/// Which tables are taken out of the base backup.
+fn needed_of(bench: &Bench, base: &Position) -> Result<Vec<TableName>, StepError> {
+    let (_, mut there) = present_in(bench, base)?;
+    let (Some(replay), Some(last)) = (&bench.input.replay, bench.input.base.last()) else {
+        return Ok(there);
+    };
+    let manifest = backup::read(last).map_err(database_error)?;
+    let known: HashSet<TableName> = there.iter().cloned().collect();
+    let has = |name: &TableName| {
+        let mut tables = manifest.iter().flat_map(|m| &m.tables);
+        tables.any(|t| t.name == *name)
+    };
+    there.extend(
+        (replay.tables.iter())
+            .filter(|name| !known.contains(name) && has(name))
+            .cloned(),
+    );
+    Ok(there)
+}
+
 async fn scratch(procedure: &Rollback, ctx: &StepContext) -> Result<Done, StepError> {
     let copied = at_work(procedure, ctx, |bench, ctx| {
         let copied: Copied = ctx.output("copy")?.ok_or_else(|| missing("copy"))?;
@@ -664,6 +717,14 @@ fn first_segment(bench: &Bench, ctx: &StepContext, copied: &Copied) -> Result<Se
                 copied.at
             ),
         ));
+    }
+    if bench.input.replay.is_some() {
+        // Nothing is reduced: each event is applied as it is.
+        return Ok(Segment {
+            number: 0,
+            tables: Vec::new(),
+            then: None,
+        });
     }
     match bench.input.direction() {
         Direction::Backward => segment(
@@ -868,6 +929,9 @@ fn bring(
     copied: &Copied,
     mut segment: Segment,
 ) -> Result<Applied, StepError> {
+    if let Some(replay) = &bench.input.replay {
+        return replayed(bench, ctx, copied, replay);
+    }
     loop {
         let done = apply_segment(bench, ctx, &segment)?;
         let Some((schema, statement, next)) = segment.then.clone() else {
@@ -889,6 +953,78 @@ fn bring(
     }
 }
 
+/// Brings the copy to the cut as a replica goes, with its foreign keys.
+fn replayed(
+    bench: &Bench,
+    ctx: &StepContext,
+    copied: &Copied,
+    replay: &Replay,
+) -> Result<Applied, StepError> {
+    let endpoint = bench.workplace()?;
+    let scratch = bench.scratch();
+    let mut session = Session::open(&endpoint).map_err(database_error)?;
+    movable_definitions(&mut session)?;
+    let stop = cancelled(ctx);
+    let mut options = replay::Options {
+        tables: Some(&replay.tables),
+        cancelled: &stop,
+        progress: &mut |bytes| ctx.progress(50, format!("{bytes} bytes of history replayed")),
+    };
+    let target = replay::Target {
+        endpoint: &endpoint,
+        datadir: scratch.datadir(),
+    };
+    let archive = bench.archive()?;
+    let done = replay::replay(
+        &target,
+        &archive,
+        &copied.at,
+        &bench.input.cut,
+        &mut options,
+    )
+    .map_err(database_error)?;
+    let mut tables = Vec::with_capacity(bench.input.tables.len());
+    for table in &bench.input.tables {
+        ctx.progress(80, format!("computing the digest of {}", table.from));
+        let def = definition(&mut session, &table.from)?;
+        let digest = digest::digest(&endpoint, &def, SESSIONS, &stop).map_err(database_error)?;
+        let keys = transport::Definition::parse(&def.create_sql)
+            .map(|parts| parts.foreign_keys)
+            .unwrap_or_default();
+        let mut broken = Vec::new();
+        for clause in &keys {
+            let key =
+                KeyClause::parse(clause, &table.from.schema).ok_or_else(|| missing("plan"))?;
+            let holds = key.holds(&mut session, &table.from, &key.parent);
+            if !holds.map_err(database_error)? {
+                broken.push(key.name);
+            }
+        }
+        tables.push(AppliedTable {
+            digest: Some(digest),
+            touched: 0,
+            replayed: Some(ReplayedTable {
+                groups: done.groups,
+                keys: keys.len(),
+                broken,
+            }),
+        });
+    }
+    Ok(Applied { tables, last: 0 })
+}
+
+/// A column that was added in an instant is not where it is defined, and then
+/// the table's file cannot be moved.
+fn movable_definitions(session: &mut Session) -> Result<(), StepError> {
+    session
+        .exec(
+            "run a definition statement of history in the scratch server",
+            "SET GLOBAL innodb_instant_alter_column_allowed=never",
+        )
+        .map_err(database_error)?;
+    Ok(())
+}
+
 /// Runs a definition statement of history in the scratch server.
 fn define(session: &mut Session, schema: &str, statement: &str) -> Result<(), StepError> {
     let doing = "run a definition statement of history in the scratch server";
@@ -906,14 +1042,7 @@ fn define(session: &mut Session, schema: &str, statement: &str) -> Result<(), St
     session
         .exec(doing, "SET SESSION foreign_key_checks=0")
         .map_err(database_error)?;
-    // A column that was added in an instant is not where it is defined, and
-    // then the table's file cannot be moved.
-    session
-        .exec(
-            doing,
-            "SET GLOBAL innodb_instant_alter_column_allowed=never",
-        )
-        .map_err(database_error)?;
+    movable_definitions(session)?;
     session.exec(doing, statement).map_err(database_error)?;
     Ok(())
 }
@@ -979,6 +1108,7 @@ fn apply_segment(
         done.push(AppliedTable {
             digest,
             touched: summary.rows,
+            replayed: None,
         });
     }
     Ok(done)
@@ -1211,7 +1341,10 @@ async fn prove(procedure: &Rollback, ctx: &StepContext) -> Result<Done, StepErro
                 }
             };
             let without = unsatisfied(bench, ctx, &mut live, &keys, table)?;
-            let mut by = by.to_owned();
+            let mut by = match &must.replayed {
+                Some(replayed) => replayed.words(),
+                None => by.to_owned(),
+            };
             if !without.is_empty() {
                 by.push_str(&format!(
                     "; it is without foreign key {}, which some of its rows do not satisfy",

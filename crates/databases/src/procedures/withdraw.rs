@@ -19,7 +19,7 @@ use backout_mariadb::{Session, definitions, digest, transport};
 use serde::{Deserialize, Serialize};
 
 use super::beside::{Key, keys_of, make_early, make_late, unmake};
-use super::rollback::{definition, drop_hidden, hide, staging};
+use super::rollback::{definition, drop_hidden, hide, staging, unlogged};
 use super::{database_error, instance, settle_task, under_lock};
 use crate::beside::Placed;
 use crate::model::Instance;
@@ -41,6 +41,9 @@ pub struct WithdrawInput {
     /// What was made in these beside the tables.
     #[serde(default)]
     pub placed: Vec<Placed>,
+    /// Whether they were made without a log: then replicas do not have them.
+    #[serde(default)]
+    pub unlogged: bool,
     /// What the digests of the tables were, in their order.
     pub digests: Vec<String>,
 }
@@ -188,6 +191,17 @@ fn moves(input: &WithdrawInput, staging: &str, back: bool) -> String {
     format!("RENAME TABLE {}", pairs.join(", "))
 }
 
+/// A session that logs what was logged when it was made.
+fn live(
+    runtime: &Runtime,
+    instance: &Instance,
+    input: &WithdrawInput,
+) -> Result<(Session, bool), StepError> {
+    let mut session = super::session(runtime, instance)?;
+    let logged = !input.unlogged || unlogged(&mut session);
+    Ok((session, logged))
+}
+
 /// Whether the tables are in the hidden database: they move all or none.
 fn hidden(session: &mut Session, staging: &str) -> Result<bool, StepError> {
     catalog::exists(session, &TableName::new(staging, "t0")).map_err(database_error)
@@ -195,13 +209,13 @@ fn hidden(session: &mut Session, staging: &str) -> Result<bool, StepError> {
 
 async fn conceal(procedure: &Withdraw, ctx: &StepContext) -> Result<Done, StepError> {
     at_work(procedure, ctx, |runtime, instance, input, ctx| {
-        let mut session = super::session(runtime, instance)?;
+        let (mut session, logged) = live(runtime, instance, input)?;
         let staging = staging(ctx);
         if hidden(&mut session, &staging)? {
             return Ok(());
         }
         let keys: Vec<Key> = ctx.output("check")?.unwrap_or_default();
-        unmake(&session, &keys, &input.placed, true)?;
+        unmake(&session, &keys, &input.placed, logged)?;
         hide(&mut session, &staging)?;
         session
             .exec("move tables away", moves(input, &staging, false))
@@ -214,7 +228,7 @@ async fn conceal(procedure: &Withdraw, ctx: &StepContext) -> Result<Done, StepEr
 
 async fn reveal(procedure: &Withdraw, ctx: &StepContext) -> Result<Done, StepError> {
     at_work(procedure, ctx, |runtime, instance, input, ctx| {
-        let mut session = super::session(runtime, instance)?;
+        let (mut session, logged) = live(runtime, instance, input)?;
         let staging = staging(ctx);
         if hidden(&mut session, &staging)? {
             session
@@ -224,8 +238,8 @@ async fn reveal(procedure: &Withdraw, ctx: &StepContext) -> Result<Done, StepErr
         drop_hidden(&mut session, &staging)?;
         let keys: Vec<Key> = ctx.output("check")?.unwrap_or_default();
         let told = |what: String| ctx.progress(90, what);
-        make_early(&session, &input.placed, true)?;
-        make_late(&session, &keys, &input.placed, true, &told)
+        make_early(&session, &input.placed, logged)?;
+        make_late(&session, &keys, &input.placed, logged, &told)
     })
     .await?;
     Ok(Done::nothing())
@@ -233,7 +247,7 @@ async fn reveal(procedure: &Withdraw, ctx: &StepContext) -> Result<Done, StepErr
 
 async fn drop_all(procedure: &Withdraw, ctx: &StepContext) -> Result<Done, StepError> {
     at_work(procedure, ctx, |runtime, instance, input, ctx| {
-        let mut session = super::session(runtime, instance)?;
+        let (mut session, _) = live(runtime, instance, input)?;
         drop_hidden(&mut session, &staging(ctx))?;
         for database in &input.databases {
             let objects: Option<u64> = session

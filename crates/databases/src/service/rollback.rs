@@ -7,7 +7,7 @@ use backout_jobs::{CancelAnswer, JobsError, planned_steps};
 
 use super::{Asked, Caller, Databases, NewWork, Proposal, blocking, instance_of, job_view, usable};
 use crate::model::{
-    Backup, Detail, Instance, Road, RollbackDetail, Standing, Strategy, Task, TaskKind,
+    Backup, Copying, Detail, Instance, Road, RollbackDetail, Standing, Strategy, Task, TaskKind,
 };
 use crate::persistence;
 use crate::preflight::{self, Checked, Choice, Sight};
@@ -153,6 +153,7 @@ impl Databases {
             tables: choice.tables.iter().map(|t| t.name.clone()).collect(),
             databases: choice.databases.clone(),
             placed: choice.placed,
+            replay: choice.replay,
             lower_case_names: choice.lower_case_names,
         };
         let procedure = Rollback(self.runtime.clone());
@@ -460,6 +461,7 @@ impl Databases {
                     tables: input.tables.into_iter().map(|t| t.to).collect(),
                     databases: input.databases.into_iter().map(|d| d.to).collect(),
                     placed: input.placed,
+                    unlogged: input.copying == Copying::Files,
                     digests: detail.proofs.iter().map(|p| p.digest.clone()).collect(),
                 };
                 let plan = plan(&Withdraw(self.runtime.clone()), &instance, &title);
