@@ -35,7 +35,7 @@ pub use request::{
 pub use runtime::{MEMORY_BYTES, Runtime, SAFETY_KEEP_MS, Secrets};
 pub use service::{
     Asked, Caller, DATABASES_MAX, Databases, Holding, INSTANCES_MAX, KEEP_DAYS_MAX, LOG_HOURS,
-    LOG_PERCENTS, LogFile, MADE_MAX, NAME_MAX_CHARS, NewBackup, NewInstance, NewManaged, Proposal,
-    TAGS_MAX, TRANSACTIONS_MAX, Tended,
+    LOG_PERCENTS, LogFile, LogFiles, LogFilter, MADE_MAX, NAME_MAX_CHARS, NewBackup, NewInstance,
+    NewManaged, Proposal, TAGS_MAX, TRANSACTIONS_MAX, Tended, Trouble,
 };
 pub use zone::{Written, Zone};

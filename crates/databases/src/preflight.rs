@@ -716,6 +716,10 @@ fn roads(
 ) -> Result<RoadChoice, Refusal> {
     let undo = hinders_undo(view, located, chosen)?;
     let restore = base_for(sight, view, located, chosen)?;
+    let redefined = match undo {
+        None => redefined(view, located, chosen)?,
+        Some(_) => None,
+    };
     let weigh = || -> Result<(Road, String, Option<u64>), Vec<Finding>> {
         match (request.road, &undo, &restore) {
             (Some(Road::InPlace), ..) => Err(vec![Finding {
@@ -729,6 +733,11 @@ fn roads(
                 Ok((Road::Restore, "it was asked for".to_owned(), Some(*base)))
             }
             (Some(Road::Restore), _, Err(hindrance)) => Err(vec![hindrance.clone()]),
+            (None, None, Ok(base)) if redefined.is_some() => Ok((
+                Road::Restore,
+                "definitions have changed since, and come back with a backup".to_owned(),
+                Some(*base),
+            )),
             (None, None, _) => Ok((
                 Road::Undo,
                 "all that changed since is in the history, so no backup is needed".to_owned(),
@@ -743,7 +752,17 @@ fn roads(
         }
     };
     match weigh() {
-        Ok(choice) => Ok(Some(choice)),
+        Ok(choice) => {
+            if let (Road::Undo, Some(change)) = (choice.0, redefined) {
+                findings.warn(
+                    Code::TableUnsupported,
+                    format!(
+                        "take definitions back: rows come back as they were, in tables as they are defined now, since {change}; a base backup before it takes both back"
+                    ),
+                );
+            }
+            Ok(Some(choice))
+        }
         Err(hindrances) => {
             findings.blockers.extend(hindrances);
             Ok(None)
@@ -811,6 +830,32 @@ fn hinders_undo(
         }
     }
     Ok(None)
+}
+
+/// The first statement since the cut that changed how a chosen table is defined
+/// and left its rows as they are: an index, a default, an option.
+fn redefined(view: &View, located: &Located, chosen: &[Chosen]) -> Result<Option<String>, Refusal> {
+    let names: HashSet<TableName> = chosen.iter().map(|c| c.name.from.clone()).collect();
+    let statements = view
+        .archive
+        .ddl(&located.position, &view.end, Some(&names))
+        .map_err(Refusal::History)?;
+    let first = statements.into_iter().find(|statement| {
+        let text = statement.text.trim_ascii_start();
+        let is = |verb: &[u8]| {
+            let head = text.get(..verb.len());
+            head.is_some_and(|head| head.eq_ignore_ascii_case(verb))
+        };
+        // These write the table anew, or look at it, and leave its definition.
+        !is(b"OPTIMIZE") && !is(b"ANALYZE")
+    });
+    Ok(first.map(|statement| {
+        let text: String = String::from_utf8_lossy(&statement.text)
+            .chars()
+            .take(120)
+            .collect();
+        format!("at {}: {text}", statement.at)
+    }))
 }
 
 /// Why the rows of a table cannot be taken back one by one; `None` when they

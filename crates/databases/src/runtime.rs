@@ -65,8 +65,12 @@ pub struct Runtime {
     pub memory_bytes: u64,
     /// How long what an undo needs is kept, in milliseconds.
     pub safety_keep_ms: i64,
-    archives: Arc<Mutex<HashMap<DatabaseId, Arc<Archive>>>>,
+    archives: Arc<Mutex<HashMap<DatabaseId, Arc<Opened>>>>,
 }
+
+/// The archive of one instance, once it is opened. Whoever comes first opens it,
+/// and holds up only those who want the same.
+type Opened = Mutex<Option<Arc<Archive>>>;
 
 impl std::fmt::Debug for Runtime {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -131,12 +135,16 @@ impl Runtime {
     /// # Errors
     /// [`Refusal::History`].
     pub fn archive(&self, id: &DatabaseId) -> Result<Arc<Archive>, Refusal> {
-        let mut archives = self.archives.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(archive) = archives.get(id) {
+        let opened = {
+            let mut archives = self.archives.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(archives.entry(id.clone()).or_default())
+        };
+        let mut opened = opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(archive) = &*opened {
             return Ok(Arc::clone(archive));
         }
         let archive = Arc::new(Archive::local(&self.history_folder(id)).map_err(Refusal::History)?);
-        archives.insert(id.clone(), Arc::clone(&archive));
+        *opened = Some(Arc::clone(&archive));
         Ok(archive)
     }
 

@@ -3,7 +3,7 @@
 use backout_core::time::Timestamp;
 use backout_databases::model::LocalLogs;
 use backout_databases::persistence::Page;
-use backout_databases::{LOG_HOURS, LOG_PERCENTS};
+use backout_databases::{LOG_HOURS, LOG_PERCENTS, LogFilter};
 use backout_wire::types::cdb as wire;
 use regex::{Regex, RegexBuilder};
 
@@ -94,28 +94,22 @@ impl Cdb {
         let zone = words::zone(&instance);
         let from = ask.timestamp("MinStartTime", asked.min_start_time.as_deref(), &zone)?;
         let to = ask.timestamp("MaxStartTime", asked.max_start_time.as_deref(), &zone)?;
-        let spanning = asked.contains_min_start_time.unwrap_or(false);
-        let mut found = self
+        let filter = LogFilter {
+            from_s: from.map(Timestamp::unix_s),
+            to_s: to.map(Timestamp::unix_s),
+            spanning: asked.contains_min_start_time.unwrap_or(false),
+        };
+        let found = self
             .databases
-            .binlogs(ask.owner(), id.as_str())
+            .binlogs(ask.owner(), id.as_str(), filter, page)
             .await
             .map_err(|e| ask.refused(e))?;
-        // The newest first, as all lists are.
-        found.reverse();
-        let seconds = |us: Option<i64>| us.map(|us| us.div_euclid(1_000_000));
-        found.retain(|log| {
-            let (first, last) = (seconds(log.first_us), seconds(log.last_us));
-            let after = from.is_none_or(|from| {
-                first >= Some(from.unix_s()) || (spanning && last >= Some(from.unix_s()))
-            });
-            after && to.is_none_or(|to| first.is_some_and(|first| first <= to.unix_s()))
-        });
-        let total_count = count(found.len() as u64);
         let time = |us: Option<i64>| {
             let at = us.map(|us| Timestamp(us.div_euclid(1000)));
             words::time(&zone, at)
         };
-        let items = on_page(found, page)
+        let items = found
+            .files
             .into_iter()
             .map(|log| wire::BinlogInfo {
                 name: log.name,
@@ -136,10 +130,17 @@ impl Cdb {
                 remote_info: Vec::new(),
                 cos_storage_type: 0,
                 instance_id: Some(id.to_string()),
-                progress: if log.archived { 100 } else { 0 },
+                progress: match log.archived {
+                    true => 100,
+                    // Not rounded up to what it would say of all.
+                    false => count((log.archived_bytes * 100 / log.bytes.max(1)).min(99)),
+                },
             })
             .collect();
-        Ok(wire::DescribeBinlogsResponse { total_count, items })
+        Ok(wire::DescribeBinlogsResponse {
+            total_count: count(found.total),
+            items,
+        })
     }
 
     pub(super) async fn describe_local_binlog_config(

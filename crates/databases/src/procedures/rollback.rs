@@ -35,7 +35,7 @@ use backout_mariadb::error::number;
 use backout_mariadb::scratch::{Options as ScratchOptions, Scratch};
 use backout_mariadb::session::{ident, quoted, text};
 use backout_mariadb::transport::{self, Live, Place};
-use backout_mariadb::{Endpoint, Session, backup, copy, digest, replay};
+use backout_mariadb::{Endpoint, Session, backup, copy, digest, guard, replay};
 use serde::{Deserialize, Serialize};
 
 use self::ahead::Ahead;
@@ -1490,6 +1490,7 @@ fn differs(table: &TableName, wanted: &RowDigest, is: &RowDigest) -> StepError {
 async fn publish(procedure: &Rollback, ctx: &StepContext) -> Result<Done, StepError> {
     at_work(procedure, ctx, |bench, ctx| {
         let (mut live, logged) = bench.unlogged()?;
+        fenced(bench, ctx, &mut live)?;
         for database in &bench.input.databases {
             make_database(&mut live, ctx, database)?;
         }
@@ -1594,9 +1595,47 @@ fn database_comment(live: &mut Session, name: &str) -> Result<Option<String>, St
     .map_err(database_error)
 }
 
+/// Sees to it that no other worker's statement has its effect on the instance
+/// from now on, until the session is dropped.
+fn fenced(bench: &Bench, ctx: &StepContext, live: &mut Session) -> Result<(), StepError> {
+    let fence = u64::try_from(ctx.fence.0).unwrap_or(0);
+    guard::hold(live, bench.instance.id.as_str(), fence).map_err(database_error)
+}
+
+/// Gives the published tables their hidden names back. One that somebody has
+/// dropped meanwhile is gone, as it should be.
+fn take_names_away(bench: &Bench, ctx: &StepContext, live: &mut Session) -> Result<(), StepError> {
+    // Each time that one was dropped since it was looked for, fewer are left.
+    for _ in 0..=bench.input.tables.len() {
+        let mut pairs = Vec::new();
+        for (i, table) in bench.input.tables.iter().enumerate() {
+            if catalog::exists(live, &table.to).map_err(database_error)? {
+                let staged = quoted(&bench.input.staged(ctx, i));
+                pairs.push(format!("{} TO {staged}", quoted(&table.to)));
+            }
+        }
+        if pairs.is_empty() {
+            return Ok(());
+        }
+        let renamed = live.exec(
+            "take the new names away",
+            format!("RENAME TABLE {}", pairs.join(", ")),
+        );
+        match renamed {
+            Err(e) if e.number() == Some(number::NO_SUCH_TABLE) => {}
+            renamed => return renamed.map(drop).map_err(database_error),
+        }
+    }
+    Err(StepError::again(
+        Code::DatabaseRefused,
+        "take the new names away: tables come and go under them",
+    ))
+}
+
 async fn unpublish(procedure: &Rollback, ctx: &StepContext) -> Result<Done, StepError> {
     at_work(procedure, ctx, |bench, ctx| {
         let (mut live, logged) = bench.unlogged()?;
+        fenced(bench, ctx, &mut live)?;
         // With triggers a table does not move to another database.
         let mut placed = Vec::new();
         for one in &bench.input.placed {
@@ -1619,24 +1658,7 @@ async fn unpublish(procedure: &Rollback, ctx: &StepContext) -> Result<Done, Step
             // Two databases may have keys of one name; in one they cannot be.
             let keys = published_keys(bench, &mut live)?;
             beside::unmake(&live, &keys, &[], logged)?;
-            let pairs: Vec<String> = bench
-                .input
-                .tables
-                .iter()
-                .enumerate()
-                .map(|(i, t)| {
-                    format!(
-                        "{} TO {}",
-                        quoted(&t.to),
-                        quoted(&bench.input.staged(ctx, i))
-                    )
-                })
-                .collect();
-            live.exec(
-                "take the new names away",
-                format!("RENAME TABLE {}", pairs.join(", ")),
-            )
-            .map_err(database_error)?;
+            take_names_away(bench, ctx, &mut live)?;
         }
         for database in &bench.input.databases {
             let ours = database_comment(&mut live, &database.to)?

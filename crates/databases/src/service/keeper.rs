@@ -57,6 +57,24 @@ pub struct Tended {
     pub put_off: Vec<(DatabaseId, String)>,
 }
 
+/// What cannot be done by itself for an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// The instance's name.
+    pub database: String,
+    /// What: `history`, `server`, `backup` or `retention`.
+    pub what: &'static str,
+    /// Why not, a fragment that fits "failed to ...".
+    pub why: String,
+}
+
+/// A history that is followed and had not all for so long stands still. Servers
+/// send a sign of life every few seconds.
+const STILL_MS: i64 = 5 * 60_000;
+
+/// How many troubles are told at once.
+const TROUBLES_MAX: usize = 50;
+
 /// What a host's keeper remembers from one pass to the next. Nothing is lost
 /// with it: a fresh one begins at the beginning.
 #[derive(Debug, Default)]
@@ -135,6 +153,65 @@ impl Databases {
             memory.followers.values().filter(|f| f.follows()).count()
         });
         Ok(tended)
+    }
+
+    /// What the keeper of this process could not do for instances of an owner
+    /// when it last looked, and which histories stand still though they are
+    /// followed.
+    ///
+    /// # Errors
+    /// [`Refusal::Store`].
+    pub async fn troubles(&self, owner: &AccountId) -> Result<Vec<Trouble>, Refusal> {
+        let now_us = self.clock.now().0.saturating_mul(1000);
+        let (mut found, followed) = self.keeper.with(|memory| {
+            let told = memory
+                .why
+                .iter()
+                .map(|((id, what), why)| (id.clone(), *what, why.clone()));
+            let followed = memory.followers.iter().filter(|(_, f)| f.follows());
+            let followed: Vec<DatabaseId> = followed.map(|(id, _)| id.clone()).collect();
+            (told.collect::<Vec<_>>(), followed)
+        });
+        let runtime = self.runtime.clone();
+        let still = blocking(move || {
+            let mut still = Vec::new();
+            for id in followed {
+                let since = runtime.archive(&id)?.caught_up();
+                if let Some(at) = since.filter(|at| now_us - at.0 > STILL_MS * 1000) {
+                    let why = format!(
+                        "follow its history: nothing has come since {}",
+                        Zone::UTC.explicit(at.0)
+                    );
+                    still.push((id, "history", why));
+                }
+            }
+            Ok(still)
+        })
+        .await?;
+        for (id, what, why) in still {
+            if !found.iter().any(|(known, w, _)| *known == id && *w == what) {
+                found.push((id, what, why));
+            }
+        }
+        let owner = owner.clone();
+        self.store
+            .read(move |tx| {
+                let mut troubles = Vec::new();
+                for (id, what, why) in found {
+                    let instance = persistence::instance_by_id(tx, &id)?;
+                    if let Some(instance) = instance.filter(|i| i.owner == owner) {
+                        troubles.push(Trouble {
+                            database: instance.name,
+                            what,
+                            why,
+                        });
+                    }
+                }
+                troubles.sort_by(|a, b| (&a.database, a.what).cmp(&(&b.database, b.what)));
+                troubles.truncate(TROUBLES_MAX);
+                Ok(troubles)
+            })
+            .await
     }
 
     /// The quick part of [`Databases::tend`]: follows the history of instances
@@ -513,7 +590,8 @@ fn needed_base(backups: &[Backup], promised: Timestamp) -> Option<&Backup> {
 }
 
 /// The backups of a schedule whose time is over and that nothing needs, those
-/// that build on others first.
+/// that build on others first. What somebody took by hand stays until somebody
+/// deletes it: it was taken for a reason that no schedule knows.
 fn over(backups: &[Backup], promised: Timestamp, kept_from: Timestamp) -> Vec<Backup> {
     let by_number: HashMap<u64, &Backup> = backups.iter().map(|b| (b.number, b)).collect();
     let mut kept = HashSet::new();

@@ -35,8 +35,8 @@ use serde::Serialize;
 use tokio::sync::Semaphore;
 
 pub use self::backups::{KEEP_DAYS_MAX, NewBackup};
-pub use self::history::{LogFile, TRANSACTIONS_MAX};
-pub use self::keeper::Tended;
+pub use self::history::{LogFile, LogFiles, LogFilter, TRANSACTIONS_MAX};
+pub use self::keeper::{Tended, Trouble};
 pub(crate) use self::lifecycle::blockers;
 pub use self::lifecycle::{
     DATABASES_MAX, LOG_HOURS, LOG_PERCENTS, MADE_MAX, NewInstance, NewManaged, TAGS_MAX,

@@ -338,73 +338,66 @@ impl Databases {
     /// [`Refusal::InstanceNotFound`], [`Refusal::NothingToStop`],
     /// [`Refusal::Held`], [`Refusal::TooLateToStop`], [`Refusal::Store`].
     pub async fn stop_rollback(&self, caller: &Caller, id_or_name: &str) -> Result<Asked, Refusal> {
-        let (owner, wanted) = (caller.owner.clone(), id_or_name.to_owned());
-        let (instance, task) = self
-            .store
-            .read(move |tx| {
-                let instance = instance_of(tx, &owner, &wanted)?;
-                let task = persistence::running_rollback_of(tx, &instance.id)?;
-                Ok::<_, Refusal>((instance, task))
-            })
-            .await?;
-        let Some(task) = task else {
-            return Err(Refusal::NothingToStop(instance.id));
-        };
-        if task.standing == Standing::Held {
-            return Err(Refusal::Held {
-                instance: instance.id,
-                job: task.job,
-            });
-        }
-        let answer = self
-            .jobs
-            .request_cancel(&task.job)
-            .await
-            .map_err(|e| match e {
-                JobsError::Store(e) => Refusal::Store(e),
-                other => Refusal::Store(backout_store::Error::corrupt(other.to_string())),
-            })?;
-        if answer == CancelAnswer::TooLate {
-            return Err(Refusal::TooLateToStop {
-                instance: instance.id,
-                job: task.job,
-            });
-        }
         let (asked, now) = (self.draw_asked(), self.clock.now());
-        let stop = Task {
-            number: 0,
-            asked: asked.clone(),
-            owner: caller.owner.clone(),
-            operator: caller.account.clone(),
-            request: caller.request.clone(),
-            instance: instance.id.clone(),
-            kind: TaskKind::Stop,
-            detail: Detail {
-                stops: Some(task.number),
-                ..Detail::default()
-            },
-            job: task.job.clone(),
-            standing: Standing::Running,
-            percent: 0,
-            words: String::new(),
-            error: None,
-            created: now,
-            ended: None,
-        };
-        let number = self
+        let (caller, wanted, id) = (caller.clone(), id_or_name.to_owned(), asked.clone());
+        // In one transaction: the job is not asked without its task, and no
+        // other job than the one that was looked at.
+        let (stop, answer) = self
             .store
             .write(move |tx| {
-                let mut stop = stop;
-                stop.number = persistence::next_task_number(tx)?;
+                let instance = instance_of(tx, &caller.owner, &wanted)?;
+                let Some(task) = persistence::running_rollback_of(tx, &instance.id)? else {
+                    return Err(Refusal::NothingToStop(instance.id));
+                };
+                if task.standing == Standing::Held {
+                    return Err(Refusal::Held {
+                        instance: instance.id,
+                        job: task.job,
+                    });
+                }
+                let answer =
+                    backout_jobs::request_cancel_in(tx, &task.job, now).map_err(|e| match e {
+                        JobsError::Store(e) => Refusal::Store(e),
+                        other => Refusal::Store(backout_store::Error::corrupt(other.to_string())),
+                    })?;
+                if answer == CancelAnswer::TooLate {
+                    return Err(Refusal::TooLateToStop {
+                        instance: instance.id,
+                        job: task.job,
+                    });
+                }
+                let stop = Task {
+                    number: persistence::next_task_number(tx)?,
+                    asked: id,
+                    owner: caller.owner,
+                    operator: caller.account,
+                    request: caller.request,
+                    instance: instance.id,
+                    kind: TaskKind::Stop,
+                    detail: Detail {
+                        stops: Some(task.number),
+                        ..Detail::default()
+                    },
+                    job: task.job,
+                    standing: Standing::Running,
+                    percent: 0,
+                    words: String::new(),
+                    error: None,
+                    created: now,
+                    ended: None,
+                };
                 persistence::insert_task(tx, &stop)?;
-                Ok::<_, Refusal>(stop.number)
+                Ok((stop, answer))
             })
             .await?;
+        if answer == CancelAnswer::Requested {
+            self.jobs.cancel_requested(&stop.job);
+        }
         Ok(Asked {
-            number,
+            number: stop.number,
             asked,
-            job: task.job,
-            instance: instance.id,
+            job: stop.job,
+            instance: stop.instance,
             repeated: false,
         })
     }

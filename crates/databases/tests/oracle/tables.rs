@@ -992,6 +992,16 @@ fn plain(create: &str) -> String {
 }
 
 impl Truth {
+    /// As [`Truth::differences`], where definitions may differ.
+    pub(crate) fn differences_of_rows(&self, is: &Self) -> String {
+        let redefined = Self {
+            create: is.create.clone(),
+            checksum: is.checksum.clone(),
+            ..self.clone()
+        };
+        redefined.differences(is)
+    }
+
     /// What `is` has otherwise; empty when nothing.
     pub(crate) fn differences(&self, is: &Self) -> String {
         let mut out = Vec::new();
