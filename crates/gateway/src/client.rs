@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use backout_core::fence::Fence;
 use backout_shim::{Restart, Shim, Signal, Spec, State, When};
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -22,6 +23,10 @@ const START_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often a gateway that is starting is looked at.
 const TICK: Duration = Duration::from_millis(10);
+
+/// How often a change is made again because of others: those under one fence are
+/// few.
+const EDITS_MAX: u32 = 16;
 
 /// A gateway that ended by itself is started again at once, and after further
 /// ends of it no later than this, in milliseconds: its port is not served
@@ -146,6 +151,39 @@ impl Client {
             desired: desired.clone(),
         };
         self.ask(op, ANSWER_PATIENCE).await
+    }
+
+    /// Tells it a change of what it was told last, under `fence`. When somebody
+    /// else changes something at the same time, `change` is called again, with
+    /// what is then there. Returns when it is done, as [`Self::apply`] does.
+    ///
+    /// # Errors
+    /// [`Error::Stale`] when a larger fence was there, or others change it all
+    /// the time; and those of [`Self::apply`].
+    pub async fn edit(&self, fence: Fence, change: impl Fn(&mut Desired)) -> Result<Status> {
+        let mut tries = EDITS_MAX;
+        loop {
+            let old = self.desired().await?;
+            if old.fence > fence {
+                return Err(Error::Stale {
+                    fence: old.fence,
+                    generation: old.generation,
+                });
+            }
+            let mut new = old.clone();
+            change(&mut new);
+            (new.fence, new.generation) = (old.fence, old.generation);
+            if new == old && fence == old.fence {
+                return self.status().await;
+            }
+            new.fence = fence;
+            new.generation = old.generation.saturating_add(1);
+            tries -= 1;
+            match self.apply(&new).await {
+                Err(Error::Stale { fence: theirs, .. }) if theirs <= fence && tries > 0 => {}
+                other => return other,
+            }
+        }
     }
 
     /// What it does.

@@ -157,8 +157,12 @@ pub(crate) fn is_idempotent(method: &Method) -> bool {
     .contains(method)
 }
 
+/// Whether the client asks for an upgrade that is passed on. One to HTTP/2 is
+/// not: it would take the requests after it out of sight.
 fn asks_upgrade(headers: &HeaderMap) -> bool {
-    headers.contains_key(UPGRADE)
+    let mut protocols = headers.get_all(UPGRADE).iter();
+    let one = protocols.next().filter(|_| protocols.next().is_none());
+    one.is_some_and(|one| !has_token(one.as_bytes(), b"h2c"))
         && headers
             .get_all(CONNECTION)
             .iter()
@@ -335,6 +339,21 @@ mod tests {
         ];
         assert_eq!(fields, with_ours(&before, "/"));
         assert!(upgrade);
+    }
+
+    #[test]
+    fn requests_are_not_taken_out_of_sight() {
+        for protocol in ["h2c", "websocket, H2C"] {
+            let fields = [
+                ("host", "a"),
+                ("connection", "Upgrade, HTTP2-Settings"),
+                ("upgrade", protocol),
+                ("http2-settings", "AAMAAABkAARAAAAAAAIAAAAA"),
+            ];
+            let (fields, upgrade) = passed("/", &fields, false).unwrap();
+            assert_eq!(fields, with_ours(&["host: a"], "/"));
+            assert!(!upgrade);
+        }
     }
 
     #[test]

@@ -131,6 +131,9 @@ pub enum Intake {
     Draining,
 }
 
+/// Header fields in a head, unless another number is set.
+pub(crate) const HEADERS_MAX: u16 = 100;
+
 /// How a gateway works: fixed for as long as its process lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -190,7 +193,7 @@ impl Default for Settings {
             threads: 0,
             connections_max: 20_000,
             head_max_bytes: 64 << 10,
-            headers_max: 100,
+            headers_max: HEADERS_MAX,
             head_wait_ms: 10_000,
             client_idle_ms: 75_000,
             exchange_idle_ms: 300_000,

@@ -265,6 +265,8 @@ impl<'a> Attempt<'a> {
             let mut changed = pin!(backends.changed());
             changed.as_mut().enable();
             if let Some(ticket) = backends.pick(&self.tried, worker.random()) {
+                // The backend has all the time there is.
+                self.client.watch.renew();
                 return Some(ticket);
             }
             let left = until.saturating_duration_since(Instant::now());

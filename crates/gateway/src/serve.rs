@@ -13,10 +13,10 @@ use rustix::process::Resource;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Mutex, Semaphore, mpsc};
-use tokio::task::AbortHandle;
+use tokio::sync::{Mutex, Notify, Semaphore, mpsc};
+use tokio::task::JoinHandle;
 
 use crate::control::{ASK_MAX_BYTES, Ask, Op, Reply, VERSION};
 use crate::error::{Error, Refusal, Result};
@@ -152,7 +152,7 @@ async fn serve(
         }),
     });
     gateway.shared.backends.set(&desired.backends);
-    gateway.listen(&mut state, &desired.listen)?;
+    gateway.listen(&mut state, &desired.listen).await?;
     state.desired = desired;
     *gateway.state.lock().await = state;
     let socket = gateway.folder.listen()?;
@@ -163,7 +163,9 @@ async fn serve(
     ));
     either(&mut terminate, &mut interrupt).await;
     say("it ends: no new connections");
-    gateway.state.lock().await.listeners.clear();
+    gateway
+        .listen(&mut *gateway.state.lock().await, &[])
+        .await?;
     for (worker, _) in &gateway.workers {
         worker.close();
     }
@@ -196,19 +198,25 @@ struct State {
     listeners: BTreeMap<SocketAddr, Listener>,
 }
 
-/// Accepts connections for as long as it is there.
-struct Listener(AbortHandle);
+/// A task that accepts connections.
+struct Listener {
+    task: JoinHandle<()>,
+    close: Arc<Notify>,
+}
 
-impl Drop for Listener {
-    fn drop(&mut self) {
-        self.0.abort();
+impl Listener {
+    /// Takes what has connected already, and no more.
+    async fn close(self) {
+        self.close.notify_one();
+        // It ends by itself, and there is nothing in it that panics.
+        let _ = self.task.await;
     }
 }
 
 impl Gateway {
     /// Listens on just these addresses. When one cannot be had, nothing is
     /// changed.
-    fn listen(self: &Arc<Self>, state: &mut State, wanted: &[SocketAddr]) -> Result<()> {
+    async fn listen(self: &Arc<Self>, state: &mut State, wanted: &[SocketAddr]) -> Result<()> {
         let mut new = Vec::new();
         for address in wanted {
             if !state.listeners.contains_key(address) {
@@ -216,13 +224,15 @@ impl Gateway {
             }
         }
         for (address, socket) in new {
-            let task = tokio::spawn(accept(self.clone(), socket, address.port()));
-            let listener = Listener(task.abort_handle());
-            state.listeners.insert(address, listener);
+            let close = Arc::new(Notify::new());
+            let accept = accept(self.clone(), socket, address.port(), close.clone());
+            let task = tokio::spawn(accept);
+            state.listeners.insert(address, Listener { task, close });
         }
-        state
-            .listeners
-            .retain(|address, _| wanted.contains(address));
+        let gone = |address: &SocketAddr| !wanted.contains(address);
+        for (_, listener) in state.listeners.extract_if(.., |address, _| gone(address)) {
+            listener.close().await;
+        }
         Ok(())
     }
 
@@ -243,12 +253,12 @@ impl Gateway {
             let listen = old.listen.clone();
             let mut both = listen.clone();
             both.extend(desired.listen.iter().filter(|a| !listen.contains(a)));
-            self.listen(&mut state, &both)?;
+            self.listen(&mut state, &both).await?;
             if let Err(e) = self.folder.write_desired(&desired) {
-                self.listen(&mut state, &listen)?;
+                self.listen(&mut state, &listen).await?;
                 return Err(e);
             }
-            self.listen(&mut state, &desired.listen)?;
+            self.listen(&mut state, &desired.listen).await?;
             self.shared.backends.set(&desired.backends);
             state.desired = desired;
         }
@@ -340,36 +350,52 @@ fn bind(address: SocketAddr) -> Result<TcpListener> {
     })
 }
 
-/// Accepts connections, and hands each to the thread that has the fewest.
-async fn accept(gateway: Arc<Gateway>, socket: TcpListener, port: u16) {
+/// Accepts connections, and hands each to the thread that has the fewest, until
+/// it is told to close.
+async fn accept(gateway: Arc<Gateway>, socket: TcpListener, port: u16, close: Arc<Notify>) {
     let most = u64::from(gateway.shared.connections_max);
-    loop {
+    let one = async || {
         gateway.at_most(most - 1).await;
-        let accepted = socket.accept().await;
-        // The thread that gets it has a reactor of its own.
-        let accepted = accepted.and_then(|(stream, peer)| Ok((stream.into_std()?, peer)));
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
-            // It was closed again meanwhile, or a signal came.
-            Err(e) if is_passing(&e) => continue,
-            Err(_) => {
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
+        socket.accept().await
+    };
+    loop {
+        let accepted = tokio::select! {
+            accepted = one() => accepted,
+            () = close.notified() => break,
         };
-        let fewest = gateway.workers.iter().min_by_key(|(w, _)| w.clients());
-        let Some((worker, arrivals)) = fewest else {
-            return;
+        hand_over(&gateway, accepted, port).await;
+    }
+    // Those that have connected by now were not told that nobody is there.
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            accepted = one() => accepted,
+            () = std::future::ready(()) => return,
         };
+        hand_over(&gateway, accepted, port).await;
+    }
+}
+
+async fn hand_over(gateway: &Gateway, accepted: io::Result<(TcpStream, SocketAddr)>, port: u16) {
+    // The thread that gets it has a reactor of its own.
+    let accepted = accepted.and_then(|(stream, peer)| Ok((stream.into_std()?, peer)));
+    let (stream, peer) = match accepted {
+        Ok(accepted) => accepted,
+        // It was closed again meanwhile, or a signal came.
+        Err(e) if is_passing(&e) => return,
+        Err(_) => return tokio::time::sleep(ACCEPT_PAUSE).await,
+    };
+    let fewest = gateway.workers.iter().min_by_key(|(w, _)| w.clients());
+    if let Some((worker, arrivals)) = fewest {
+        let counted = Counted::new(worker);
         let arrived = Arrived {
             stream,
             peer,
             port,
-            counted: Counted::new(worker),
+            counted,
         };
-        if arrivals.send(arrived).await.is_err() {
-            return;
-        }
+        // A thread ends only with the process.
+        let _ = arrivals.send(arrived).await;
     }
 }
 

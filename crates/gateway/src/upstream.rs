@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 
 use crate::backends::{Connected, Peer};
 use crate::body::Sent;
-use crate::model::Settings;
+use crate::model::{HEADERS_MAX, Settings};
 
 type Driver = hyper::client::conn::http1::Connection<TokioIo<TcpStream>, Sent>;
 
@@ -29,7 +29,8 @@ pub(crate) struct Unanswered {
 
 /// A connection to a backend.
 pub(crate) struct Upstream {
-    driver: Driver,
+    /// Boxed, for it is large, and goes from hand to hand.
+    driver: Box<Driver>,
     /// The connection is done with HTTP.
     ended: bool,
     sender: SendRequest<Sent>,
@@ -73,15 +74,20 @@ impl Upstream {
         };
         let connected = peer.connected();
         stream.set_nodelay(true)?;
-        let (sender, driver) = Builder::new()
+        let mut builder = Builder::new();
+        builder
             .max_buf_size(settings.head_max_bytes as usize)
-            .max_header_size(settings.head_max_bytes as usize)
-            .max_headers(settings.headers_max.into())
+            .max_header_size(settings.head_max_bytes as usize);
+        // What is so by itself is faster when it is not said.
+        if settings.headers_max != HEADERS_MAX {
+            builder.max_headers(settings.headers_max.into());
+        }
+        let (sender, driver) = builder
             .handshake(TokioIo::new(stream))
             .await
             .map_err(io::Error::other)?;
         Ok(Self {
-            driver,
+            driver: Box::new(driver),
             ended: false,
             sender,
             idle_since_ms: 0,

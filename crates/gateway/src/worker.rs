@@ -16,7 +16,7 @@ use tokio::sync::{Notify, mpsc};
 use crate::access::Access;
 use crate::backends::Backends;
 use crate::head::Origin;
-use crate::model::{Failure, Settings, Totals};
+use crate::model::{Failure, HEADERS_MAX, Settings, Totals};
 use crate::proxy::{self, Client};
 use crate::watch::{Clock, Stage, TICK, Watch, Watched};
 
@@ -275,11 +275,16 @@ async fn serve(worker: Arc<Worker>, arrived: Arrived) {
         _registered: registered,
     });
     let service = service_fn(|request| proxy::exchange(client.clone(), request));
-    let connection = http1::Builder::new()
+    let mut builder = http1::Builder::new();
+    builder
         .max_buf_size(settings.head_max_bytes as usize)
         .max_header_size(settings.head_max_bytes as usize)
-        .max_headers(settings.headers_max.into())
-        .auto_date_header(false)
+        .auto_date_header(false);
+    // What is so by itself is faster when it is not said.
+    if settings.headers_max != HEADERS_MAX {
+        builder.max_headers(settings.headers_max.into());
+    }
+    let connection = builder
         .serve_connection(TokioIo::new(Watched::new(stream, watch.clone())), service)
         .with_upgrades();
     let mut connection = pin!(connection);

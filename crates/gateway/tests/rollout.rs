@@ -100,6 +100,66 @@ fn what_is_older_or_makes_no_sense_is_refused_and_changes_nothing() {
 }
 
 #[test]
+fn changes_at_the_same_time_are_all_made() {
+    let gate = Gate::new();
+    gate.set(vec![]);
+    std::thread::scope(|scope| {
+        for n in 0..6 {
+            let client = gate.client.clone();
+            scope.spawn(move || {
+                let entry = Backend::ready(format!("b{n}"), local(9));
+                let edit = client.edit(Fence(5), |desired| desired.backends.push(entry.clone()));
+                tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .unwrap()
+                    .block_on(edit)
+                    .unwrap();
+            });
+        }
+    });
+    let told = gate.told();
+    let ids: BTreeSet<&str> = told.backends.iter().map(|b| b.id.as_str()).collect();
+    assert_eq!(ids, BTreeSet::from(["b0", "b1", "b2", "b3", "b4", "b5"]));
+    assert_eq!((told.fence, told.generation), (Fence(5), 7));
+    // What changes nothing is no new generation, and an old fence changes nothing.
+    gate.edit(5, |_| {}).unwrap();
+    assert_eq!(gate.told(), told);
+    let error = gate
+        .edit(4, |desired| desired.backends.clear())
+        .unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::Stale {
+                fence: Fence(5),
+                ..
+            }
+        ),
+        "{error}"
+    );
+    assert_eq!(gate.told(), told);
+}
+
+#[test]
+fn a_port_that_is_given_up_loses_nobody_who_has_connected() {
+    let gate = Gate::new();
+    let backend = Auto::named("a");
+    gate.set(vec![Backend::ready("a", backend.address)]);
+    // Given up and had again, many times, with clients that just connected.
+    for _ in 0..50 {
+        let mut clients: Vec<Wire> = (0..5).map(|_| gate.connect()).collect();
+        gate.edit(1, |desired| desired.listen.clear()).unwrap();
+        let address = gate.address;
+        gate.edit(1, |desired| desired.listen = vec![address])
+            .unwrap();
+        for client in &mut clients {
+            assert_eq!(client.get("/"), (200, "a".to_owned()));
+        }
+    }
+}
+
+#[test]
 fn listeners_come_and_go_without_a_restart() {
     let gate = Gate::new();
     let backend = Auto::named("a");

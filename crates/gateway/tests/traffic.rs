@@ -255,12 +255,47 @@ fn an_upgraded_connection_passes_bytes_both_ways() {
 }
 
 #[test]
+fn both_sides_may_speak_at_once() {
+    let gate = Gate::new();
+    let backend = Manual::new();
+    gate.set(vec![Backend::ready("a", backend.address)]);
+    for method in ["POST", "PUT"] {
+        let mut client = gate.connect();
+        client.send(format!(
+            "{method} / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        ));
+        let mut server = backend.accept();
+        assert!(server.head().is_some());
+        server.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        assert_eq!(client.head().unwrap().status(), 200);
+        for word in ["one", "two", "six"] {
+            client.send(format!("3\r\n{word}\r\n"));
+            assert_eq!(server.chunk(), word.as_bytes());
+            server.send(format!("3\r\n{word}\r\n"));
+            assert_eq!(client.chunk(), word.as_bytes());
+        }
+        client.send("0\r\n\r\n");
+        assert_eq!(server.chunk(), b"");
+        server.send("0\r\n\r\n");
+        assert_eq!(client.chunk(), b"");
+    }
+    // An answer may end before its request has: then that connection is done.
+    let mut client = gate.connect();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nabc");
+    let mut server = backend.accept();
+    assert!(server.head().is_some());
+    server.send("HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno");
+    assert_eq!(client.message().unwrap().status(), 413);
+    assert_eq!(server.rest(), b"abc");
+}
+
+#[test]
 fn an_upgrade_that_is_refused_is_an_answer_like_others() {
     let gate = Gate::new();
     let backend = Auto::named("no");
     gate.set(vec![Backend::ready("a", backend.address)]);
     let mut client = gate.connect();
-    client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n");
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n");
     assert_eq!(client.message().unwrap().text(), "no");
     assert_eq!(client.get("/"), (200, "no".to_owned()));
     // And one that nobody asked for is none.

@@ -123,6 +123,11 @@ impl Gate {
         }
     }
 
+    pub fn edit(&self, fence: i64, change: impl Fn(&mut Desired)) -> Result<Status, Error> {
+        self.runtime
+            .block_on(self.client.edit(Fence(fence), change))
+    }
+
     pub fn set(&self, backends: Vec<Backend>) -> Status {
         self.apply(&self.desired(backends)).unwrap()
     }
