@@ -407,3 +407,23 @@ pub fn range_code(refusal: &Refusal) -> i64 {
         _ => INTERNAL,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use backout_wire::{Service, find};
+
+    use super::*;
+
+    /// What only a disk without room can bring about.
+    #[test]
+    fn a_full_disk() {
+        for (service, name, code) in [
+            (Service::Cdb, "StartBatchRollback", "ResourceInsufficient"),
+            (Service::Cdb, "CreateBackup", "ResourceInsufficient"),
+            (Service::CdbV2, "RollbackCdbDatabaseTables", "9570"),
+        ] {
+            let operation = find(service, name).expect("an operation of the contract");
+            assert_eq!(code_of(operation, by_code(Code::NoSpace)), Some(code));
+        }
+    }
+}

@@ -8,7 +8,7 @@ use backout_mariadb::testing::PrivateServer;
 use backout_wire::{Service, operations_of};
 use serde_json::{Value, json};
 
-use crate::cloud::{Cloud, UNKNOWN, UNKNOWN_ASKED, number};
+use crate::cloud::{Cloud, LegacyCall, UNKNOWN, UNKNOWN_ASKED, number};
 use crate::legacy::detail;
 
 fn root() -> PathBuf {
@@ -422,7 +422,7 @@ impl Seen {
     }
 
     /// The same of the legacy API.
-    async fn legacy(&mut self, cloud: &Cloud, calls: &[(&str, &[(&str, &str)], &str)]) {
+    async fn legacy(&mut self, cloud: &Cloud, calls: &[LegacyCall<'_>]) {
         for (action, params, code) in calls {
             let answer = cloud.legacy(action, params).await;
             assert_eq!(

@@ -554,3 +554,37 @@ async fn names_and_ids_as_people_write_them() {
         )])
         .await;
 }
+
+/// History that cannot be read is told in the row that it is about.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_history_that_cannot_be_read_does_not_hide_the_others() {
+    let cloud = Cloud::still().await;
+    let whole = cloud.record("whole", InstanceState::Running).await;
+    let broken = cloud.record("broken", InstanceState::Running).await;
+    let history = cloud.runtime.history_folder(&broken.parse().unwrap());
+    std::fs::create_dir_all(history.parent().unwrap()).unwrap();
+    std::fs::write(&history, "a file where the folder should be").unwrap();
+    let answer = cloud
+        .legacy_ok(
+            "QueryCdbRollbackRangeTime",
+            &[("cdbInstanceIds.0", &broken), ("cdbInstanceIds.1", &whole)],
+        )
+        .await;
+    let rows = &answer["data"];
+    assert_eq!(
+        (&rows[0]["code"], &rows[1]["code"]),
+        (&json!(9006), &json!(0)),
+        "{answer}"
+    );
+    assert_eq!(rows[0]["cdbInstanceId"], broken);
+    assert_eq!(rows[0]["times"], json!([]));
+    let ids = json!({"InstanceIds": [broken, whole, whole]});
+    let answer = cloud.ok("DescribeRollbackRangeTime", ids).await;
+    let codes: Vec<i64> = answer["Items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["Code"].as_i64().unwrap())
+        .collect();
+    assert_eq!(codes, [1_624_001, 0, 0], "{answer}");
+}

@@ -152,6 +152,18 @@ async fn the_contents(cloud: &Cloud, shop: &str, then: &str) {
         )
         .await;
     assert_eq!(found["Items"], json!(["orders", "orders_then"]));
+    let odd = "InvalidParameterValue.InvalidParameterValueError";
+    let of = |database: &str| json!({"InstanceId": shop, "Database": database});
+    cloud
+        .refused(&[
+            ("DescribeTables", of("nothing"), odd),
+            ("DescribeTables", of("SHOP"), odd),
+            ("DescribeTables", of(""), odd),
+        ])
+        .await;
+    // The server's own are not listed, but there.
+    let found = cloud.ok("DescribeTables", of("mysql")).await;
+    assert!(found["TotalCount"].as_i64().unwrap() > 5, "{found}");
     let page = json!({"InstanceId": shop, "Database": "shop", "Offset": 1, "Limit": 1});
     let found = cloud.ok("DescribeTables", page).await;
     assert_eq!(
@@ -309,8 +321,19 @@ async fn one_rollback_at_a_time_which_can_be_stopped() {
         )])
         .await;
 
-    let stopping =
-        cloud.ok("StopRollback", json!({"InstanceId": shop})).await["AsyncRequestId"].clone();
+    let stopped = cloud.ok("StopRollback", json!({"InstanceId": shop})).await;
+    let lines = cloud.audited(&stopped).await;
+    let tasks = cloud
+        .databases
+        .tasks_asked(cloud.owner(), asked.as_str().unwrap())
+        .await
+        .unwrap();
+    assert_eq!(
+        lines[0].job.as_ref(),
+        Some(&tasks[0].job),
+        "the one it stops"
+    );
+    let stopping = stopped["AsyncRequestId"].clone();
     assert_ne!(stopping, asked, "work of its own");
     assert_eq!(cloud.ok(info, state(&stopping)).await["Status"], "RUNNING");
     assert_eq!(cloud.ok(info, state(&asked)).await["Status"], "PAUSED");
