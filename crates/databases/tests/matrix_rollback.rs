@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use backout_core::ids::JobId;
 use backout_core::outcome::Outcome;
-use backout_databases::model::{Copying, Standing};
+use backout_databases::model::{Copying, Renamed, Standing, Strategy};
 use backout_databases::procedures::rewind::Rewind;
 use backout_databases::procedures::rollback::Rollback;
 use backout_databases::procedures::withdraw::Withdraw;
@@ -30,6 +30,11 @@ const BY_FILES: u8 = 1;
 const IN_PLACE: u8 = 2;
 /// What was made goes.
 const AWAY: u8 = 3;
+
+/// A whole database under a new name, by rows.
+const WHOLE: u8 = 4;
+/// A database that was made goes.
+const WHOLE_AWAY: u8 = 5;
 
 /// What tells the worlds in a folder of the server that they share.
 const SERVER: &str = "server";
@@ -122,7 +127,7 @@ impl<const PART: u8> World for Host<PART> {
     fn registry(&self) -> Registry {
         let runtime = self.stage.runtime.clone();
         match PART {
-            BY_ROWS | BY_FILES => Registry::new().with(Rollback(runtime)),
+            BY_ROWS | BY_FILES | WHOLE => Registry::new().with(Rollback(runtime)),
             IN_PLACE => Registry::new().with(Rewind(runtime)),
             _ => Registry::new().with(Withdraw(runtime)),
         }
@@ -173,6 +178,9 @@ impl<const PART: u8> Host<PART> {
             "INSERT INTO {schema}.items SELECT seq, CONCAT('item ', seq), seq / 7 \
              FROM {schema}.seq_1_to_60"
         ));
+        if PART >= WHOLE {
+            self.surround();
+        }
         let gtid = self.texts("SELECT @@gtid_binlog_pos").concat();
         self.keep("then", &gtid);
         self.keep("before", &self.rows("items"));
@@ -188,6 +196,61 @@ impl<const PART: u8> Host<PART> {
         self.keep("after", &self.rows("items"));
     }
 
+    /// What there is beside the goods.
+    fn surround(&self) {
+        for sql in [
+            "CREATE TABLE d.sales (id INT PRIMARY KEY, item INT, KEY (item), \
+             CONSTRAINT sold FOREIGN KEY (item) REFERENCES d.items (id)) ENGINE=InnoDB",
+            "INSERT INTO d.sales VALUES (1, 1), (2, 2)",
+            "CREATE FUNCTION d.half(x INT) RETURNS INT DETERMINISTIC RETURN x / 2",
+            "CREATE PROCEDURE d.p() SELECT COUNT(*) FROM d.items",
+            "CREATE VIEW d.a_view AS SELECT id, d.half(price) AS half FROM d.items",
+            "CREATE VIEW d.b_view AS SELECT half FROM d.a_view",
+            "CREATE TRIGGER d.stamp BEFORE INSERT ON d.items FOR EACH ROW SET NEW.name = TRIM(NEW.name)",
+            "CREATE EVENT d.often ON SCHEDULE EVERY 1 DAY DISABLE DO DELETE FROM d.items WHERE id < 0",
+        ] {
+            self.exec(sql.replace(" d.", &format!(" {}.", self.schema)));
+        }
+    }
+
+    fn back(&self) -> String {
+        format!("{}_back", self.schema)
+    }
+
+    /// What is defined in a database, by kind and name.
+    fn defined(&self, schema: &str) -> Vec<String> {
+        self.texts(format!(
+            "SELECT CONCAT('table ', TABLE_NAME) FROM information_schema.TABLES WHERE TABLE_SCHEMA = '{schema}' \
+             UNION SELECT CONCAT('trigger ', TRIGGER_NAME) FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = '{schema}' \
+             UNION SELECT CONCAT('routine ', ROUTINE_NAME) FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = '{schema}' \
+             UNION SELECT CONCAT('event ', EVENT_NAME) FROM information_schema.EVENTS WHERE EVENT_SCHEMA = '{schema}' \
+             UNION SELECT CONCAT('key ', CONSTRAINT_NAME) FROM information_schema.TABLE_CONSTRAINTS \
+               WHERE TABLE_SCHEMA = '{schema}' AND CONSTRAINT_TYPE = 'FOREIGN KEY' ORDER BY 1"
+        ))
+    }
+
+    /// What must hold of the new database.
+    fn new_database_is(&self, there: bool) {
+        let back = self.back();
+        let wanted = match there {
+            true => self.defined(&self.schema),
+            false => Vec::new(),
+        };
+        assert_eq!(wanted.len(), if there { 9 } else { 0 }, "{wanted:?}");
+        assert_eq!(self.defined(&back), wanted);
+        let databases = self.texts(format!("SHOW DATABASES LIKE '{back}'"));
+        assert_eq!(databases.len(), usize::from(there));
+        if there {
+            let rows = self.texts(format!("{ROWS}{back}.items")).concat();
+            assert_eq!(rows, self.note("before"));
+            let comment = self.texts(format!(
+                "SELECT SCHEMA_COMMENT FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = '{back}'"
+            ));
+            assert_eq!(comment, [""]);
+            self.exec(format!("DROP DATABASE {back}"));
+        }
+    }
+
     fn until(&self) -> Until {
         Until::Gtid(self.note("then").parse().unwrap())
     }
@@ -197,6 +260,17 @@ impl<const PART: u8> Host<PART> {
             format!("{}.items", self.schema),
             format!("{}.items_back", self.schema),
         );
+        if PART >= WHOLE {
+            return RollbackRequest {
+                until: self.until(),
+                strategy: Strategy::Full,
+                databases: vec![Renamed {
+                    from: self.schema.clone(),
+                    to: self.back(),
+                }],
+                ..tables_at(0, &[])
+            };
+        }
         RollbackRequest {
             until: self.until(),
             ..tables_at(0, &[(&from, &to)])
@@ -408,14 +482,56 @@ fn a_rollback_in_place_survives_everything() {
     assert!(report.kills >= 4 * 5, "{report:?}");
 }
 
+struct WholeBack;
+
+impl Scenario<Host<WHOLE>> for WholeBack {
+    fn procedure(&self) -> &'static str {
+        "databases.rollback"
+    }
+
+    async fn set_up(&self, host: &Host<WHOLE>) {
+        host.prepare().await;
+    }
+
+    async fn submit(&self, host: &Host<WHOLE>) -> JobId {
+        host.ask().await
+    }
+
+    async fn check(&self, host: &Host<WHOLE>, ended: &Ended) {
+        assert_eq!(host.rows("items"), host.note("after"));
+        host.new_database_is(ended.outcome == Outcome::Applied);
+        host.nothing_is_left(ended).await;
+    }
+
+    async fn check_held(&self, host: &Host<WHOLE>, job: &JobView) {
+        assert_eq!(host.rows("items"), host.note("after"));
+        assert_eq!(host.standing(&job.id).await, Standing::Held);
+    }
+}
+
+#[test]
+fn a_whole_database_survives_everything() {
+    let shared = Shared::start();
+    let report = matrix::<WHOLE>(
+        shared.as_ref(),
+        "a_whole_database_survives_everything",
+        WholeBack,
+    );
+    let report = match std::env::var_os("BACKOUT_SOAK") {
+        Some(_) => report.run(),
+        None => report.sampled().run(),
+    };
+    assert!(report.kills >= 13, "{report:?}");
+}
+
 struct Withdrawing;
 
-impl Scenario<Host<AWAY>> for Withdrawing {
+impl<const PART: u8> Scenario<Host<PART>> for Withdrawing {
     fn procedure(&self) -> &'static str {
         "databases.withdraw"
     }
 
-    async fn set_up(&self, host: &Host<AWAY>) {
+    async fn set_up(&self, host: &Host<PART>) {
         host.prepare().await;
         let job = host.ask().await;
         let registry = Registry::new().with(Rollback(host.stage.runtime.clone()));
@@ -430,15 +546,17 @@ impl Scenario<Host<AWAY>> for Withdrawing {
         host.keep("made", job.as_str());
     }
 
-    async fn submit(&self, host: &Host<AWAY>) -> JobId {
+    async fn submit(&self, host: &Host<PART>) -> JobId {
         let made = host.note("made").parse().unwrap();
         let asked = host.stage.databases.undo(&caller(), &made).await;
         asked.unwrap().job
     }
 
-    async fn check(&self, host: &Host<AWAY>, ended: &Ended) {
+    async fn check(&self, host: &Host<PART>, ended: &Ended) {
         assert_eq!(host.rows("items"), host.note("after"));
-        if ended.outcome == Outcome::Applied {
+        if PART == WHOLE_AWAY {
+            host.new_database_is(ended.outcome != Outcome::Applied);
+        } else if ended.outcome == Outcome::Applied {
             assert_eq!(host.tables(), ["items"]);
         } else {
             assert_eq!(host.tables(), ["items", "items_back"]);
@@ -447,7 +565,7 @@ impl Scenario<Host<AWAY>> for Withdrawing {
         host.nothing_is_left(ended).await;
     }
 
-    async fn check_held(&self, host: &Host<AWAY>, job: &JobView) {
+    async fn check_held(&self, host: &Host<PART>, job: &JobView) {
         assert_eq!(host.standing(&job.id).await, Standing::Held);
         assert_eq!(host.rows("items"), host.note("after"));
     }
@@ -464,4 +582,19 @@ fn taking_tables_away_survives_everything() {
     .run();
     // 3 steps, 1 undo.
     assert!(report.kills >= 4 * 4, "{report:?}");
+}
+
+#[test]
+fn taking_a_database_away_survives_everything() {
+    let shared = Shared::start();
+    let report = matrix::<WHOLE_AWAY>(
+        shared.as_ref(),
+        "taking_a_database_away_survives_everything",
+        Withdrawing,
+    );
+    let report = match std::env::var_os("BACKOUT_SOAK") {
+        Some(_) => report.run(),
+        None => report.sampled().run(),
+    };
+    assert!(report.kills >= 4, "{report:?}");
 }
