@@ -156,6 +156,10 @@ codes! {
     InstanceState = "BO0084", "instance not in a state for this";
     /// A file of an instance or a package cannot be used.
     InstanceIo = "BO0085", "file of an instance or package not usable";
+    /// The application is not in a state for this.
+    ApplicationState = "BO0090", "application not in a state for this";
+    /// The version cannot be gone back to.
+    VersionState = "BO0091", "version cannot be gone back to";
 }
 
 impl fmt::Display for Code {

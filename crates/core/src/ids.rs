@@ -156,6 +156,88 @@ ids! {
     BlueprintId = "lhbp-" + 8;
     /// A database instance (SEMANTICS section 3: `cdb-` and 8 of `[a-z0-9]`).
     DatabaseId = "cdb-" + 8;
+    /// An instance of an application.
+    ReplicaId = "inst-" + 16;
+}
+
+/// An id text that is not a UUID.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("malformed {kind} {text:?}: expected 32 hexadecimal digits in the groups 8-4-4-4-12")]
+pub struct MalformedUuid {
+    /// What kind of id was expected.
+    pub kind: &'static str,
+    /// The text that was given, cut to 64 characters.
+    pub text: String,
+}
+
+/// Whether it is a UUID in its usual text form, in lower case.
+fn is_uuid(text: &str) -> bool {
+    text.len() == 36
+        && text.bytes().enumerate().all(|(at, b)| match at {
+            8 | 13 | 18 | 23 => b == b'-',
+            _ => matches!(b, b'0'..=b'9' | b'a'..=b'f'),
+        })
+}
+
+macro_rules! uuids {
+    ($($(#[$doc:meta])* $name:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// A fresh random id.
+            #[must_use]
+            pub fn random(entropy: &dyn Entropy) -> Self {
+                Self(random_uuid(entropy))
+            }
+
+            /// The id as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = MalformedUuid;
+
+            fn from_str(text: &str) -> Result<Self, MalformedUuid> {
+                match is_uuid(text) {
+                    true => Ok(Self(text.to_owned())),
+                    false => Err(MalformedUuid {
+                        kind: stringify!($name),
+                        text: text.chars().take(64).collect(),
+                    }),
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<'de, str>::deserialize(d)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    )*};
+}
+
+uuids! {
+    /// An application.
+    ApplicationId;
+    /// A version of an application: one release of it.
+    VersionId;
+    /// A change order: one change of an application.
+    OrderId;
+    /// A batch of a change order.
+    BatchId;
 }
 
 /// A restore point of a disk, whichever kind of disk that is.
@@ -257,6 +339,23 @@ mod tests {
         assert!("lhdisk-nuen5foj".parse::<PointId>().is_err());
         let json = serde_json::to_string(&backup).unwrap();
         assert_eq!(serde_json::from_str::<PointId>(&json).unwrap(), backup);
+    }
+
+    #[test]
+    fn ids_that_are_uuids() {
+        let id = VersionId::random(&OsEntropy);
+        assert_eq!(id.as_str().parse::<VersionId>().unwrap(), id);
+        let json = serde_json::to_string(&id).unwrap();
+        assert_eq!(serde_json::from_str::<VersionId>(&json).unwrap(), id);
+        for bad in [
+            "",
+            "017f39b8-dfa4-4e16-a84b-1dcee4b1****",
+            "017F39B8-dfa4-4e16-a84b-1dcee4b10000",
+            "017f39b8dfa4-4e16-a84b-1dcee4b100000",
+            "017f39b8-dfa4-4e16-a84b-1dcee4b10000 ",
+        ] {
+            assert!(bad.parse::<VersionId>().is_err(), "{bad:?}");
+        }
     }
 
     #[test]

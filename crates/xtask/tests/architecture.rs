@@ -36,6 +36,11 @@ const HOUSE: &[(&str, &[&str], bool)] = &[
         false,
     ),
     (
+        "apps",
+        &["core", "store", "jobs", "rollout", "workloads", "gateway"],
+        false,
+    ),
+    (
         "api",
         &[
             "core",
@@ -85,6 +90,7 @@ const HOUSE: &[(&str, &[&str], bool)] = &[
             "wire",
             "disks",
             "shim",
+            "gateway",
             "accounts",
             "jobs",
             "servers",
@@ -126,6 +132,7 @@ const VENDORLESS: &[&str] = &[
     "faults",
     "servers",
     "databases",
+    "apps",
 ];
 
 const VENDORS: &[&str] = &["tencent", "alibaba", "aliyun", "qcloud", "lighthouse"];

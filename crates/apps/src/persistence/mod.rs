@@ -1,0 +1,337 @@
+//! What the store holds about applications.
+//!
+//! Stored: namespaces, applications, their versions whole, which replicas there
+//! are and what each runs, a row for every order with its plan and its machine,
+//! and what happened. Not stored: how a replica is (whether it runs and is
+//! ready, its port, its log); its driver is asked for that.
+
+mod applications;
+mod config_maps;
+mod events;
+mod orders;
+mod versions;
+
+use backout_store::{Error, Migration, Row, Tx, Value, query_one};
+
+pub use applications::*;
+pub use config_maps::*;
+pub use events::*;
+pub use orders::*;
+pub use versions::*;
+
+/// The tables of this crate.
+pub const MIGRATIONS: &[Migration] = &[Migration {
+    name: "apps-0001",
+    sql: "
+CREATE TABLE app_namespaces (
+  owner TEXT NOT NULL,
+  id TEXT NOT NULL,
+  name TEXT NOT NULL,
+  description TEXT NOT NULL,
+  created_ms BIGINT NOT NULL,
+  PRIMARY KEY (owner, id)
+);
+CREATE TABLE apps (
+  id TEXT PRIMARY KEY,
+  owner TEXT NOT NULL,
+  namespace TEXT NOT NULL,
+  name TEXT NOT NULL,
+  description TEXT NOT NULL,
+  node TEXT NOT NULL,
+  state TEXT NOT NULL,
+  replicas BIGINT NOT NULL,
+  version TEXT,
+  tags TEXT NOT NULL,
+  created_ms BIGINT NOT NULL,
+  UNIQUE (owner, namespace, name)
+);
+CREATE INDEX apps_listing ON apps (owner, created_ms DESC, id);
+CREATE INDEX apps_of_node ON apps (node, id);
+CREATE TABLE app_tags (
+  resource TEXT NOT NULL,
+  tag_key TEXT NOT NULL,
+  tag_value TEXT NOT NULL,
+  PRIMARY KEY (resource, tag_key)
+);
+CREATE INDEX app_tags_by_key ON app_tags (tag_key, tag_value, resource);
+CREATE TABLE app_versions (
+  id TEXT PRIMARY KEY,
+  app TEXT NOT NULL,
+  number BIGINT NOT NULL,
+  release TEXT NOT NULL,
+  package TEXT,
+  package_version TEXT,
+  label TEXT NOT NULL,
+  barred TEXT,
+  created_ms BIGINT NOT NULL,
+  UNIQUE (app, number)
+);
+CREATE INDEX app_versions_by_package ON app_versions (package) WHERE package IS NOT NULL;
+CREATE TABLE app_replicas (
+  id TEXT PRIMARY KEY,
+  app TEXT NOT NULL,
+  version TEXT NOT NULL,
+  order_id TEXT NOT NULL,
+  slot BIGINT NOT NULL,
+  created_ms BIGINT NOT NULL,
+  UNIQUE (order_id, slot)
+);
+CREATE INDEX app_replicas_of_app ON app_replicas (app, created_ms, id);
+CREATE TABLE app_orders (
+  id TEXT PRIMARY KEY,
+  owner TEXT NOT NULL,
+  operator TEXT NOT NULL,
+  request TEXT NOT NULL,
+  app TEXT NOT NULL,
+  namespace TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  job TEXT,
+  takes_back TEXT,
+  version_from TEXT,
+  version_to TEXT,
+  replicas_before BIGINT NOT NULL,
+  replicas_after BIGINT NOT NULL,
+  description TEXT NOT NULL,
+  plan TEXT NOT NULL,
+  rollout TEXT,
+  standing TEXT NOT NULL,
+  approval TEXT,
+  error_code TEXT, error_message TEXT,
+  created_ms BIGINT NOT NULL,
+  ended_ms BIGINT
+);
+CREATE UNIQUE INDEX app_orders_open ON app_orders (app) WHERE ended_ms IS NULL;
+CREATE INDEX app_orders_of_app ON app_orders (app, created_ms DESC, id);
+CREATE INDEX app_orders_of_namespace ON app_orders (owner, namespace, created_ms DESC, id);
+CREATE INDEX app_orders_by_job ON app_orders (job) WHERE job IS NOT NULL;
+CREATE INDEX app_orders_by_end ON app_orders (ended_ms) WHERE ended_ms IS NOT NULL;
+CREATE TABLE app_batches (
+  id TEXT PRIMARY KEY,
+  order_id TEXT NOT NULL,
+  number BIGINT NOT NULL,
+  leg TEXT NOT NULL,
+  UNIQUE (order_id, number)
+);
+CREATE TABLE app_events (
+  number BIGINT PRIMARY KEY,
+  owner TEXT NOT NULL,
+  app TEXT NOT NULL,
+  namespace TEXT NOT NULL,
+  warning BIGINT NOT NULL,
+  object TEXT NOT NULL,
+  name TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  message TEXT NOT NULL,
+  times BIGINT NOT NULL,
+  first_ms BIGINT NOT NULL,
+  last_ms BIGINT NOT NULL
+);
+CREATE INDEX app_events_of_app ON app_events (app, number DESC);
+CREATE INDEX app_events_of_namespace ON app_events (owner, namespace, number DESC);
+CREATE TABLE app_config_maps (
+  number BIGINT PRIMARY KEY,
+  owner TEXT NOT NULL,
+  namespace TEXT NOT NULL,
+  name TEXT NOT NULL,
+  entries TEXT NOT NULL,
+  created_ms BIGINT NOT NULL,
+  updated_ms BIGINT NOT NULL,
+  UNIQUE (owner, namespace, name)
+);
+CREATE TABLE app_numbers (
+  kind TEXT PRIMARY KEY,
+  last BIGINT NOT NULL
+);
+INSERT INTO app_numbers (kind, last) VALUES ('event', 0);
+INSERT INTO app_numbers (kind, last) VALUES ('config map', 0);",
+}];
+
+/// Which page of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Rows to skip.
+    pub offset: u64,
+    /// Rows to return, at most 100.
+    pub limit: u64,
+}
+
+/// One condition on labels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TagFilter {
+    /// It has one of these keys.
+    Keys(Vec<String>),
+    /// It has this key with one of these values.
+    Pair(String, Vec<String>),
+}
+
+/// From 1 on, each once, in the order of the transactions that draw them.
+fn next_number(tx: &mut dyn Tx, kind: &str) -> Result<u64, Error> {
+    let row = query_one(
+        tx,
+        "UPDATE app_numbers SET last = last + 1 WHERE kind = $1 RETURNING last",
+        backout_store::params![kind],
+    )?
+    .ok_or_else(|| Error::corrupt("a kind of number has no row"))?;
+    Ok(row.get::<i64>(0)?.cast_unsigned())
+}
+
+/// A `WHERE` under construction.
+struct Conditions {
+    sql: String,
+    params: Vec<Value>,
+}
+
+impl Conditions {
+    fn new(first: &str, value: impl Into<Value>) -> Self {
+        Self {
+            sql: format!("{first} = $1"),
+            params: vec![value.into()],
+        }
+    }
+
+    fn bind(&mut self, value: impl Into<Value>) -> String {
+        self.params.push(value.into());
+        format!("${}", self.params.len())
+    }
+
+    fn is(&mut self, column: &str, value: Option<impl Into<Value>>) {
+        if let Some(value) = value {
+            let mark = self.bind(value);
+            self.sql.push_str(&format!(" AND {column} = {mark}"));
+        }
+    }
+
+    fn one_of<V: Into<Value>>(&mut self, column: &str, values: impl IntoIterator<Item = V>) {
+        let marks: Vec<String> = values.into_iter().map(|v| self.bind(v)).collect();
+        if !marks.is_empty() {
+            self.sql
+                .push_str(&format!(" AND {column} IN ({})", marks.join(", ")));
+        }
+    }
+
+    /// One of the columns has the text in it, whatever the case.
+    fn contains(&mut self, columns: &[&str], text: Option<&str>) {
+        let Some(text) = text else { return };
+        let mark = self.bind(format!("%{}%", escaped(text)));
+        let any: Vec<String> = columns
+            .iter()
+            .map(|c| format!("LOWER({c}) LIKE LOWER({mark}) ESCAPE '!'"))
+            .collect();
+        self.sql.push_str(&format!(" AND ({})", any.join(" OR ")));
+    }
+
+    fn tags(&mut self, column: &str, filters: &[TagFilter]) {
+        for filter in filters {
+            let mut inner = Self {
+                sql: String::new(),
+                params: std::mem::take(&mut self.params),
+            };
+            match filter {
+                TagFilter::Keys(keys) => inner.one_of("t.tag_key", keys),
+                TagFilter::Pair(key, values) => {
+                    inner.one_of("t.tag_key", [key]);
+                    inner.one_of("t.tag_value", values);
+                }
+            }
+            self.params = inner.params;
+            let conditions = inner.sql.strip_prefix(" AND ").unwrap_or("1 = 1");
+            self.sql.push_str(&format!(
+                " AND {column} IN (SELECT t.resource FROM app_tags t WHERE {conditions})"
+            ));
+        }
+    }
+}
+
+/// The text with what `LIKE` gives a meaning escaped by `!`.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, '%' | '_' | '!') {
+            out.push('!');
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// How many rows match, and one page of them in `order`.
+fn paged<T>(
+    tx: &mut dyn Tx,
+    columns: &str,
+    table: &str,
+    mut w: Conditions,
+    order: &str,
+    page: Page,
+    read: impl Fn(&Row) -> Result<T, Error>,
+) -> Result<(u64, Vec<T>), Error> {
+    let sql = format!("SELECT COUNT(*) FROM {table} WHERE {}", w.sql);
+    let row =
+        query_one(tx, &sql, &w.params)?.ok_or_else(|| Error::corrupt("COUNT(*) gave no row"))?;
+    let total = row.get::<i64>(0)?.cast_unsigned();
+    if page.offset >= total || page.limit == 0 {
+        return Ok((total, Vec::new()));
+    }
+    let limit = w.bind(page.limit.cast_signed());
+    let offset = w.bind(page.offset.cast_signed());
+    let sql = format!(
+        "SELECT {columns} FROM {table} WHERE {} ORDER BY {order} LIMIT {limit} OFFSET {offset}",
+        w.sql
+    );
+    let rows = tx.query(&sql, &w.params)?;
+    Ok((total, rows.iter().map(read).collect::<Result<_, _>>()?))
+}
+
+/// The first row of a query, read.
+fn one<T>(
+    tx: &mut dyn Tx,
+    sql: &str,
+    values: &[Value],
+    read: impl Fn(&Row) -> Result<T, Error>,
+) -> Result<Option<T>, Error> {
+    query_one(tx, sql, values)?.as_ref().map(read).transpose()
+}
+
+/// The rows of a query, read.
+fn several<T>(
+    tx: &mut dyn Tx,
+    sql: &str,
+    values: &[Value],
+    read: impl Fn(&Row) -> Result<T, Error>,
+) -> Result<Vec<T>, Error> {
+    tx.query(sql, values)?.iter().map(read).collect()
+}
+
+/// Anything stored as JSON.
+fn json_text(what: &str, value: &impl serde::Serialize) -> Result<String, Error> {
+    serde_json::to_string(value).map_err(|e| Error::corrupt(format!("{what}: {e}")))
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(
+    what: &str,
+    row: &Row,
+    index: usize,
+) -> Result<T, Error> {
+    serde_json::from_str(row.text(index)?).map_err(|e| Error::corrupt(format!("{what}: {e}")))
+}
+
+/// A column that may be null.
+fn optional<T>(
+    row: &Row,
+    index: usize,
+    read: impl FnOnce(&Row, usize) -> Result<T, Error>,
+) -> Result<Option<T>, Error> {
+    match row.is_null(index) {
+        true => Ok(None),
+        false => read(row, index).map(Some),
+    }
+}
+
+/// A column with a number of things.
+fn read_u32(row: &Row, index: usize) -> Result<u32, Error> {
+    u32::try_from(row.get::<i64>(index)?)
+        .map_err(|_| Error::corrupt(format!("column {index} is out of range")))
+}
+
+fn read_u64(row: &Row, index: usize) -> Result<u64, Error> {
+    Ok(row.get::<i64>(index)?.cast_unsigned())
+}

@@ -1,0 +1,169 @@
+//! The rows of versions. A version is written once; only its mark changes.
+
+use std::collections::BTreeSet;
+
+use backout_core::ids::{ApplicationId, VersionId};
+use backout_core::time::Timestamp;
+use backout_store::{Error, Row, Tx, params, query_one};
+use backout_workloads::PackageHash;
+
+use super::{Conditions, Page, json_text, one, optional, paged, read_json, read_u64, several};
+use crate::model::{Artifact, Release, Version};
+
+const COLUMNS: &str = "id, app, number, release, label, barred, created_ms";
+
+/// Adds a version, as the next of its application, and returns its number.
+///
+/// Two of one application are never added at once: an order claims that.
+pub fn insert_version(
+    tx: &mut dyn Tx,
+    id: &VersionId,
+    application: &ApplicationId,
+    release: &Release,
+    label: &str,
+    now: Timestamp,
+) -> Result<u64, Error> {
+    let row = query_one(
+        tx,
+        "SELECT COALESCE(MAX(number), 0) + 1 FROM app_versions WHERE app = $1",
+        params![application.as_str()],
+    )?
+    .ok_or_else(|| Error::corrupt("MAX() gave no row"))?;
+    let number: i64 = row.get(0)?;
+    let (package, package_version) = match &release.artifact {
+        Artifact::Package { hash, version, .. } => {
+            let named = (!version.is_empty()).then(|| version.clone());
+            (Some(hash.as_str().to_owned()), named)
+        }
+        Artifact::Image { .. } => (None, None),
+    };
+    tx.execute(
+        "INSERT INTO app_versions (id, app, number, release, package, package_version, label, \
+         barred, created_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, NULL, $8)",
+        params![
+            id.as_str(),
+            application.as_str(),
+            number,
+            json_text("release", release)?,
+            package,
+            package_version,
+            label,
+            now.0
+        ],
+    )?;
+    Ok(number.cast_unsigned())
+}
+
+/// A version of an application by its id.
+pub fn version(
+    tx: &mut dyn Tx,
+    application: &ApplicationId,
+    id: &str,
+) -> Result<Option<Version>, Error> {
+    let sql = format!("SELECT {COLUMNS} FROM app_versions WHERE app = $1 AND id = $2");
+    one(tx, &sql, params![application.as_str(), id], read_version)
+}
+
+/// A version of an application by its number.
+pub fn version_by_number(
+    tx: &mut dyn Tx,
+    application: &ApplicationId,
+    number: u64,
+) -> Result<Option<Version>, Error> {
+    let sql = format!("SELECT {COLUMNS} FROM app_versions WHERE app = $1 AND number = $2");
+    let values = params![application.as_str(), number.cast_signed()];
+    one(tx, &sql, values, read_version)
+}
+
+/// Whether an application has a version whose builders call it so.
+pub fn has_package_version(
+    tx: &mut dyn Tx,
+    application: &ApplicationId,
+    package_version: &str,
+) -> Result<bool, Error> {
+    let row = query_one(
+        tx,
+        "SELECT 1 FROM app_versions WHERE app = $1 AND package_version = $2 LIMIT 1",
+        params![application.as_str(), package_version],
+    )?;
+    Ok(row.is_some())
+}
+
+/// One page of an application's versions, newest first, and how many there are.
+pub fn list_versions(
+    tx: &mut dyn Tx,
+    application: &ApplicationId,
+    page: Page,
+) -> Result<(u64, Vec<Version>), Error> {
+    let w = Conditions::new("app", application.as_str());
+    let order = "number DESC";
+    paged(tx, COLUMNS, "app_versions", w, order, page, read_version)
+}
+
+/// Marks a version as one not to go back to, with the reason, or takes that off.
+/// Returns false when the application has no such version.
+pub fn set_barred(
+    tx: &mut dyn Tx,
+    application: &ApplicationId,
+    id: &VersionId,
+    why: Option<&str>,
+) -> Result<bool, Error> {
+    let changed = tx.execute(
+        "UPDATE app_versions SET barred = $3 WHERE app = $1 AND id = $2",
+        params![application.as_str(), id.as_str(), why],
+    )?;
+    Ok(changed > 0)
+}
+
+/// The versions of an application that must stay whatever their age: what it
+/// was deployed to, what its replicas run, and what its open order goes from
+/// and to.
+pub fn versions_in_use(
+    tx: &mut dyn Tx,
+    application: &ApplicationId,
+) -> Result<BTreeSet<VersionId>, Error> {
+    let sql = "SELECT version FROM apps WHERE id = $1 AND version IS NOT NULL \
+         UNION SELECT version FROM app_replicas WHERE app = $1 \
+         UNION SELECT version_from FROM app_orders WHERE app = $1 AND ended_ms IS NULL AND version_from IS NOT NULL \
+         UNION SELECT version_to FROM app_orders WHERE app = $1 AND ended_ms IS NULL AND version_to IS NOT NULL";
+    let rows = several(tx, sql, params![application.as_str()], |row| {
+        row.parse(0, |t| t.parse().ok())
+    })?;
+    Ok(rows.into_iter().collect())
+}
+
+/// Forgets a version.
+pub fn delete_version(tx: &mut dyn Tx, id: &VersionId) -> Result<(), Error> {
+    tx.execute(
+        "DELETE FROM app_versions WHERE id = $1",
+        params![id.as_str()],
+    )?;
+    Ok(())
+}
+
+/// The packages that versions of a host's applications need, by hash, from the
+/// one after `after` on, a page at a time: what is not among them may go.
+pub fn packages_in_use(
+    tx: &mut dyn Tx,
+    node: &str,
+    after: Option<&PackageHash>,
+    limit: u64,
+) -> Result<Vec<PackageHash>, Error> {
+    let sql = "SELECT DISTINCT v.package FROM app_versions v JOIN apps a ON a.id = v.app \
+         WHERE a.node = $1 AND v.package > $2 ORDER BY v.package LIMIT $3";
+    let after = after.map_or("", PackageHash::as_str);
+    let values = params![node, after, limit.cast_signed()];
+    several(tx, sql, values, |row| row.parse(0, |t| t.parse().ok()))
+}
+
+fn read_version(row: &Row) -> Result<Version, Error> {
+    Ok(Version {
+        id: row.parse(0, |t| t.parse().ok())?,
+        application: row.parse(1, |t| t.parse().ok())?,
+        number: read_u64(row, 2)?,
+        release: read_json("release", row, 3)?,
+        label: row.get(4)?,
+        barred: optional(row, 5, |row, at| row.get(at))?,
+        created: Timestamp(row.get(6)?),
+    })
+}
