@@ -16,6 +16,10 @@ impl Rounds {
         self.push(took.as_secs_f64() * 1e3);
     }
 
+    pub(crate) fn seconds(&mut self, took: Duration) {
+        self.push(took.as_secs_f64());
+    }
+
     fn sorted(&self) -> Vec<f64> {
         let mut all = self.0.clone();
         all.sort_by(f64::total_cmp);
@@ -136,6 +140,21 @@ pub(crate) fn at_most(name: &str, value: f64, unit: &str, target: f64) -> bool {
         number(target)
     );
     reached
+}
+
+/// As [`at_least`], for what was measured once beside rounds of ours: with the
+/// spread that those give the ratio.
+pub(crate) fn at_least_of(name: &str, theirs: f64, ours: &Rounds, target: f64) -> bool {
+    let ratios = Rounds(ours.0.iter().map(|ours| theirs / ours).collect());
+    let name = format!("{name} ({})", ratios.spread());
+    at_least(&name, theirs / ours.median(), target)
+}
+
+/// As [`at_most`], for rounds beside rounds.
+pub(crate) fn at_most_of(name: &str, ours: &Rounds, theirs: &Rounds, target: f64) -> bool {
+    let ratios = Rounds(ours.0.iter().zip(&theirs.0).map(|(a, b)| a / b).collect());
+    let name = format!("{name} ({})", ratios.spread());
+    at_most(&name, ours.ratio(theirs), "", target)
 }
 
 /// The head of a bench: what it is, and how to repeat it.

@@ -29,15 +29,7 @@ pub(crate) struct Server {
 impl Server {
     /// Makes and starts one in `folder`, with row logs and a pool of 1 GiB.
     pub(crate) fn start(folder: &Path) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(folder)?;
-        let data = folder.join("data");
-        child::done(Command::new("mariadb-install-db").args([
-            "--no-defaults",
-            "--auth-root-authentication-method=normal",
-            "--skip-test-db",
-            "--user=root",
-            &format!("--datadir={}", data.display()),
-        ]))?;
+        install(folder)?;
         let port = std::net::TcpListener::bind(("127.0.0.1", 0))?
             .local_addr()?
             .port();
@@ -71,6 +63,12 @@ impl Server {
         };
         server.launch(&["--skip-log-bin", "--innodb-buffer-pool-size=1G"])?;
         Ok(server)
+    }
+
+    /// Makes and starts an empty one, without a log.
+    pub(crate) fn empty(folder: &Path) -> anyhow::Result<Self> {
+        install(folder)?;
+        Self::on(folder)
     }
 
     fn launch(&mut self, args: &[&str]) -> anyhow::Result<()> {
@@ -254,6 +252,18 @@ impl Server {
             threads,
         })
     }
+}
+
+/// Makes the data folder of a server.
+fn install(folder: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    child::done(Command::new("mariadb-install-db").args([
+        "--no-defaults",
+        "--auth-root-authentication-method=normal",
+        "--skip-test-db",
+        "--user=root",
+        &format!("--datadir={}", folder.join("data").display()),
+    ]))
 }
 
 fn write(

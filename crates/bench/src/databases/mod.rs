@@ -1,29 +1,36 @@
 //! Tables of a MariaDB taken back, beside what an operator has today.
 //!
-//! Two tables, of 1M and 5M rows; a base backup; some changes; the instant; and
-//! then a window of 2M operations on each. A copy of each table as it was at the
-//! instant is the truth that every result is compared with.
+//! Two tables, of 1M and 5M rows; a base backup and a dump; some changes; the
+//! instant; and then a window of 2M operations on each. What the tables were at
+//! the instant is kept as digests, which every result is compared with.
 
 mod load;
 mod others;
 mod ours;
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
 use self::load::Server;
-use self::ours::Ours;
+use self::ours::{Ours, Way};
 use crate::child;
-use crate::table::{self, Table, number};
+use crate::table::{self, Rounds, Table, number};
 
 /// The tables: name, rows.
 const TABLES: [(&str, u64); 2] = [("bench.t1", 1_000_000), ("bench.t5", 5_000_000)];
-/// Operations on each table in the window, and between the base and the instant.
+/// A table that is hardly written to, and its rows.
+const QUIET: (&str, u64) = ("quiet.t", 100_000);
+/// Operations on each table in the window, between the base and the instant,
+/// and on the quiet table.
 const WINDOW: u64 = 2_000_000;
 const BEFORE: u64 = 150_000;
+const FEW: u64 = 20_000;
 /// How many rows are touched for the rollback in place.
 const IN_PLACE: u64 = 10_000;
+/// How often what is fast is measured.
+const ROUNDS: usize = 3;
 
 pub(crate) fn run() -> anyhow::Result<bool> {
     table::title(
@@ -33,194 +40,305 @@ pub(crate) fn run() -> anyhow::Result<bool> {
     let scale = scale()?;
     let folder = child::scratch()?;
     let server = Server::start(&folder.path().join("db"))?;
-    let mut ours = Ours::start(&folder.path().join("ours"), &server)?;
-    let mut reached = true;
-
-    println!("  making tables, a base backup and a window (scale 1/{scale})");
-    server.run("CREATE DATABASE bench")?;
-    server.run("CREATE DATABASE truth")?;
-    server.run("CREATE DATABASE quiet")?;
-    for (name, rows) in TABLES {
-        server.fill(name, rows / scale)?;
-    }
-    server.fill("quiet.t", 100_000 / scale)?;
-    ours.back_up()?;
-    let base = others::base(&server, folder.path())?;
-    for (name, rows) in TABLES {
-        server.work(name, rows / scale, BEFORE / scale)?;
-    }
-    for (name, _) in TABLES {
-        keep_truth(&server, name)?;
-    }
-    keep_truth(&server, "quiet.t")?;
-    let instant = moment(&server)?;
-    server.work("quiet.t", 100_000 / scale, 20_000 / scale)?;
-    for (name, rows) in TABLES {
-        server.work(name, rows / scale, WINDOW / scale)?;
-    }
-    let window: u64 = bytes_since(&server, &instant.position)?;
-    let base_window = bytes_between(&server, &base.position, &instant.position)?;
-    ours.catch_up(&server)?;
-    println!(
-        "  the window has {} MB of log, from the base to the instant there are {} MB",
-        window >> 20,
-        base_window >> 20
-    );
-
-    let mut table = Table::new(&["", "t1 s", "t5 s"]);
-    let mut times: Vec<(&str, [f64; 2])> = Vec::new();
-    for (label, road) in [
-        ("ours, undo road", ours::Way::Undo),
-        ("ours, restore road", ours::Way::Restore),
-    ] {
-        let mut took = [f64::NAN; 2];
-        for (i, (name, _)) in TABLES.iter().enumerate() {
-            let back = format!("{name}_back");
-            took[i] = ours
-                .rollback(&[(name, &back)], instant.us, road)?
-                .as_secs_f64();
-            same(&server, &truth_of(name), &back)?;
-            server.run(&format!("DROP TABLE {back}"))?;
-        }
-        times.push((label, took));
-    }
-    let [(a, _), (b, _)] = TABLES;
-    let (a_back, b_back) = (format!("{a}_back"), format!("{b}_back"));
-    let both = ours
-        .rollback(
-            &[(a, &a_back), (b, &b_back)],
-            instant.us,
-            ours::Way::Restore,
-        )?
-        .as_secs_f64();
-    for (name, back) in [(a, &a_back), (b, &b_back)] {
-        same(&server, &truth_of(name), back)?;
-        server.run(&format!("DROP TABLE {back}"))?;
-    }
-    let mut floor = [f64::NAN; 2];
-    let mut flashback = [f64::NAN; 2];
-    for (i, (name, _)) in TABLES.iter().enumerate() {
-        floor[i] = others::floor(&server, name, folder.path())?.as_secs_f64();
-        flashback[i] = others::flashback(&server, name, &instant, folder.path())?.as_secs_f64();
-        same(&server, &truth_of(name), &others::flashed(name))?;
-        server.run(&format!("DROP TABLE {}", others::flashed(name)))?;
-    }
-    times.push(("flashback onto a copy", flashback));
-    times.push(("floor: partial backup, export, import", floor));
-    for (label, took) in &times {
-        table.row(vec![(*label).to_owned(), number(took[0]), number(took[1])]);
-    }
-    let replay = others::replay(
-        &server,
-        &base,
-        &instant,
-        &TABLES.map(|t| t.0),
-        folder.path(),
-    )?
-    .as_secs_f64();
-    for (name, _) in TABLES {
-        same(&server, &truth_of(name), &others::replayed(name))?;
-    }
-    table.row(vec![
-        "ours, restore road, both in one job".to_owned(),
-        String::new(),
-        number(both),
-    ]);
-    table.row(vec![
-        "restore, replay, move, both".to_owned(),
-        String::new(),
-        number(replay),
-    ]);
-    table.print();
-    let undo = times.first().map_or([f64::NAN; 2], |t| t.1);
-    reached &= table::at_least("flashback / ours, 1M rows", flashback[0] / undo[0], 20.0);
-    reached &= table::at_least("flashback / ours, 5M rows", flashback[1] / undo[1], 12.0);
-    reached &= table::at_least("restore and replay / ours, both", replay / both, 4.0);
-    reached &= table::at_most("ours / floor, 1M rows", undo[0] / floor[0], "", 4.0);
-    reached &= table::at_most("ours / floor, 5M rows", undo[1] / floor[1], "", 4.0);
-
-    // A quiet table beside all that, and without it.
-    let quiet = ours.rollback(&[("quiet.t", "quiet.t_back")], instant.us, ours::Way::Undo)?;
-    same(&server, &truth_of("quiet.t"), "quiet.t_back")?;
-    server
-        .run("DROP TABLE quiet.t_back; ")
-        .or_else(|_| server.run("DROP TABLE quiet.t_back"))?;
-    let alone = moment(&server)?;
-    server.work("quiet.t", 100_000 / scale, 20_000 / scale)?;
-    ours.catch_up(&server)?;
-    let without = ours.rollback(&[("quiet.t", "quiet.t_back")], alone.us, ours::Way::Undo)?;
-    server.run("DROP TABLE quiet.t_back")?;
-    println!(
-        "  a quiet table: {} s beside the window, {} s without",
-        number(quiet.as_secs_f64()),
-        number(without.as_secs_f64())
-    );
-    reached &= table::at_most(
-        "quiet table beside others' log / without",
-        quiet.as_secs_f64() / without.as_secs_f64(),
-        "",
-        1.5,
-    );
-
-    // In place.
-    let mut in_place = [f64::NAN; 2];
-    for (i, (name, rows)) in TABLES.iter().enumerate() {
-        keep_truth(&server, name)?;
-        let then = moment(&server)?;
-        server.run(&format!(
-            "UPDATE {name} SET c = 'bad' WHERE MOD(id, {}) = 0",
-            (rows / IN_PLACE).max(1)
-        ))?;
-        ours.catch_up(&server)?;
-        in_place[i] = ours.rewind(name, then.us)?.as_secs_f64();
-        same(&server, &truth_of(name), name)?;
-    }
-    println!(
-        "  in place, {IN_PLACE} rows: {} s in 1M, {} s in 5M",
-        number(in_place[0]),
-        number(in_place[1])
-    );
-    reached &= table::at_most("in place, 5M rows", in_place[1], " s", 2.0);
-    reached &= table::at_most("in place, 5M / 1M", in_place[1] / in_place[0], "", 1.5);
-
-    // Writers meanwhile.
-    let (name, rows) = TABLES[0];
-    let writers = server.writers(name, rows / scale)?;
-    let rate = |span: Duration| -> f64 {
-        let (from, began) = (writers.done(), Instant::now());
-        std::thread::sleep(span);
-        (writers.done() - from) as f64 / began.elapsed().as_secs_f64()
+    let ours = Ours::start(&folder.path().join("ours"), &server)?;
+    println!("  making tables, a base backup, a dump and a window (scale 1/{scale})");
+    let mut bench = Bench {
+        scale,
+        folder: folder.path(),
+        server: &server,
+        ours: &ours,
+        truth: HashMap::new(),
+        memory: 0,
+        reached: true,
     };
-    rate(Duration::from_secs(3));
-    let before = rate(Duration::from_secs(8));
-    let (from, began) = (writers.done(), Instant::now());
-    ours.rollback(
-        &[(TABLES[1].0, "bench.t5_back")],
-        instant.us,
-        ours::Way::Undo,
-    )?;
-    let during = (writers.done() - from) as f64 / began.elapsed().as_secs_f64();
-    let after = rate(Duration::from_secs(8));
-    writers.stop()?;
-    println!(
-        "  writers, transactions a second: {} before, {} during, {} after",
-        number(before),
-        number(during),
-        number(after)
-    );
-    reached &= table::at_least(
-        "writers during / without",
-        during / f64::midpoint(before, after),
-        0.9,
-    );
-    reached &= table::at_most(
-        "memory at its most, beyond what it was",
-        ours.grown()? as f64 / f64::from(1 << 20),
+    let scene = bench.scene()?;
+    bench.roads(&scene)?;
+    bench.quiet(&scene)?;
+    bench.in_place()?;
+    bench.writers(&scene)?;
+    bench.reached &= table::at_most(
+        "memory of a rollback at its most",
+        bench.memory as f64 / f64::from(1 << 20),
         " MiB",
         256.0 + 64.0,
     );
     println!();
-    Ok(reached)
+    Ok(bench.reached)
+}
+
+struct Bench<'a> {
+    scale: u64,
+    folder: &'a std::path::Path,
+    server: &'a Server,
+    ours: &'a Ours,
+    /// What tables were at the instant.
+    truth: HashMap<String, Digest>,
+    /// The most that a rollback of ours took, in bytes.
+    memory: u64,
+    reached: bool,
+}
+
+/// What there is before anything is taken back.
+struct Scene {
+    base: others::Base,
+    dump: Option<others::Dump>,
+    instant: Moment,
+}
+
+impl Bench<'_> {
+    /// Makes the tables, the backups and the window.
+    fn scene(&mut self) -> anyhow::Result<Scene> {
+        let (server, scale) = (self.server, self.scale);
+        // What makes the scene need not survive a crash.
+        server.run("SET GLOBAL sync_binlog=0, GLOBAL innodb_flush_log_at_trx_commit=0")?;
+        for database in ["bench", "quiet", "flash", "floor", "replay"] {
+            server.run(&format!("CREATE DATABASE {database}"))?;
+        }
+        for (name, rows) in TABLES.into_iter().chain([QUIET]) {
+            server.fill(name, rows / scale)?;
+        }
+        self.ours.back_up()?;
+        let base = others::base(server, self.folder)?;
+        let dump = others::dump(server, self.folder)?;
+        for (name, rows) in TABLES {
+            server.work(name, rows / scale, BEFORE / scale)?;
+        }
+        for (name, _) in TABLES.into_iter().chain([QUIET]) {
+            self.keep(name)?;
+        }
+        let instant = moment(server)?;
+        server.work(QUIET.0, QUIET.1 / scale, FEW / scale)?;
+        for (name, rows) in TABLES {
+            server.work(name, rows / scale, WINDOW / scale)?;
+        }
+        server.run("SET GLOBAL sync_binlog=1, GLOBAL innodb_flush_log_at_trx_commit=1")?;
+        self.ours.catch_up(server)?;
+        println!(
+            "  the window has {} MB of log, from the base to the instant there are {} MB\n",
+            bytes_between(server, &instant.position, &server.end()?)? >> 20,
+            bytes_between(server, &base.position, &instant.position)? >> 20
+        );
+        Ok(Scene {
+            base,
+            dump,
+            instant,
+        })
+    }
+
+    /// Tables under new names, beside all that others do.
+    fn roads(&mut self, scene: &Scene) -> anyhow::Result<()> {
+        let instant = &scene.instant;
+        let mut undo = [Rounds::default(), Rounds::default()];
+        let mut floor = [Rounds::default(), Rounds::default()];
+        let mut restore = Rounds::default();
+        for _ in 0..ROUNDS {
+            for (i, (name, _)) in TABLES.iter().enumerate() {
+                undo[i].seconds(self.back(&[name], instant, Way::Undo)?);
+                floor[i].seconds(others::floor(self.server, name, self.folder)?);
+            }
+        }
+        let both = TABLES.map(|t| t.0);
+        for _ in 1..ROUNDS {
+            restore.seconds(self.back(&both, instant, Way::Restore)?);
+        }
+        let mut table = Table::new(&["seconds", "median", "spread"]);
+        let name = ["1M rows", "5M rows"];
+        for (i, name) in name.iter().enumerate() {
+            table.rounds(&format!("ours, undo road, {name}"), &undo[i]);
+            table.rounds(
+                &format!("partial backup, export, import, {name}"),
+                &floor[i],
+            );
+        }
+        table.rounds("ours, restore road, both in one job", &restore);
+        table.print();
+        for i in 0..2 {
+            self.reached &= table::at_most_of(
+                &format!("ours / floor, {}", name[i]),
+                &undo[i],
+                &floor[i],
+                4.0,
+            );
+        }
+
+        let replay = others::replay(self.server, &scene.base, instant, &both, self.folder)?;
+        for name in both {
+            self.same(name, &others::replayed(name))?;
+            self.server
+                .run(&format!("DROP TABLE {}", others::replayed(name)))?;
+        }
+        self.beside("restore, replay and move, both", replay, &restore, 4.0);
+        match &scene.dump {
+            Some(dump) => {
+                let wanted: Vec<(&str, Digest)> =
+                    both.map(|name| (name, self.truth[name])).to_vec();
+                let load = others::load(self.server, dump, instant, &wanted, self.folder)?;
+                self.beside("myloader and replay, both", load, &restore, 6.0);
+            }
+            None => println!("  myloader and replay: left out, mydumper is not installed"),
+        }
+        for (i, (name, _)) in TABLES.iter().enumerate() {
+            let took = others::flashback(self.server, name, instant, self.folder)?;
+            self.same(name, &others::flashed(name))?;
+            self.server
+                .run(&format!("DROP TABLE {}", others::flashed(name)))?;
+            let rows = ["1M rows", "5M rows"][i];
+            let target = [20.0, 12.0][i];
+            self.beside(
+                &format!("copy and flashback, {rows}"),
+                took,
+                &undo[i],
+                target,
+            );
+        }
+        Ok(())
+    }
+
+    /// What others took, beside what we did.
+    fn beside(&mut self, what: &str, took: Duration, ours: &Rounds, target: f64) {
+        let theirs = took.as_secs_f64();
+        println!("  {what}: {} s", number(theirs));
+        self.reached &= table::at_least_of(&format!("{what} / ours"), theirs, ours, target);
+    }
+
+    /// Takes tables back under new names, compares them, and drops them.
+    fn back(&mut self, names: &[&str], then: &Moment, way: Way) -> anyhow::Result<Duration> {
+        let new: Vec<String> = names.iter().map(|name| format!("{name}_back")).collect();
+        let pairs: Vec<(&str, &str)> = names
+            .iter()
+            .zip(&new)
+            .map(|(name, new)| (*name, new.as_str()))
+            .collect();
+        let (took, memory) = self.ours.rollback(&pairs, then.us, way)?;
+        self.memory = self.memory.max(memory);
+        for (name, new) in pairs {
+            self.same(name, new)?;
+            self.server.run(&format!("DROP TABLE {new}"))?;
+        }
+        Ok(took)
+    }
+
+    /// A quiet table beside all that, and without it.
+    fn quiet(&mut self, scene: &Scene) -> anyhow::Result<()> {
+        let (name, rows) = QUIET;
+        let (mut beside, mut without) = (Rounds::default(), Rounds::default());
+        for _ in 0..ROUNDS {
+            beside.seconds(self.back(&[name], &scene.instant, Way::Undo)?);
+        }
+        self.keep(name)?;
+        let alone = moment(self.server)?;
+        self.server
+            .work(name, rows / self.scale, FEW / self.scale)?;
+        self.ours.catch_up(self.server)?;
+        for _ in 0..ROUNDS {
+            without.seconds(self.back(&[name], &alone, Way::Undo)?);
+        }
+        let mut table = Table::new(&["a quiet table, seconds", "median", "spread"]);
+        table.rounds("beside the others' log", &beside);
+        table.rounds("without", &without);
+        table.print();
+        self.reached &= table::at_most_of("beside / without", &beside, &without, 1.5);
+        Ok(())
+    }
+
+    fn in_place(&mut self) -> anyhow::Result<()> {
+        let mut took = [Rounds::default(), Rounds::default()];
+        for (i, (name, rows)) in TABLES.iter().enumerate() {
+            self.keep(name)?;
+            for _ in 0..ROUNDS {
+                let then = moment(self.server)?;
+                self.server.run(&format!(
+                    "UPDATE {name} SET c = 'bad' WHERE MOD(id, {}) = 0",
+                    (rows / IN_PLACE).max(1)
+                ))?;
+                self.ours.catch_up(self.server)?;
+                took[i].seconds(self.ours.rewind(name, then.us)?);
+                self.same(name, name)?;
+            }
+        }
+        let mut table = Table::new(&["in place, seconds", "median", "spread"]);
+        table.rounds("10,000 of 1M rows", &took[0]);
+        table.rounds("10,000 of 5M rows", &took[1]);
+        table.print();
+        self.reached &= table::at_most("in place, 5M rows", took[1].median(), " s", 2.0);
+        self.reached &= table::at_most(
+            "in place, 5M / 1M",
+            took[1].median() / took[0].median(),
+            "",
+            1.5,
+        );
+        Ok(())
+    }
+
+    /// What writers of another table get done meanwhile.
+    fn writers(&mut self, scene: &Scene) -> anyhow::Result<()> {
+        let [(name, rows), (other, _)] = TABLES;
+        let writers = self.server.writers(name, rows / self.scale)?;
+        let rate = |span: Duration| -> f64 {
+            let (from, began) = (writers.done(), Instant::now());
+            std::thread::sleep(span);
+            (writers.done() - from) as f64 / began.elapsed().as_secs_f64()
+        };
+        rate(Duration::from_secs(3));
+        let before = rate(Duration::from_secs(8));
+        let (from, began) = (writers.done(), Instant::now());
+        let back = format!("{other}_back");
+        self.ours
+            .rollback(&[(other, &back)], scene.instant.us, Way::Undo)?;
+        let during = (writers.done() - from) as f64 / began.elapsed().as_secs_f64();
+        let after = rate(Duration::from_secs(8));
+        writers.stop()?;
+        self.server.run(&format!("DROP TABLE {back}"))?;
+        println!(
+            "  writers, transactions a second: {} before, {} during, {} after",
+            number(before),
+            number(during),
+            number(after)
+        );
+        self.reached &= table::at_least(
+            "writers during / without",
+            during / f64::midpoint(before, after),
+            0.9,
+        );
+        Ok(())
+    }
+
+    /// Keeps what a table is now.
+    fn keep(&mut self, name: &str) -> anyhow::Result<()> {
+        let digest = Digest::of(self.server, name)?;
+        self.truth.insert(name.to_owned(), digest);
+        Ok(())
+    }
+
+    /// Whether a table is what another was when it was kept.
+    fn same(&self, kept: &str, now: &str) -> anyhow::Result<()> {
+        let is = Digest::of(self.server, now)?;
+        anyhow::ensure!(
+            self.truth.get(kept) == Some(&is),
+            "compare {now} with what {kept} was: they differ"
+        );
+        Ok(())
+    }
+}
+
+/// What all rows of a table come to: how many, and two sums over them. It is
+/// computed in another way than ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Digest(u64, u64, u64);
+
+impl Digest {
+    pub(crate) fn of(server: &Server, name: &str) -> anyhow::Result<Self> {
+        let row: Option<(u64, u64, u64)> = server.session()?.first(
+            "bench",
+            format!(
+                "SELECT COUNT(*), CAST(SUM(CRC32(CONCAT_WS('#', id, k, c, pad))) AS UNSIGNED), \
+                 CAST(SUM(CRC32C(CONCAT_WS('#', pad, c, k, id))) AS UNSIGNED) \
+                 FROM {name} FORCE INDEX (PRIMARY)"
+            ),
+        )?;
+        let (rows, one, other) = row.context("compute a digest")?;
+        Ok(Self(rows, one, other))
+    }
 }
 
 /// `BACKOUT_BENCH_SCALE=10` makes everything a tenth, to try the bench itself.
@@ -250,39 +368,6 @@ fn moment(server: &Server) -> anyhow::Result<Moment> {
         us: i64::try_from(us)?,
         position,
     })
-}
-
-fn truth_of(name: &str) -> String {
-    format!("truth.{}", name.replace('.', "_"))
-}
-
-/// Keeps a copy of a table as it is now.
-fn keep_truth(server: &Server, name: &str) -> anyhow::Result<()> {
-    let truth = truth_of(name);
-    server.run(&format!("DROP TABLE IF EXISTS {truth}"))?;
-    server.run(&format!("CREATE TABLE {truth} LIKE {name}"))?;
-    let mut session = server.session()?;
-    session.exec("bench", "SET SESSION sql_log_bin=0")?;
-    session.exec("bench", format!("INSERT INTO {truth} SELECT * FROM {name}"))?;
-    Ok(())
-}
-
-/// Whether two tables have the same rows.
-fn same(server: &Server, one: &str, other: &str) -> anyhow::Result<()> {
-    let mut session = server.session()?;
-    let mut sum = |table: &str| -> anyhow::Result<(String, u64)> {
-        session
-            .first("bench", format!("CHECKSUM TABLE {table}"))?
-            .context("compute a checksum")
-    };
-    let (a, b) = (sum(one)?.1, sum(other)?.1);
-    anyhow::ensure!(a == b, "compare {one} with {other}: they differ");
-    Ok(())
-}
-
-fn bytes_since(server: &Server, from: &(String, u64)) -> anyhow::Result<u64> {
-    let end = server.end()?;
-    bytes_between(server, from, &end)
 }
 
 fn bytes_between(server: &Server, from: &(String, u64), to: &(String, u64)) -> anyhow::Result<u64> {

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
-use super::Moment;
 use super::load::Server;
+use super::{Digest, Moment};
 use crate::child;
 
 /// A plain base backup, as an operator takes it.
@@ -67,7 +67,6 @@ pub(crate) fn flashback(
     folder: &Path,
 ) -> anyhow::Result<Duration> {
     let (database, table) = parts(name)?;
-    server.run("CREATE DATABASE IF NOT EXISTS flash")?;
     let end = server.end()?;
     let began = Instant::now();
     let copy = flashed(name);
@@ -134,16 +133,36 @@ pub(crate) fn replay(
         &format!("--target-dir={}", restored.join("data").display()),
     ]))?;
     let scratch = Server::on(&restored)?;
+    roll_forward(server, &scratch, &base.position, then)?;
+    for name in tables {
+        let mut session = scratch.session()?;
+        session.exec("bench", format!("FLUSH TABLES {name} FOR EXPORT"))?;
+        take_in(server, &scratch.data(), name, &replayed(name))?;
+        session.exec("bench", "UNLOCK TABLES")?;
+    }
+    let took = began.elapsed();
+    drop(scratch);
+    std::fs::remove_dir_all(&restored)?;
+    Ok(took)
+}
+
+/// Replays the log of `server` from a place up to the instant in another.
+fn roll_forward(
+    server: &Server,
+    scratch: &Server,
+    from: &(String, u64),
+    then: &Moment,
+) -> anyhow::Result<()> {
     let logs: Vec<PathBuf> = server
         .logs()?
         .into_iter()
-        .filter(|(log, _)| *log >= base.position.0 && *log <= then.position.0)
+        .filter(|(log, _)| *log >= from.0 && *log <= then.position.0)
         .map(|(log, _)| server.data().join(log))
         .collect();
     let mut reader = Command::new("mariadb-binlog")
         .arg("--no-defaults")
         .arg("--database=bench")
-        .arg(format!("--start-position={}", base.position.1))
+        .arg(format!("--start-position={}", from.1))
         .arg(format!("--stop-position={}", then.position.1))
         .args(&logs)
         .stdout(Stdio::piped())
@@ -155,14 +174,68 @@ pub(crate) fn replay(
         status.success() && reader.wait()?.success(),
         "replay the log"
     );
-    server.run("CREATE DATABASE IF NOT EXISTS replay")?;
-    for name in tables {
-        let mut session = scratch.session()?;
-        session.exec("bench", format!("FLUSH TABLES {name} FOR EXPORT"))?;
-        take_in(server, &scratch.data(), name, &replayed(name))?;
-        session.exec("bench", "UNLOCK TABLES")?;
+    Ok(())
+}
+
+/// A dump by statements, and where in the log it is.
+pub(crate) struct Dump {
+    folder: PathBuf,
+    position: (String, u64),
+}
+
+/// Takes one of the tables; `None` when there is no program for it.
+pub(crate) fn dump(server: &Server, folder: &Path) -> anyhow::Result<Option<Dump>> {
+    if !child::has("mydumper") || !child::has("myloader") {
+        return Ok(None);
     }
-    Ok(began.elapsed())
+    let folder = folder.join("dump");
+    child::done(
+        Command::new("mydumper")
+            .args(["--user=root", "--database=bench", "--threads=2"])
+            .arg("--trx-consistency-only")
+            .arg(format!("--socket={}", server.socket().display()))
+            .arg(format!("--outputdir={}", folder.display())),
+    )?;
+    let text = std::fs::read_to_string(folder.join("metadata"))?;
+    let value = |name: &str| {
+        text.lines()
+            .find_map(|line| line.trim().strip_prefix(name))
+            .map(|rest| rest.trim().to_owned())
+            .with_context(|| format!("find where a dump is in the log: {text}"))
+    };
+    let position = (value("Log:")?, value("Pos:")?.parse()?);
+    Ok(Some(Dump { folder, position }))
+}
+
+/// Loads the dump into a server of its own, and replays the log up to the
+/// instant. (The tables are not moved back.)
+pub(crate) fn load(
+    server: &Server,
+    dump: &Dump,
+    then: &Moment,
+    wanted: &[(&str, Digest)],
+    folder: &Path,
+) -> anyhow::Result<Duration> {
+    let loaded = folder.join("loaded");
+    let scratch = Server::empty(&loaded)?;
+    let began = Instant::now();
+    child::done(
+        Command::new("myloader")
+            .args(["--user=root", "--threads=2", "--overwrite-tables"])
+            .arg(format!("--socket={}", scratch.socket().display()))
+            .arg(format!("--directory={}", dump.folder.display())),
+    )?;
+    roll_forward(server, &scratch, &dump.position, then)?;
+    let took = began.elapsed();
+    for (name, digest) in wanted {
+        anyhow::ensure!(
+            Digest::of(&scratch, name)? == *digest,
+            "compare {name} of the dump with what it was: they differ"
+        );
+    }
+    drop(scratch);
+    std::fs::remove_dir_all(&loaded)?;
+    Ok(took)
 }
 
 /// Imports exported files of `name` in the data folder `from` as the table
@@ -186,7 +259,6 @@ fn take_in(server: &Server, from: &Path, name: &str, to: &str) -> anyhow::Result
 /// An online backup of one table, its export, and the import.
 pub(crate) fn floor(server: &Server, name: &str, folder: &Path) -> anyhow::Result<Duration> {
     let (database, table) = parts(name)?;
-    server.run("CREATE DATABASE IF NOT EXISTS floor")?;
     let to = format!("floor.{table}");
     let folder = folder.join(format!("floor-{table}"));
     let began = Instant::now();

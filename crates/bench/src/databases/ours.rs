@@ -54,8 +54,6 @@ pub(crate) struct Ours {
     owner: AccountId,
     stop: Arc<AtomicBool>,
     _worker: Worker,
-    /// Memory at its most, before the first rollback.
-    before: u64,
 }
 
 impl Drop for Ours {
@@ -105,7 +103,6 @@ impl Ours {
             owner: AccountId::random(&OsEntropy),
             stop,
             _worker: worker,
-            before: 0,
         };
         let new = NewInstance {
             name: NAME.to_owned(),
@@ -137,6 +134,7 @@ impl Ours {
         }
         if std::env::var_os("BACKOUT_BENCH_STEPS").is_some() {
             let steps = self.tokio.block_on(self.jobs.steps(&job.id))?;
+            println!("    {}", job.title);
             for step in steps {
                 if let (Some(from), Some(to)) = (step.started, step.ended) {
                     println!("    {}: {} ms", step.name, to.since_ms(from));
@@ -161,7 +159,7 @@ impl Ours {
     }
 
     /// Waits until the history has all that the server has written.
-    pub(crate) fn catch_up(&mut self, server: &Server) -> anyhow::Result<()> {
+    pub(crate) fn catch_up(&self, server: &Server) -> anyhow::Result<()> {
         let end = server.end()?;
         let began = Instant::now();
         loop {
@@ -179,19 +177,17 @@ impl Ours {
             }
             std::thread::sleep(Duration::from_millis(100));
         }
-        if self.before == 0 {
-            self.before = peak()?;
-        }
         Ok(())
     }
 
-    /// Tables back under new names: from the call to the end of the job.
+    /// Tables back under new names: how long it takes from the call to the end of
+    /// the job, and by how many bytes memory grows meanwhile at most.
     pub(crate) fn rollback(
         &self,
         pairs: &[(&str, &str)],
         us: i64,
         way: Way,
-    ) -> anyhow::Result<Duration> {
+    ) -> anyhow::Result<(Duration, u64)> {
         let request = RollbackRequest {
             instance: NAME.to_owned(),
             until: Until::Written(Written::Instant(us)),
@@ -210,13 +206,14 @@ impl Ours {
                 Way::Restore => Road::Restore,
             }),
         };
+        let before = forget_peak()?;
         let began = Instant::now();
         let asked = self
             .tokio
             .block_on(self.databases.rollback(&self.caller(), vec![request]))?;
         let asked = asked.first().context("start a rollback")?;
         self.wait(&asked.job)?;
-        Ok(began.elapsed())
+        Ok((began.elapsed(), status("VmHWM:")?.saturating_sub(before)))
     }
 
     /// A table back in place.
@@ -236,12 +233,6 @@ impl Ours {
         self.wait(&asked.job)?;
         Ok(began.elapsed())
     }
-
-    /// Bytes of memory at its most since the first rollback, beyond what it was
-    /// before.
-    pub(crate) fn grown(&self) -> anyhow::Result<u64> {
-        Ok(peak()?.saturating_sub(self.before))
-    }
 }
 
 fn name(text: &str) -> TableName {
@@ -249,17 +240,20 @@ fn name(text: &str) -> TableName {
     TableName::new(schema, table)
 }
 
-/// The most memory that this process has had, in bytes.
-fn peak() -> anyhow::Result<u64> {
+/// Has the kernel note anew how much memory this process has had at most, and
+/// returns how much it has now, in bytes.
+fn forget_peak() -> anyhow::Result<u64> {
+    std::fs::write("/proc/self/clear_refs", "5").context("forget the peak of memory")?;
+    status("VmRSS:")
+}
+
+/// A size that the kernel notes of this process, in bytes.
+fn status(name: &str) -> anyhow::Result<u64> {
     let text = std::fs::read_to_string("/proc/self/status")?;
-    let line = text
+    let kib: u64 = text
         .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .context("read the peak of memory")?;
-    let kib: u64 = line
-        .trim()
-        .trim_end_matches(" kB")
-        .parse()
-        .context("read the peak of memory")?;
+        .find_map(|line| line.strip_prefix(name))
+        .and_then(|rest| rest.trim().trim_end_matches(" kB").parse().ok())
+        .with_context(|| format!("read {name} of this process"))?;
     Ok(kib << 10)
 }
