@@ -442,3 +442,84 @@ fn what_stands_in_the_way_is_told_with_what_mends_it() {
     refused(&server, &["databases", "show", "x"], 1, "BO0006");
     refused(&server, &["databases", "history", "x"], 1, "BO0006");
 }
+
+#[test]
+fn an_instance_is_made_of_anothers_past() {
+    let mariadb = PrivateServer::start(&[]);
+    mariadb.script(SHOP);
+    let server = Running::start(&[]);
+    server.ok(&["databases", "add", "shop", "--url", &mariadb.url()]);
+    // There is nothing to begin with yet.
+    refused(
+        &server,
+        &["databases", "clone", "shop", "copy"],
+        3,
+        "BO0063",
+    );
+    server.ok(&["databases", "backup", "shop"]);
+    mariadb.script("UPDATE shop.items SET name = 'kept' WHERE id = 7");
+    let kept = rows(&mariadb, "shop.items");
+    mariadb.script("UPDATE shop.items SET price = 0");
+    let answer = history(&server, "updates", 300);
+    let items = answer["items"].as_array().unwrap();
+    let at = items
+        .iter()
+        .position(|t| t["tables"][0]["updates"] == 300)
+        .unwrap();
+    let gtid = items[at - 1]["gtid"].as_str().unwrap();
+    let clone = ["databases", "clone", "shop", "copy", "--to", gtid];
+
+    let dry = [&clone[..], &["--dry-run"]].concat();
+    let planned = server.ok(&dry);
+    assert_eq!(planned["passed"], true, "{planned}");
+    assert_eq!(planned["found"]["kept"]["gtid"], gtid, "{planned}");
+    assert_eq!(planned["plan"]["steps"].as_array().unwrap().len(), 5);
+    let said = stdout(&human(&server, &dry));
+    assert!(
+        said.contains("first left out") && said.contains("begins with"),
+        "{said}"
+    );
+    let small = [&clone[..], &["--memory", "256M"]].concat();
+    let made = server.ok(&small);
+    let database = &made["database"];
+    assert_eq!(
+        (
+            &database["name"],
+            &database["kind"],
+            &database["state"],
+            &database["memory_mb"]
+        ),
+        (
+            &json!("copy"),
+            &json!("managed"),
+            &json!("running"),
+            &json!(256)
+        ),
+        "{made}"
+    );
+    assert_eq!(made["job"]["outcome"], "applied");
+    // As one who knew the source.
+    let url = format!("mysql://root@127.0.0.1:{}", database["port"]);
+    let endpoint = backout_mariadb::Endpoint::parse(&url).unwrap();
+    let mut session = backout_mariadb::Session::open(&endpoint).unwrap();
+    let there: Vec<(String, String, String)> = session
+        .query(
+            "look",
+            "SELECT CAST(id AS CHAR), name, CAST(price AS CHAR) FROM shop.items ORDER BY id",
+        )
+        .unwrap();
+    let there: Vec<_> = there.into_iter().map(|(a, b, c)| vec![a, b, c]).collect();
+    assert_eq!(there, kept);
+
+    refused(&server, &clone, 3, "BO0007");
+    let both = [&clone[..], &["--backup", "1"]].concat();
+    assert_eq!(server.cli(&both).status.code(), Some(2));
+    refused(
+        &server,
+        &["databases", "clone", "shop", "other", "--backup", "99"],
+        1,
+        "BO0006",
+    );
+    server.ok(&["databases", "isolate", "copy", "--yes"]);
+    server.ok(&["databases", "remove", "copy", "--yes"]);
+}

@@ -99,6 +99,38 @@ fn tencent_python_takes_a_disk_back() {
 }
 
 #[test]
+fn tencent_python_clones_a_database() {
+    let mariadb = backout_mariadb::testing::PrivateServer::start(&[]);
+    mariadb.script(
+        "CREATE DATABASE shop; CREATE TABLE shop.t (a INT PRIMARY KEY); INSERT INTO shop.t VALUES (1)",
+    );
+    let server = Running::start(&[]);
+    let added = server.ok(&["databases", "add", "shop", "--url", &mariadb.url()]);
+    server.ok(&["databases", "backup", "shop"]);
+    mariadb.script("INSERT INTO shop.t VALUES (2)");
+    let mut command = python("tencent_clone.py");
+    command.env("BO_DATABASE", added["id"].as_str().expect("it has an id"));
+    run(&server, command);
+    let clones = server.ok(&["databases", "list"]);
+    let ports = clones
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter(|database| database["kind"] == "managed");
+    let rows: Vec<Option<u32>> = ports
+        .map(|database| {
+            let url = format!("mysql://root@127.0.0.1:{}", database["port"]);
+            let endpoint = backout_mariadb::Endpoint::parse(&url).expect("a URL");
+            backout_mariadb::Session::open(&endpoint)
+                .and_then(|mut session| session.first("look", "SELECT COUNT(*) FROM shop.t"))
+                .expect("a clone that answers")
+        })
+        .collect();
+    assert_eq!(rows, [Some(1)], "{clones}");
+    server.ok(&["databases", "isolate", "clone-1", "--yes"]);
+}
+
+#[test]
 fn tccli_takes_a_disk_back() {
     let server = Running::with_server("web", 8);
     let mut command = Command::new("bash");

@@ -7,6 +7,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod clones;
 mod cloud;
 mod codes;
 mod contract;
