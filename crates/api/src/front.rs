@@ -329,8 +329,8 @@ impl Front {
                 request: request.clone(),
                 action: operation.policy_action(),
                 resource: named_ids(&admitted.call).join(" "),
+                job: self.job_of(&admitted, code.is_none()).await,
                 refused: code,
-                job: admitted.job.get().cloned(),
             };
             if let Err(e) = audit::record(&self.store, line).await {
                 tracing::error!(request = %request, error = %e, "an audit line could not be written");
@@ -340,6 +340,25 @@ impl Front {
         Ok(encode_success(
             protocol, operation, &request.0, trace, &body,
         ))
+    }
+
+    /// The job that a call made, or acted on; none of one that was refused.
+    async fn job_of(&self, admitted: &Admitted, accepted: bool) -> Option<JobId> {
+        if !accepted {
+            return None;
+        }
+        if let Some(job) = admitted.job.get() {
+            return Some(job.clone());
+        }
+        let request = admitted.request.clone();
+        let found = self
+            .store
+            .read(move |tx| backout_jobs::of_request(tx, &request))
+            .await;
+        found.unwrap_or_else(|e| {
+            tracing::warn!(request = %admitted.request, error = %e, "the job of a call could not be looked up for its audit line");
+            None
+        })
     }
 
     /// Does what an admitted call asks, if policy is for it and no fault is to

@@ -53,5 +53,7 @@ pub use procedure::{
 };
 pub use registry::{Registry, StepLine, planned_steps};
 pub use run::{MAX_ATTEMPTS, MAX_TRIES};
-pub use submit::{Idempotency, MAX_CLAIMS, NewJob, SubmitError, Submitted, earlier, submit};
+pub use submit::{
+    Idempotency, MAX_CLAIMS, NewJob, SubmitError, Submitted, earlier, of_request, submit,
+};
 pub use worker::{KEEP_MS, LEASE_MS, NoProbe, Stopped, Worker, WorkerConfig};

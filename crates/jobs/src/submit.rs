@@ -200,6 +200,21 @@ pub fn earlier(
     Ok(Some(job))
 }
 
+/// The first job that the call `request` made, of those that there are at this
+/// moment.
+///
+/// # Errors
+/// The store's.
+pub fn of_request(tx: &mut dyn Tx, request: &RequestId) -> Result<Option<JobId>, StoreError> {
+    query_one(
+        tx,
+        "SELECT id FROM jobs WHERE request_id = $1 ORDER BY created_ms, id LIMIT 1",
+        params![request.0.as_str()],
+    )?
+    .map(|row| row.parse(0, |t| t.parse().ok()))
+    .transpose()
+}
+
 fn find_repeated(tx: &mut dyn Tx, new: &NewJob) -> Result<Option<Submitted>, SubmitError> {
     let Some(idempotency) = &new.idempotency else {
         return Ok(None);

@@ -26,10 +26,10 @@ impl Cdb {
         let page = ask.page(asked.offset, asked.limit, PAGE_DEFAULT)?;
         let pattern = pattern(ask, "DatabaseRegexp", asked.database_regexp)?;
         let id = ask.id(&asked.instance_id)?;
-        find::running(&self.databases, ask, &id, "list the databases of").await?;
+        find::instance(&self.databases, ask, &id).await?;
         let found = self
             .databases
-            .schemas_with_charsets(ask.owner(), id.as_str())
+            .charsets_of(ask.owner(), &id)
             .await
             .map_err(|e| ask.refused(e))?;
         let found: Vec<_> = found

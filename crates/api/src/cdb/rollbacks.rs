@@ -207,6 +207,12 @@ fn rollback_request(
             to: d.new_database_name,
         })
         .collect();
+    groups(
+        ask,
+        info.tables
+            .iter()
+            .map(|g| (&g.database, g.table.is_empty())),
+    )?;
     let tables: Vec<Renamed<TableName>> = info
         .tables
         .into_iter()
@@ -228,6 +234,20 @@ fn rollback_request(
         torn: false,
         road: None,
     })
+}
+
+/// Refuses a database whose tables are to be named, and are not.
+pub(crate) fn groups<'a>(
+    ask: Ask<'_>,
+    mut groups: impl Iterator<Item = (&'a String, bool)>,
+) -> Result<(), Refused> {
+    match groups.find(|(_, empty)| *empty) {
+        Some((database, _)) => Err(ask.error(
+            codes::PARAMETER,
+            format!("no tables of database {database:?} are named"),
+        )),
+        None => Ok(()),
+    }
 }
 
 /// Refuses a rollback of nothing, of too much, of what has no name, and of the

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::CdbV2;
 use super::lists::row;
 use crate::cdb::asked::Ask;
-use crate::cdb::rollbacks::{chosen, new_name, ranges};
+use crate::cdb::rollbacks::{chosen, groups, new_name, ranges};
 use crate::cdb::{codes, find, words};
 use crate::front::Refused;
 
@@ -371,10 +371,10 @@ fn request(ask: Ask<'_>, id: &DatabaseId, para: &str) -> Result<RollbackRequest,
             to: d.newname,
         })
         .collect();
-    let tables: Vec<Renamed<TableName>> = para
-        .tables
+    let named = para.tables.unwrap_or_default();
+    groups(ask, named.iter().map(|g| (&g.db, g.table.is_empty())))?;
+    let tables: Vec<Renamed<TableName>> = named
         .into_iter()
-        .flatten()
         .flat_map(|group| {
             let db = group.db;
             group.table.into_iter().map(move |t| Renamed {

@@ -29,6 +29,14 @@ fn with(mut params: Value, change: &Value) -> Value {
     params
 }
 
+/// What of an instance is to be rolled back.
+fn info_of(id: &str) -> Value {
+    json!({
+        "InstanceId": id, "Strategy": "full", "RollbackTime": "2024-09-09 16:40:30",
+        "Databases": [{"DatabaseName": "a", "NewDatabaseName": "b"}],
+    })
+}
+
 /// One server that is made, with a change.
 fn made(change: &Value) -> Value {
     with(json!({"GoodsNum": 1, "Memory": 1000, "Volume": 25}), change)
@@ -121,14 +129,11 @@ fn no_parameter_is_ignored_in_silence() {
 async fn lists_have_bounds() {
     let cloud = Cloud::still().await;
     let shop = cloud.record("shop", InstanceState::Running).await;
-    let info = |id: &str| {
-        json!({
-            "InstanceId": id, "Strategy": "full", "RollbackTime": "2024-09-09 16:40:30",
-            "Databases": [{"DatabaseName": "a", "NewDatabaseName": "b"}],
-        })
+    let many = |count: usize| -> Vec<Value> {
+        (0..count)
+            .map(|n| info_of(&format!("cdb-{n:08}")))
+            .collect()
     };
-    let many =
-        |count: usize| -> Vec<Value> { (0..count).map(|n| info(&format!("cdb-{n:08}"))).collect() };
     let tags = |count: usize| -> Vec<Value> {
         (0..count)
             .map(|n| json!({"TagKey": format!("k{n}"), "TagValue": ["v"]}))
@@ -416,14 +421,11 @@ async fn servers_that_hang_are_given_up() {
     let running = InstanceState::Running;
     let shop = cloud.record_with("shop", running, port, |_| {}).await;
     let stall = cloud.record_with("stall", running, port, |_| {}).await;
-    let info = |id: &str| {
-        json!({
-            "InstanceId": id, "Strategy": "full", "RollbackTime": "2024-09-09 16:40:30",
-            "Databases": [{"DatabaseName": "a", "NewDatabaseName": "b"}],
-        })
-    };
     let answer = cloud
-        .call(BEGIN, json!({"Instances": [info(&shop), info(&stall)]}))
+        .call(
+            BEGIN,
+            json!({"Instances": [info_of(&shop), info_of(&stall)]}),
+        )
         .await;
     assert_eq!(
         answer["Error"]["Code"], "InternalError.DatabaseAccessError",
@@ -460,8 +462,12 @@ async fn servers_that_hang_are_given_up() {
         .await;
     assert_eq!(answer["data"][0]["code"], 9006, "{answer}");
     let tables = json!({"InstanceId": shop, "Database": "a"});
+    let none = "InternalError.NetworkError";
     cloud
-        .refused(&[("DescribeTables", tables, "InternalError.NetworkError")])
+        .refused(&[
+            ("DescribeTables", tables, none),
+            ("DescribeDatabases", json!({"InstanceId": shop}), none),
+        ])
         .await;
     let seen = cloud.ok(LIST, json!({"TaskStatus": [0]})).await;
     assert_eq!(seen["TotalCount"], 2, "no job was made");
@@ -521,7 +527,17 @@ async fn names_and_ids_as_people_write_them() {
             (BEGIN, json!({"Instances": [twice]}), "InvalidParameter"),
         ])
         .await;
+    // A database whose tables are not named is not passed over.
+    let mut empty = info_of(&shop);
+    empty["Tables"] = json!([{"Database": "c", "Table": []}]);
+    cloud
+        .refused(&[(BEGIN, json!({"Instances": [empty]}), "InvalidParameter")])
+        .await;
     let (id, at) = ("instances.0.cdbInstanceId", "instances.0.para");
+    let none = r#"{"rollbacktime":"2016-01-25 17:32:39","dbs":[{"dbname":"a","newname":"b"}],"tables":[{"db":"c","table":[]}]}"#;
+    cloud
+        .legacy_refused(&[(START, &[(id, &shop), (at, none)], "9003")])
+        .await;
     let null = r#"{"rollbacktime":"2016-01-25 17:32:39","dbs":null,"tables":[{"db":"a","table":[{"tablename":"t","newname":"u"}]}]}"#;
     let nothing = r#"{"rollbacktime":"2016-01-25 17:32:39","dbs":null,"tables":null}"#;
     cloud

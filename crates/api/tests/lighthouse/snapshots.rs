@@ -72,6 +72,14 @@ async fn a_disk_goes_back_and_forth() {
         .await
         .unwrap()
         .expect("the call's job is found by its id");
+    let lines = backout_api::audit::find_by_request(&cloud.store, &request)
+        .await
+        .unwrap();
+    assert_eq!(
+        lines[0].job.as_ref(),
+        Some(&job.id),
+        "and by its audit line"
+    );
     let undo = cloud.servers.undo(&cloud.caller(), &job.id).await.unwrap();
     assert_eq!(cloud.ended(&undo).await, Outcome::Applied);
     assert_eq!(std::fs::read(&disk).unwrap(), vec![3_u8; 1 << 20]);

@@ -51,6 +51,29 @@ impl Databases {
         .await
     }
 
+    /// As [`Databases::schemas_with_charsets`], within the time that one call
+    /// looks at servers.
+    ///
+    /// # Errors
+    /// [`Refusal::State`] when the instance is not running; as there.
+    pub async fn charsets_of(
+        &self,
+        owner: &AccountId,
+        id: &DatabaseId,
+    ) -> Result<Vec<(String, String)>, Refusal> {
+        let owner = owner.clone();
+        let looked = self.look_at_each(std::slice::from_ref(id), move |databases, id| {
+            let owner = owner.clone();
+            async move {
+                let action = "list the databases of";
+                databases.running(&owner, id.as_str(), action).await?;
+                databases.schemas_with_charsets(&owner, id.as_str()).await
+            }
+        });
+        let looked = looked.await.into_iter().next();
+        looked.unwrap_or_else(|| Ok(Vec::new()))
+    }
+
     /// The windows of several instances, as [`Databases::windows`], in their
     /// order.
     pub async fn windows_of(
