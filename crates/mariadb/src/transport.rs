@@ -657,10 +657,10 @@ pub fn import(
     }
 }
 
-/// How many changed pages a server writes at once without anybody noticing: a
-/// checkpoint is asked for then, and otherwise given some time to come by
-/// itself.
-const FEW_PAGES: u64 = 4_096;
+/// How many changed pages a server writes at once while its writers hardly notice
+/// (1 GiB of the usual 16 KiB, a few seconds of a disk's time): a checkpoint is
+/// asked for then, and otherwise given some time to come by itself.
+const FEW_PAGES: u64 = 65_536;
 
 /// How long it is given: a server that has a moment of rest writes its pages.
 const BY_ITSELF: Duration = Duration::from_secs(5);
