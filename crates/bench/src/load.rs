@@ -32,24 +32,46 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
 }
 
+/// What a load saw.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen {
+    /// Answers a second.
+    pub(crate) rate: f64,
+    /// What all but one of a hundred answers took at most, in microseconds, from
+    /// before the request was written until the answer was read.
+    pub(crate) p99_us: f64,
+}
+
 /// Sends requests for as long as `long` and returns the answers a second.
 pub(crate) fn rate(target: &Target, connections: usize, long: Duration) -> anyhow::Result<f64> {
+    Ok(measure(target, connections, long)?.rate)
+}
+
+/// Sends requests for as long as `long`.
+pub(crate) fn measure(target: &Target, connections: usize, long: Duration) -> anyhow::Result<Seen> {
     let each = connections.div_ceil(THREADS);
     let threads = connections.div_ceil(each);
     let began = Instant::now();
-    let counts = std::thread::scope(|scope| {
+    let mut took = std::thread::scope(|scope| {
         let all: Vec<_> = (0..threads)
             .map(|_| scope.spawn(|| one_thread(target, each, began + long)))
             .collect();
         all.into_iter()
             .map(|thread| match thread.join() {
-                Ok(count) => count,
+                Ok(took) => took,
                 Err(_) => bail!("make load: a thread panicked"),
             })
-            .collect::<anyhow::Result<Vec<u64>>>()
-    })?;
-    let count: u64 = counts.iter().sum();
-    Ok(count as f64 / began.elapsed().as_secs_f64())
+            .collect::<anyhow::Result<Vec<Vec<u32>>>>()
+    })?
+    .concat();
+    let rate = took.len() as f64 / began.elapsed().as_secs_f64();
+    let at = took.len() * 99 / 100;
+    let p99_us = if took.is_empty() {
+        f64::NAN
+    } else {
+        f64::from(*took.select_nth_unstable(at).1)
+    };
+    Ok(Seen { rate, p99_us })
 }
 
 /// One request, for a look at its answer.
@@ -63,7 +85,8 @@ pub(crate) fn once(target: &Target) -> anyhow::Result<Answer> {
     })
 }
 
-fn one_thread(target: &Target, connections: usize, end: Instant) -> anyhow::Result<u64> {
+/// Makes load until `end`; returns what each answer took, in microseconds.
+fn one_thread(target: &Target, connections: usize, end: Instant) -> anyhow::Result<Vec<u32>> {
     let never = memmem::Finder::new(target.never);
     let mut all = (0..connections)
         .map(|_| Connection::open(target.address))
@@ -71,7 +94,7 @@ fn one_thread(target: &Target, connections: usize, end: Instant) -> anyhow::Resu
     for connection in &mut all {
         connection.send(&target.request)?;
     }
-    let mut count = 0;
+    let mut took = Vec::new();
     loop {
         let going_on = Instant::now() < end;
         for connection in &mut all {
@@ -87,7 +110,8 @@ fn one_thread(target: &Target, connections: usize, end: Instant) -> anyhow::Resu
                 // What is still on its way is not counted.
                 continue;
             }
-            count += 1;
+            let us = connection.sent.elapsed().as_micros();
+            took.push(u32::try_from(us).unwrap_or(u32::MAX));
             if connection.closes {
                 *connection = Connection::open(target.address)?;
             } else {
@@ -96,7 +120,7 @@ fn one_thread(target: &Target, connections: usize, end: Instant) -> anyhow::Resu
             connection.send(&target.request)?;
         }
         if !going_on {
-            return Ok(count);
+            return Ok(took);
         }
     }
 }
@@ -110,6 +134,8 @@ struct Connection {
     buffer: Vec<u8>,
     used: usize,
     closes: bool,
+    /// When the last request was.
+    sent: Instant,
 }
 
 impl Connection {
@@ -122,10 +148,12 @@ impl Connection {
             buffer: vec![0; 64 << 10],
             used: 0,
             closes: false,
+            sent: Instant::now(),
         })
     }
 
     fn send(&mut self, request: &[u8]) -> anyhow::Result<()> {
+        self.sent = Instant::now();
         self.stream.write_all(request).context("send a request")
     }
 

@@ -15,6 +15,7 @@ mod calls;
 mod child;
 mod databases;
 mod disks;
+mod gateway;
 mod jobs;
 mod listing;
 mod load;
@@ -34,6 +35,7 @@ backout-bench WHAT...
   recovery   10,000 jobs in flight at kill -9: until all are claimed or queued
   listing    a page among 1,000 and among 1,000,000 restore points
   disks      snapshot and rollback by driver, beside cp
+  gateway    requests a second through the gateway, beside HAProxy
   databases  tables back to an instant, beside flashback and replay
   all        all of them
 
@@ -79,7 +81,8 @@ fn run(whats: &[&str]) -> anyhow::Result<bool> {
             "listing" => listing::run()?,
             "disks" => disks::run()?,
             "databases" => databases::run()?,
-            "all" => run(&["calls", "jobs", "recovery", "listing", "disks", "databases"])?,
+            "gateway" => gateway::run()?,
+            "all" => run(&["calls", "jobs", "recovery", "listing", "disks", "gateway", "databases"])?,
             other => anyhow::bail!("measure {other:?}: there is no such bench\n{USAGE}"),
         };
     }

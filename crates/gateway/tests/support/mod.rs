@@ -102,7 +102,7 @@ impl Gate {
                 args: vec!["shim".into()],
             },
             program,
-            args: vec!["gateway".into()],
+            args: vec!["gateway".into(), "--dir".into()],
         };
         let start = self.client.ensure_running(&host, settings);
         self.runtime.block_on(start)
