@@ -82,7 +82,15 @@ fn run(whats: &[&str]) -> anyhow::Result<bool> {
             "disks" => disks::run()?,
             "databases" => databases::run()?,
             "gateway" => gateway::run()?,
-            "all" => run(&["calls", "jobs", "recovery", "listing", "disks", "gateway", "databases"])?,
+            "all" => run(&[
+                "calls",
+                "jobs",
+                "recovery",
+                "listing",
+                "disks",
+                "gateway",
+                "databases",
+            ])?,
             other => anyhow::bail!("measure {other:?}: there is no such bench\n{USAGE}"),
         };
     }
