@@ -66,9 +66,10 @@ const TICK: Duration = Duration::from_millis(20);
 /// How much is read between two looks at whether it is still wanted, in bytes.
 const STEP_BYTES: usize = 1 << 20;
 
-/// Memory for making a backup ready, in bytes: it holds what the redo log says
-/// of pages.
-const PREPARE_BYTES: u64 = 128 << 20;
+/// Memory for making a backup ready, in bytes, at least and at most: it holds
+/// what the redo log says of pages. Where that does not fit, the log is read
+/// several times.
+const PREPARE_BYTES: std::ops::RangeInclusive<u64> = 128 << 20..=1 << 30;
 
 /// How a backup is taken or used.
 #[derive(Clone, Copy)]
@@ -581,13 +582,24 @@ fn prepare(data: &Path, changes: Option<&Path>, log: &Path, options: &Options<'_
     let mut args = vec![
         "--no-defaults".to_owned(),
         "--prepare".to_owned(),
-        format!("--use-memory={PREPARE_BYTES}"),
+        format!("--use-memory={}", prepare_bytes()),
         format!("--target-dir={}", data.display()),
     ];
     if let Some(changes) = changes {
         args.push(format!("--incremental-dir={}", changes.display()));
     }
     Tool::start(TOOL, "make the backup ready", &args, log, false)?.wait(options.cancelled)
+}
+
+/// A quarter of the memory that is free, within [`PREPARE_BYTES`].
+fn prepare_bytes() -> u64 {
+    let free: u64 = std::fs::read_to_string("/proc/meminfo")
+        .unwrap_or_default()
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))
+        .and_then(|rest| rest.trim().trim_end_matches(" kB").parse().ok())
+        .map_or(0, |kib: u64| kib << 10);
+    (free / 4).clamp(*PREPARE_BYTES.start(), *PREPARE_BYTES.end())
 }
 
 /// Notes how large the files of tables are, and refuses one that has none.
