@@ -500,7 +500,8 @@ async fn damaged_history_is_refused_by_name() {
         .history_folder(&ID.parse().unwrap())
         .join("chunks");
     let url = shop.url.clone();
-    let damaged = At::begun("reduce", move || {
+    // History is read beside the copy, and again in the step that follows.
+    let damaged = At::begun("copy", move || {
         // Kept in memory are a few: others come after.
         let mut session = Session::open(&Endpoint::parse(&url).unwrap()).unwrap();
         session.exec("test", "FLUSH BINARY LOGS").unwrap();
