@@ -131,6 +131,44 @@ fn tencent_python_clones_a_database() {
 }
 
 #[test]
+fn tencent_clients_take_a_table_back_and_read_of_it() {
+    let mariadb = backout_mariadb::testing::PrivateServer::start(&["--default-time-zone=+05:30"]);
+    let tls = TlsFiles::make();
+    let server = Running::start(&[
+        "--tls-listen",
+        "127.0.0.1:0",
+        "--tls-cert",
+        tls.cert(),
+        "--tls-key",
+        tls.key(),
+    ]);
+    let added = server.ok(&["databases", "add", "shop", "--url", &mariadb.url()]);
+    mariadb.script(
+        "CREATE DATABASE shop; CREATE TABLE shop.orders (id INT PRIMARY KEY, cents INT NOT NULL); \
+         INSERT INTO shop.orders SELECT seq, seq * 7 FROM shop.seq_1_to_100",
+    );
+    let rows = |table: &str| mariadb.query(&format!("SELECT * FROM shop.{table} ORDER BY id"));
+    let before = rows("orders");
+    // Times have whole seconds: all of one passes between what is kept and what
+    // is taken back.
+    let then = mariadb
+        .value("SELECT DATE_FORMAT(NOW() + INTERVAL 1 SECOND + 0 * SLEEP(2), '%Y-%m-%d %H:%i:%s')");
+    mariadb.script("UPDATE shop.orders SET cents = 0");
+    let mut command = python("tencent_cdb.py");
+    command
+        .env("SSL_CERT_FILE", tls.ca())
+        .env("BO_TLS_ADDR", server.tls_addr())
+        .env("BO_THEN", &then)
+        .env(
+            "BO_DATABASE",
+            added["id"].as_str().expect("the instance has an id"),
+        );
+    run(&server, command);
+    assert_eq!(rows("orders_then"), before);
+    assert_ne!(rows("orders"), before, "it is not touched");
+}
+
+#[test]
 fn tccli_takes_a_disk_back() {
     let server = Running::with_server("web", 8);
     let mut command = Command::new("bash");
