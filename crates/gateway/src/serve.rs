@@ -254,7 +254,7 @@ impl Gateway {
             let mut both = listen.clone();
             both.extend(desired.listen.iter().filter(|a| !listen.contains(a)));
             self.listen(&mut state, &both).await?;
-            if let Err(e) = self.folder.write_desired(&desired) {
+            if let Err(e) = self.write_down(&desired).await {
                 self.listen(&mut state, &listen).await?;
                 return Err(e);
             }
@@ -263,6 +263,15 @@ impl Gateway {
             state.desired = desired;
         }
         Ok(self.status(&state))
+    }
+
+    /// Connections are accepted while a slow disk is waited for.
+    async fn write_down(&self, desired: &Desired) -> Result<()> {
+        let (folder, desired) = (self.folder.clone(), desired.clone());
+        let written = tokio::task::spawn_blocking(move || folder.write_desired(&desired));
+        written
+            .await
+            .unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()))
     }
 
     fn status(&self, state: &State) -> Status {

@@ -38,23 +38,44 @@ fn a_gateway_that_is_killed_is_there_again_and_goes_on() {
     assert!(matches!(gate.apply(&desired), Err(Error::Stale { .. })));
 }
 
+/// Field `n` of `/proc/PID/stat`, counted from 1 as in its manual.
+fn stat(pid: u32, n: usize) -> u32 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let rest = text.rsplit_once(") ").unwrap().1;
+    rest.split(' ').nth(n - 3).unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_gateway_is_nobodys_child() {
+    let gate = Gate::new();
+    let (pid, own) = (gate.pid(), std::process::id());
+    // A signal to the group, the session or the terminal of whoever started it
+    // is none to it.
+    assert_ne!(stat(pid, 6), stat(own, 6));
+    assert_ne!(stat(pid, 5), stat(own, 5));
+    let shim = stat(pid, 4);
+    assert_ne!(stat(shim, 4), own);
+    // Nor does it hold anything open of theirs.
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    for entry in open.flatten() {
+        let target = std::fs::read_link(entry.path()).unwrap_or_default();
+        let name = target.to_string_lossy().into_owned();
+        let known = ["socket:", "pipe:", "anon_inode:", "/dev/null"];
+        let its_own = target.starts_with(gate.client.dir());
+        assert!(
+            its_own || known.iter().any(|k| name.starts_with(k)),
+            "{name}"
+        );
+    }
+}
+
 #[test]
 fn a_gateway_without_its_shim_ends_and_is_started_anew() {
     let gate = Gate::new();
     let backend = Auto::named("a");
     gate.set(vec![Backend::ready("a", backend.address)]);
     let pid = gate.pid();
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let shim: u32 = stat
-        .rsplit_once(") ")
-        .unwrap()
-        .1
-        .split(' ')
-        .nth(1)
-        .unwrap()
-        .parse()
-        .unwrap();
-    kill(shim);
+    kill(stat(pid, 4));
     until("both have ended", || {
         matches!(gate.client.look().unwrap(), State::Off { .. }).then_some(())
     });
