@@ -163,6 +163,11 @@ const SCHEMA: &str = "CREATE DATABASE shop; \
     CREATE TABLE shop.child (id INT PRIMARY KEY, pid INT, \
         FOREIGN KEY (pid) REFERENCES shop.parent (id) ON DELETE CASCADE); \
     CREATE TABLE shop.keyless (a INT, b DOUBLE) ENGINE=MyISAM; \
+    CREATE TABLE shop.versioned (id INT PRIMARY KEY, v INT) WITH SYSTEM VERSIONING; \
+    INSERT INTO shop.versioned VALUES (1, 1); UPDATE shop.versioned SET v = 2; \
+    CREATE TABLE shop.texts (id INT PRIMARY KEY, t TEXT, u INT AS (id * 2) VIRTUAL, FULLTEXT (t)); \
+    CREATE SEQUENCE shop.numbers; \
+    CREATE VIEW shop.`both` AS SELECT p.id, c.id AS child FROM shop.parent p JOIN shop.child c ON c.pid = p.id; \
     CREATE USER clerk@'%' IDENTIFIED BY 'clerk'; GRANT ALL ON shop.* TO clerk@'%'; \
     INSERT INTO shop.parent VALUES (1, 'one'), (2, 'two'), (3, 'three'); \
     INSERT INTO shop.child VALUES (10, 1), (20, 2), (30, 3)";
@@ -170,7 +175,10 @@ const SCHEMA: &str = "CREATE DATABASE shop; \
 const SUMS: &str = "SELECT CONCAT_WS(' ', \
     (SELECT GROUP_CONCAT(id, v ORDER BY id) FROM shop.parent), \
     (SELECT GROUP_CONCAT(id ORDER BY id) FROM shop.child), \
-    (SELECT COUNT(*) FROM shop.keyless), \
+    (SELECT COUNT(*) FROM shop.keyless), (SELECT COUNT(*) FROM shop.`both`), \
+    (SELECT GROUP_CONCAT(id, v, ROW_START, ROW_END ORDER BY ROW_START) FROM shop.versioned FOR SYSTEM_TIME ALL), \
+    (SELECT GROUP_CONCAT(id, u) FROM shop.texts WHERE MATCH (t) AGAINST ('needle')), \
+    (SELECT next_not_cached_value FROM shop.numbers), \
     (SELECT GROUP_CONCAT(TABLE_NAME ORDER BY TABLE_NAME) FROM information_schema.TABLES \
         WHERE TABLE_SCHEMA = 'shop'), \
     (SELECT GROUP_CONCAT(ROUTINE_NAME) FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = 'shop'), \
@@ -190,6 +198,9 @@ async fn an_instance_is_made_of_an_instant_of_a_backup_and_of_now() {
          CREATE PROCEDURE shop.touch() UPDATE shop.parent SET v = 'touched'; CALL shop.touch(); \
          INSERT INTO shop.keyless VALUES (1, 1.5), (1, 1.5); \
          CREATE USER late@localhost IDENTIFIED BY 'late'; \
+         UPDATE shop.versioned SET v = 3; DELETE FROM shop.versioned; INSERT INTO shop.versioned VALUES (2, 1); \
+         INSERT INTO shop.texts (id, t) VALUES (1, 'a needle in the hay'), (2, 'hay'); \
+         DO NEXTVAL(shop.numbers); ALTER SEQUENCE shop.numbers RESTART 5000; \
          ALTER TABLE shop.parent ADD w INT",
     );
     let truth = server.value(SUMS);
@@ -250,7 +261,7 @@ async fn an_instance_is_made_of_an_instant_of_a_backup_and_of_now() {
         .unwrap();
     assert_eq!(parent.rows, 2);
     assert!(!parent.digest.is_empty());
-    assert_eq!(proofs.len(), 4, "{proofs:?}");
+    assert_eq!(proofs.len(), 6, "{proofs:?}");
     assert!(!stage.runtime.job_folder(&then.id, &job.id).exists());
 
     // Of a backup, as it is.

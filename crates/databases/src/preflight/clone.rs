@@ -5,6 +5,7 @@ use backout_core::plan::{Estimate, Preflight};
 use backout_history::Position;
 use backout_history::archive::{Archive, Located};
 use backout_mariadb::backup::{self, Manifest};
+use backout_mariadb::doctor::{self, Level};
 use backout_mariadb::{Session, catalog};
 
 use super::{Findings, Sight, meant, newest_base, now_us};
@@ -197,6 +198,16 @@ fn catch_up(
     session: &mut Session,
     findings: &mut Findings,
 ) -> Result<(), Refusal> {
+    // Whatever else the doctor finds, history is what is needed of the server.
+    for finding in doctor::examine(session).map_err(Refusal::Database)? {
+        let filters = ["binlog_do_db", "binlog_ignore_db"];
+        if finding.level == Level::Blocker && filters.contains(&finding.check.as_str()) {
+            findings.block(
+                Code::DatabaseSettings,
+                format!("{}: {}", finding.why, finding.fix),
+            );
+        }
+    }
     let Some(end) = catalog::binlog_end(session).map_err(Refusal::Database)? else {
         findings.block(
             Code::DatabaseSettings,
