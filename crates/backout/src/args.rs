@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use backout_core::size::Size;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use databases::{CloneDatabase, Databases, HowApplied, RollbackDatabase, Url};
+pub(crate) use databases::{
+    CloneDatabase, DatabaseSchedule, Databases, HowApplied, RollbackDatabase, Url,
+};
 
 const AFTER_HELP: &str = "\
 Where the server is, and who calls:
@@ -705,8 +707,8 @@ pub(crate) enum Jobs {
     /// List them, newest first
     #[command(visible_alias = "ls")]
     List {
-        /// Only those in this state
-        #[arg(long, value_parser = ["queued", "running", "done"])]
+        /// Only those in this state, or that ended so
+        #[arg(long, value_parser = ["queued", "running", "done", "applied", "reverted", "held"])]
         state: Option<String>,
         /// Only those of this resource
         #[arg(long)]

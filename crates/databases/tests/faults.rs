@@ -20,8 +20,9 @@ use std::time::{Duration, Instant};
 use backout_core::code::Code;
 use backout_core::ids::JobId;
 use backout_core::outcome::Outcome;
-use backout_databases::model::Copying;
-use backout_databases::{Refusal, RollbackRequest, Until};
+use backout_databases::model::{Copying, Standing, TaskKind};
+use backout_databases::persistence::{Page, TaskFilter};
+use backout_databases::{Databases, Refusal, RollbackRequest, Until};
 use backout_jobs::{
     JobView, Moment, Point, Probe, ProbeAction, ProbeFuture, Registry, Worker, WorkerConfig,
 };
@@ -782,4 +783,58 @@ async fn a_rollback_by_rows_is_stopped_in_every_step() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rollback_by_files_is_stopped_in_every_step() {
     a_rollback_is_stopped_in_every_step(true).await;
+}
+
+/// Drops the table that came back, and stops the rollback, when the table has its
+/// new name and that is not written down yet.
+struct DropAndStop {
+    databases: Databases,
+    server: Arc<Mutex<PrivateServer>>,
+}
+
+impl Probe for DropAndStop {
+    fn at<'a>(&'a self, point: Point<'a>) -> ProbeFuture<'a> {
+        let now = point.step == "publish" && point.moment == Moment::AfterEffect && !point.undo;
+        Box::pin(async move {
+            if now {
+                let dropped = "DROP TABLE shop.items_back";
+                self.server.lock().unwrap().script(dropped);
+                let caller = caller();
+                let stopped = self.databases.stop_rollback(&caller, ID);
+                stopped.await.unwrap();
+            }
+            ProbeAction::GoOn
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_somebody_drops_while_its_rollback_is_stopped_is_gone() {
+    let shop = Shop::open(true).await;
+    let job = shop.ask().await;
+    let probe = Arc::new(DropAndStop {
+        databases: shop.stage.databases.clone(),
+        server: Arc::clone(&shop.server),
+    });
+    let worker = shop.worker(probe).await;
+    let ended = shop.stage.wait(&job).await;
+    worker.stop().await;
+    assert_eq!(ended.outcome, Some(Outcome::Reverted), "{ended:?}");
+    shop.check(&ended);
+    // The stop is a task of its own, and has ended with the job.
+    let (_, tasks) = shop
+        .stage
+        .databases
+        .tasks(
+            &owner(),
+            TaskFilter::default(),
+            Page {
+                offset: 0,
+                limit: 10,
+            },
+        )
+        .await
+        .unwrap();
+    let stop = tasks.iter().find(|t| t.kind == TaskKind::Stop).unwrap();
+    assert_eq!((&stop.job, stop.standing), (&job, Standing::Applied));
 }

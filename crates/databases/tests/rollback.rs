@@ -5,9 +5,10 @@ mod common;
 
 use std::time::Duration;
 
+use backout_core::code::Code;
 use backout_core::outcome::Outcome;
-use backout_databases::model::{Copying, Road};
-use backout_databases::{Found, Proposal, RollbackRequest};
+use backout_databases::model::{Copying, Facts, Road};
+use backout_databases::{Found, Proposal, RewindWhat, RollbackRequest, persistence};
 use backout_jobs::JobView;
 use backout_mariadb::testing::PrivateServer;
 use tempfile::TempDir;
@@ -200,6 +201,93 @@ async fn definitions_that_changed_after_the_backup_are_followed() {
     applied(&stage, request).await;
     assert_eq!(rows(&server, "shop.items_back"), before);
     assert_eq!(server.value(&format!("{stock}items_back")), sum);
+    worker.stop().await;
+}
+
+/// Nobody guesses which of two hours is meant.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_local_time_that_was_there_twice_is_refused_by_every_way() {
+    let server = PrivateServer::start(&[]);
+    let (stage, _folder) = stage(&server, true).await;
+    server.script(SHOP);
+    let facts = Facts {
+        zone: "Europe/Berlin".to_owned(),
+        datadir: Some(server.datadir()),
+        ..Facts::default()
+    };
+    stage
+        .store
+        .write(move |tx| persistence::set_facts(tx, &common::ID.parse().unwrap(), &facts))
+        .await
+        .unwrap();
+    for (text, instant) in [
+        ("2024-10-27 02:30:00", "2024-10-27T02:30:00+01:00"),
+        ("2024-03-31 02:30:00", "2024-03-31T03:30:00+02:00"),
+    ] {
+        let mut request = tables_at(0, &[("shop.items", "shop.items_back")]);
+        request.until = text.parse().unwrap();
+        let proposed = stage.databases.propose_rollback(&owner(), &request).await;
+        let asked = stage.databases.rollback(&caller(), vec![request]).await;
+        let mut request = in_place_at(0, &["shop.items"]);
+        if let RewindWhat::Until { until, .. } = &mut request.what {
+            *until = text.parse().unwrap();
+        }
+        let in_place = stage.databases.rewind(&caller(), request).await;
+        for refusal in [
+            proposed.unwrap_err(),
+            asked.unwrap_err(),
+            in_place.unwrap_err(),
+        ] {
+            assert_eq!(refusal.code(), Code::LocalTime, "{refusal}");
+            assert!(refusal.to_string().contains(instant), "{refusal}");
+        }
+    }
+}
+
+/// An index that came since leaves all rows as they are.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_definition_that_changed_since_comes_back_with_a_backup_or_is_told() {
+    let server = PrivateServer::start(&[]);
+    let (stage, _folder) = stage(&server, true).await;
+    let worker = stage.worker().await;
+    server.script(SHOP);
+    let before = rows(&server, "shop.items");
+    let early = moment();
+    server.script("INSERT INTO shop.items (name, price) VALUES ('soon', 3);");
+    stage.back_up(&server.url()).await;
+    let with_soon = rows(&server, "shop.items");
+    let late = moment();
+    server.script(BAD_DAY);
+    let indexes = |table: &str| {
+        server.value(&format!(
+            "SELECT GROUP_CONCAT(DISTINCT INDEX_NAME ORDER BY 1) FROM information_schema.STATISTICS WHERE TABLE_NAME = '{table}'"
+        ))
+    };
+    let told = |proposal: &Proposal| {
+        let warnings = proposal.preflight.warnings.iter();
+        warnings
+            .filter(|w| w.message.contains("take definitions back"))
+            .count()
+    };
+    // What only writes the table anew changes nothing.
+    server.script("OPTIMIZE TABLE shop.items;");
+    let request = tables_at(early, &[("shop.items", "shop.items_back")]);
+    let (proposal, found) = proposed(&stage, &request).await;
+    assert_eq!((found.road, told(&proposal)), (Road::Undo, 0));
+    server.script("CREATE INDEX cheap ON shop.items (price);");
+    // No backup is older: the rows, and a word about the rest.
+    let (proposal, found) = proposed(&stage, &request).await;
+    assert_eq!((found.road, told(&proposal)), (Road::Undo, 1));
+    applied(&stage, request).await;
+    assert_eq!(rows(&server, "shop.items_back"), before);
+    assert_eq!(indexes("items_back"), "cheap,name,PRIMARY");
+    // With one, both.
+    let request = tables_at(late, &[("shop.items", "shop.items_late")]);
+    let (proposal, found) = proposed(&stage, &request).await;
+    assert_eq!((found.road, told(&proposal)), (Road::Restore, 0));
+    applied(&stage, request).await;
+    assert_eq!(rows(&server, "shop.items_late"), with_soon);
+    assert_eq!(indexes("items_late"), "name,PRIMARY");
     worker.stop().await;
 }
 

@@ -275,7 +275,8 @@ struct JobsQuery {
     limit: Option<usize>,
     /// The `next` of the page before.
     cursor: Option<String>,
-    /// `queued`, `running` or `done`.
+    /// `queued`, `running` or `done`; or how they ended: `applied`, `reverted` or
+    /// `held`.
     state: Option<String>,
     /// `server/NAME`, `disk/NAME`, `database/NAME`, one of them with an id, or
     /// just the name of a server.

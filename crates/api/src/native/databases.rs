@@ -3,20 +3,22 @@
 use std::str::FromStr;
 
 use backout_core::ids::DatabaseId;
-use backout_databases::model::{Instance, Method, Renamed, Road, Shape, Strategy};
+use backout_databases::model::{Instance, LocalLogs, Method, Renamed, Road, Shape, Strategy};
 use backout_databases::persistence::{BackupFilter, InstanceFilter, Page, TaskFilter};
 use backout_databases::zone::NoInstant;
 use backout_databases::{
-    Asked, Caller, CloneRequest, CloneTo, Found, NewBackup, NewInstance, NewManaged, Proposal,
-    Refusal, RewindRequest, RewindWhat, RollbackRequest, TRANSACTIONS_MAX, Until, Written,
+    Asked, Caller, CloneRequest, CloneTo, Found, LogFilter, NewBackup, NewInstance, NewManaged,
+    Proposal, Refusal, RewindRequest, RewindWhat, RollbackRequest, TRANSACTIONS_MAX, Until,
+    Written, Zone,
 };
 use backout_history::{Gtid, Micros, TableName};
 
 use super::dto::{
-    Accepted, AcceptedClone, AcceptedTask, AddDatabase, AddedDatabase, Backup, ChangeDatabase,
-    CloneDatabase, Database, DatabaseDoctor, ExamineServer, FoundClone, FoundView, HistoryWindow,
-    List, NewName, PlannedClone, PlannedRollback, Resource, RewindDatabase, RollbackDatabase,
-    RowsPreview, TakeBackup, TakenBackup, Task, Transactions, table_of, zone_of,
+    Accepted, AcceptedClone, AcceptedRollback, AcceptedTask, AddDatabase, AddedDatabase, Backup,
+    Binlog, Binlogs, ChangeDatabase, CloneDatabase, Database, DatabaseDoctor, ExamineServer,
+    FoundClone, FoundView, HistoryWindow, List, NewName, PlannedClone, PlannedRollback, Resource,
+    RewindDatabase, RollbackDatabase, RowsPreview, Schema, SchemaTable, TakeBackup, TakenBackup,
+    Task, Transactions, table_of, table_text, zone_of,
 };
 use super::names::vendor_spellings;
 use super::{Call, Kind, Native, NativeError, PageOf, Result, action, next_offset};
@@ -223,6 +225,10 @@ impl Native {
             ChangeDatabase { name: Some(n), .. } => format!(" to {n}"),
             // The URL itself is not audited: it has a password in it.
             ChangeDatabase { url: Some(_), .. } => ": its URL".to_owned(),
+            ChangeDatabase {
+                local_binlogs: Some(_),
+                ..
+            } => ": its own binary logs".to_owned(),
             _ => ": its backups".to_owned(),
         };
         let about = format!("database/{database}{what}");
@@ -237,6 +243,7 @@ impl Native {
                     name: Some(name),
                     url: None,
                     backups: None,
+                    local_binlogs: None,
                 } => {
                     // What it is called decides what policies say of it.
                     let named = vec![format!("database/{name}")];
@@ -247,6 +254,7 @@ impl Native {
                     name: None,
                     url: Some(url),
                     backups: None,
+                    local_binlogs: None,
                 } => {
                     let named = vec![format!("database/{}", known.name)];
                     Self::allow(call, action::ADD_DATABASE, &[named])?;
@@ -256,6 +264,7 @@ impl Native {
                     name: None,
                     url: None,
                     backups: Some(backups),
+                    local_binlogs: None,
                 } => {
                     let config = backups.config().ok_or_else(|| {
                         NativeError::malformed(
@@ -264,10 +273,22 @@ impl Native {
                     })?;
                     databases.set_backup_config(owner, id, config).await?;
                 }
+                ChangeDatabase {
+                    name: None,
+                    url: None,
+                    backups: None,
+                    local_binlogs: Some(logs),
+                } => {
+                    let logs = LocalLogs {
+                        hours: logs.hours,
+                        percent: logs.percent,
+                    };
+                    databases.set_local_logs(owner, id, logs).await?;
+                }
                 // One change would be made, and the other perhaps refused.
                 _ => {
                     return Err(NativeError::malformed(
-                        "change a database: give one of name, url and backups",
+                        "change a database: give one of name, url, backups and local_binlogs",
                     ));
                 }
             }
@@ -337,6 +358,134 @@ impl Native {
         let owner = &call.principal.owner;
         let found = self.parts.databases.doctor(owner, known.id.as_str());
         Ok(found.await?.into())
+    }
+
+    /// `GET /v1/databases/{database}/schemas`.
+    ///
+    /// # Errors
+    /// A refusal.
+    pub async fn database_schemas(
+        &self,
+        call: &Call,
+        database: &str,
+        page: &PageOf,
+    ) -> Result<List<Schema>> {
+        self.limit(call, action::DESCRIBE_DATABASES)?;
+        let known = self
+            .allowed_database(call, action::DESCRIBE_DATABASES, database)
+            .await?;
+        let (limit, offset) = (page.limit()?, page.offset()?);
+        let owner = &call.principal.owner;
+        let found = self
+            .parts
+            .databases
+            .schemas_with_charsets(owner, known.id.as_str())
+            .await?;
+        Ok(on_page(found, offset, limit, |(name, charset)| Schema {
+            name,
+            charset,
+        }))
+    }
+
+    /// `GET /v1/databases/{database}/schemas/{schema}/tables`.
+    ///
+    /// # Errors
+    /// A refusal: 404 when there is no such database on the instance.
+    pub async fn database_tables(
+        &self,
+        call: &Call,
+        database: &str,
+        schema: &str,
+        page: &PageOf,
+    ) -> Result<List<SchemaTable>> {
+        self.limit(call, action::DESCRIBE_DATABASES)?;
+        let known = self
+            .allowed_database(call, action::DESCRIBE_DATABASES, database)
+            .await?;
+        let (limit, offset) = (page.limit()?, page.offset()?);
+        let (owner, databases) = (&call.principal.owner, &self.parts.databases);
+        let found = databases.tables(owner, known.id.as_str(), schema).await?;
+        if found.is_empty() {
+            // None in it, or no such database.
+            let all = databases.schemas(owner, known.id.as_str()).await?;
+            if !all.iter().any(|known| known == schema) {
+                return Err(Refusal::NoSuchTable {
+                    what: "database",
+                    name: schema.chars().take(64).collect(),
+                    hint: "list the databases of the instance to see which there are".to_owned(),
+                }
+                .into());
+            }
+        }
+        Ok(on_page(found, offset, limit, |name| SchemaTable {
+            table: table_text(&TableName::new(schema, name.as_str())),
+            name,
+        }))
+    }
+
+    /// `GET /v1/databases/{database}/binlogs`.
+    ///
+    /// # Errors
+    /// A refusal. That the server does not answer is none.
+    pub async fn database_binlogs(
+        &self,
+        call: &Call,
+        database: &str,
+        page: &PageOf,
+    ) -> Result<Binlogs> {
+        self.limit(call, action::DESCRIBE_DATABASES)?;
+        let known = self
+            .allowed_database(call, action::DESCRIBE_DATABASES, database)
+            .await?;
+        let (limit, offset) = (page.limit()?, page.offset()?);
+        let zone = zone_of(&known);
+        let found = self
+            .parts
+            .databases
+            .binlogs(
+                &call.principal.owner,
+                known.id.as_str(),
+                LogFilter::default(),
+                page_of(offset, limit),
+            )
+            .await?;
+        Ok(Binlogs {
+            next: next_offset(offset, found.files.len(), found.total),
+            items: found
+                .files
+                .into_iter()
+                .map(|f| Binlog::of(f, &zone))
+                .collect(),
+            unreached: found.unreached,
+        })
+    }
+
+    /// What a rollback that was accepted meant.
+    async fn accepted_rollback(
+        &self,
+        call: &Call,
+        asked: AcceptedTask,
+    ) -> Result<AcceptedRollback> {
+        let (owner, databases) = (&call.principal.owner, &self.parts.databases);
+        let filter = TaskFilter {
+            numbers: vec![asked.task],
+            ..TaskFilter::default()
+        };
+        let (_, found) = databases.tasks(owner, filter, page_of(0, 1)).await?;
+        let missing = || Refusal::TaskNotFound(asked.task.to_string());
+        let task = found.into_iter().next().ok_or_else(missing)?;
+        let zone = match databases.get(owner, task.instance.as_str()).await {
+            Ok(instance) => zone_of(&instance),
+            // Of a call that is repeated: its instance may be gone by now.
+            Err(Refusal::InstanceNotFound(_)) => Zone::UTC,
+            Err(e) => return Err(e.into()),
+        };
+        let rollback = Task::of(task, &zone).rollback.ok_or_else(missing)?;
+        Ok(AcceptedRollback {
+            job: asked.job,
+            task: asked.task,
+            rollback,
+        })
     }
 
     /// `GET /v1/databases/{database}/windows`.
@@ -441,7 +590,7 @@ impl Native {
         call: &Call,
         database: &str,
         ask: &RollbackDatabase,
-    ) -> Result<AcceptedTask> {
+    ) -> Result<AcceptedRollback> {
         let about = format!("database/{database} to {}", ask.to);
         self.audited(call, action::ROLLBACK, &about, async {
             let id = self.database_id(call, action::ROLLBACK, database).await?;
@@ -451,7 +600,7 @@ impl Native {
                 .databases
                 .rollback(&Self::database_caller(call), vec![request])
                 .await?;
-            first(asked)
+            self.accepted_rollback(call, first(asked)?).await
         })
         .await
     }
@@ -562,7 +711,7 @@ impl Native {
         call: &Call,
         database: &str,
         ask: &RewindDatabase,
-    ) -> Result<AcceptedTask> {
+    ) -> Result<AcceptedRollback> {
         let to = ask
             .to
             .clone()
@@ -572,7 +721,8 @@ impl Native {
             let id = self.database_id(call, action::ROLLBACK, database).await?;
             let request = rewind_request(id, ask)?;
             let caller = Self::database_caller(call);
-            Ok(self.parts.databases.rewind(&caller, request).await?.into())
+            let asked = self.parts.databases.rewind(&caller, request).await?;
+            self.accepted_rollback(call, asked.into()).await
         })
         .await
     }
@@ -857,6 +1007,17 @@ fn page_of(offset: u64, limit: usize) -> Page {
     Page {
         offset,
         limit: u64::try_from(limit).unwrap_or(u64::MAX),
+    }
+}
+
+/// A page of what is known as a whole.
+fn on_page<T, U>(all: Vec<T>, offset: u64, limit: usize, of: impl Fn(T) -> U) -> List<U> {
+    let total = all.len() as u64;
+    let skip = usize::try_from(offset).unwrap_or(usize::MAX);
+    let items: Vec<U> = all.into_iter().skip(skip).take(limit).map(of).collect();
+    List {
+        next: next_offset(offset, items.len(), total),
+        items,
     }
 }
 

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use backout_core::outcome::Outcome;
 use backout_core::size::Size;
 use backout_disks::Capabilities;
+use backout_jobs::Filter;
 use backout_servers::persistence::{Page, ServerFilter};
 use backout_store::Dialect;
 
@@ -15,6 +17,8 @@ use super::{Call, Native, NativeError, Result, action};
 const FOLDERS_MAX: usize = 16;
 /// How many servers' folders are looked at to find those.
 const SERVERS_MAX: u64 = 100;
+/// How many held jobs are named.
+const HELD_SHOWN: usize = 5;
 /// Less free space than this part of a file system is worth a warning: a
 /// rollback by copy needs room for a second disk.
 const LOW_SPACE_PERCENT: u64 = 10;
@@ -104,12 +108,57 @@ impl Native {
             NativeError::internal("look at the folders")
         })?;
         checks.extend(looked);
+        checks.push(self.check_held(call).await?);
+        checks.extend(self.check_databases(call).await?);
         Ok(Doctor {
             version: self.parts.version.clone(),
             node: self.parts.node.clone(),
             healthy: checks.iter().all(|c| c.status != Health::Fail),
             checks,
         })
+    }
+
+    /// Whether jobs of the caller wait for somebody.
+    async fn check_held(&self, call: &Call) -> Result<Check> {
+        let filter = Filter {
+            account: Some(call.principal.owner.clone()),
+            outcome: Some(Outcome::Held),
+            ..Filter::default()
+        };
+        let found = self.parts.jobs.list(filter, None, HELD_SHOWN).await?;
+        let Some(first) = found.jobs.first() else {
+            return Ok(ok("held jobs", "none".to_owned()));
+        };
+        let ids: Vec<String> = found.jobs.iter().map(|j| j.id.to_string()).collect();
+        let more = if found.next.is_some() { ", ..." } else { "" };
+        Ok(Check {
+            name: "held jobs".into(),
+            status: Health::Warn,
+            message: format!(
+                "{}{more}: they keep what they work on until somebody acts",
+                ids.join(", ")
+            ),
+            fix: Some(format!(
+                "see what each waits for with: backout jobs show {}; list them with: backout jobs list --state held",
+                first.id
+            )),
+        })
+    }
+
+    /// What cannot be done by itself for databases of the caller on this host,
+    /// above all: follow their history.
+    async fn check_databases(&self, call: &Call) -> Result<Vec<Check>> {
+        let troubles = self.parts.databases.troubles(&call.principal.owner).await?;
+        let checks = troubles.into_iter().map(|t| Check {
+            name: format!("database {}: {}", t.database, t.what),
+            status: Health::Warn,
+            message: format!("failed to {}", t.why),
+            fix: Some(format!(
+                "see what stands in the way with: backout databases doctor {}",
+                t.database
+            )),
+        });
+        Ok(checks.collect())
     }
 
     async fn check_store(&self) -> Check {

@@ -14,7 +14,8 @@ use super::{Call, Kind, Native, NativeError, PageOf, Result, action, bad_cursor}
 /// Which jobs to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JobFilter {
-    /// `queued`, `running` or `done`.
+    /// `queued`, `running` or `done`; or how they ended: `applied`, `reverted` or
+    /// `held`.
     pub state: Option<String>,
     /// `server/NAME`, `disk/NAME`, `database/NAME`, one of them with an id, or
     /// just the name of a server.
@@ -49,11 +50,16 @@ impl Native {
             .map(str::parse)
             .transpose()
             .map_err(|_| bad_cursor())?;
-        let state = match wanted.state.as_deref() {
-            None => None,
-            Some(word) => Some(State::parse(word).ok_or_else(|| {
-                NativeError::malformed("list the jobs in this state: give queued, running or done")
-            })?),
+        let (state, outcome) = match wanted.state.as_deref() {
+            None => (None, None),
+            Some(word) => match (State::parse(word), Outcome::parse(word)) {
+                (None, None) => {
+                    return Err(NativeError::malformed(
+                        "list the jobs in this state: give queued, running, done, applied, reverted or held",
+                    ));
+                }
+                found => found,
+            },
         };
         let resource = match wanted.resource.as_deref() {
             None => None,
@@ -63,6 +69,7 @@ impl Native {
             account: Some(call.principal.owner.clone()),
             resource,
             state,
+            outcome,
         };
         let found = self.parts.jobs.list(filter, cursor, limit).await?;
         Ok(List {

@@ -319,6 +319,7 @@ made_a_job! {
     Accepted: |a| Some(&a.job);
     AcceptedClone: |a| Some(&a.job);
     AcceptedJobs: |a| a.jobs.first();
+    AcceptedRollback: |a| Some(&a.job);
     AddedServer: |a| Some(&a.job);
     AddedDisk: |a| Some(&a.job);
     AddedDatabase: |a| Some(&a.job);

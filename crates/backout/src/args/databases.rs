@@ -112,6 +112,41 @@ pub(crate) enum Databases {
         #[arg(value_name = "NAME")]
         database: String,
     },
+    /// List the databases on one, or the tables of such a database
+    Tables {
+        /// Its name or id
+        #[arg(value_name = "NAME")]
+        database: String,
+        /// A database on it; all databases are listed when it is left out
+        #[arg(value_name = "DATABASE")]
+        schema: Option<String>,
+    },
+    /// List the binary logs that its server or the archive has, newest first
+    Binlogs {
+        /// Its name or id
+        #[arg(value_name = "NAME")]
+        database: String,
+        /// How many
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        limit: u32,
+    },
+    /// Say how long its server keeps its own binary logs; the archive's copies
+    /// stay as long as `schedule` says
+    KeepBinlogs {
+        /// Its name or id
+        #[arg(value_name = "NAME")]
+        database: String,
+        /// How many hours, 6 to 168
+        #[arg(long, value_name = "N")]
+        hours: u32,
+        /// How much of the disk they may take, in per cent, 30 to 50
+        #[arg(long, value_name = "N")]
+        percent: u32,
+    },
+    /// Set when base backups are taken by themselves, and how long they and the
+    /// history are kept. What is not said stays as it is. Backups that you take
+    /// yourself stay until you delete them
+    Schedule(DatabaseSchedule),
     /// Show transactions around an instant, to find the one to go back to
     History {
         /// Its name or id
@@ -303,4 +338,45 @@ pub(crate) struct HowApplied {
     pub idempotency_key: Option<String>,
     #[command(flatten)]
     pub wait: Wait,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).multiple(true))]
+pub(crate) struct DatabaseSchedule {
+    /// Its name or id
+    #[arg(value_name = "NAME")]
+    pub database: String,
+    /// Within which hours of the day one begins, in the zone of the database,
+    /// e.g. `2-6`
+    #[arg(long, value_name = "FROM-TO", value_parser = hours, group = "what")]
+    pub between: Option<(u8, u8)>,
+    /// On which days of the week, 1 (Monday) to 7, e.g. `1,3,5`
+    #[arg(long, value_name = "DAYS", value_delimiter = ',', value_parser = clap::value_parser!(u8).range(1..=7), group = "what")]
+    pub days: Vec<u8>,
+    /// How many days backups of the schedule are kept
+    #[arg(long, value_name = "N", group = "what")]
+    pub keep_days: Option<u32>,
+    /// How many days the history is kept
+    #[arg(long, value_name = "N", group = "what")]
+    pub history_days: Option<u32>,
+    /// Whether only what changed is copied where that can be: `true` or `false`
+    #[arg(long, value_name = "BOOL", group = "what")]
+    pub incremental: Option<bool>,
+    /// Begin again after --off
+    #[arg(long, conflicts_with = "off", group = "what")]
+    pub on: bool,
+    /// No more; those that were taken, and the history, stay
+    #[arg(long, group = "what")]
+    pub off: bool,
+}
+
+/// `FROM-TO`, in hours of the day.
+fn hours(text: &str) -> Result<(u8, u8), String> {
+    let wanted = || format!("{text:?} is no stretch of hours: give two from 0 to 24, e.g. 2-6");
+    let (from, to) = text.split_once('-').ok_or_else(wanted)?;
+    let from: u8 = from.trim().parse().map_err(|_| wanted())?;
+    let to: u8 = to.trim().parse().map_err(|_| wanted())?;
+    (from < 24 && (1..=24).contains(&to))
+        .then_some((from, to))
+        .ok_or_else(wanted)
 }

@@ -106,6 +106,37 @@ pub(super) fn databases(shell: &Shell, command: &args::Databases) -> Outcome<Sai
             let human = shown::windows(style, items.as_array().map_or(&[], Vec::as_slice));
             Ok(Said::new(items, human))
         }
+        D::Tables { database, schema } => {
+            let mut full = format!("{}/schemas", path(database));
+            if let Some(schema) = schema {
+                full.push_str(&format!("/{}/tables", encoded(schema)));
+            }
+            let items = client.list(&full, &[], LIST_MAX)?;
+            let human = match schema {
+                None => shown::schemas(style, &items),
+                Some(_) => shown::schema_tables(&items),
+            };
+            Ok(Said::new(json!(items), human))
+        }
+        D::Binlogs { database, limit } => {
+            let limit = usize::try_from(*limit).unwrap_or(LIST_MAX);
+            let full = format!("{}/binlogs", path(database));
+            let items = client.list(&full, &[], limit)?;
+            Ok(Said::new(json!(items), shown::binlogs(style, &items)))
+        }
+        D::KeepBinlogs {
+            database,
+            hours,
+            percent,
+        } => {
+            let body = json!({ "local_binlogs": { "hours": hours, "percent": percent } });
+            show(shell, client.patch(&path(database), &body)?)
+        }
+        D::Schedule(schedule) => {
+            let now = client.get(&path(&schedule.database))?;
+            let body = json!({ "backups": scheduled(member(&now, "backups"), schedule) });
+            show(shell, client.patch(&path(&schedule.database), &body)?)
+        }
         D::History {
             database,
             table,
@@ -205,6 +236,33 @@ fn path(database: &str) -> String {
 fn show(shell: &Shell, database: Value) -> Outcome<Said> {
     let human = shown::database(shell.style, &database);
     Ok(Said::new(database, human))
+}
+
+/// The schedule that is there, with what was asked for.
+fn scheduled(now: &Value, ask: &args::DatabaseSchedule) -> Value {
+    let mut backups = now.clone();
+    if let Some((from, to)) = ask.between {
+        backups["from_hour"] = json!(from);
+        backups["to_hour"] = json!(to);
+    }
+    if !ask.days.is_empty() {
+        backups["days"] = json!(ask.days);
+    }
+    for (name, days) in [
+        ("keep_days", ask.keep_days),
+        ("history_days", ask.history_days),
+    ] {
+        if let Some(days) = days {
+            backups[name] = json!(days);
+        }
+    }
+    if let Some(incremental) = ask.incremental {
+        backups["incremental"] = json!(incremental);
+    }
+    if ask.on || ask.off {
+        backups["enabled"] = json!(ask.on);
+    }
+    backups
 }
 
 /// The URL that was given: as an argument, on stdin, or by the environment.
@@ -525,6 +583,35 @@ mod tests {
         ] {
             assert_eq!(pair(text), want, "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_schedule_changes_only_what_is_said() {
+        let now = json!({"enabled": true, "from_hour": 2, "to_hour": 6, "days": [1, 7],
+            "keep_days": 7, "history_days": 8, "incremental": false});
+        let ask = args::DatabaseSchedule {
+            database: "shop".to_owned(),
+            between: None,
+            days: Vec::new(),
+            keep_days: None,
+            history_days: None,
+            incremental: None,
+            on: false,
+            off: false,
+        };
+        assert_eq!(scheduled(&now, &ask), now);
+        let off = args::DatabaseSchedule {
+            between: Some((22, 4)),
+            days: vec![3],
+            history_days: Some(30),
+            off: true,
+            ..ask
+        };
+        assert_eq!(
+            scheduled(&now, &off),
+            json!({"enabled": false, "from_hour": 22, "to_hour": 4, "days": [3],
+                "keep_days": 7, "history_days": 30, "incremental": false})
+        );
     }
 
     #[test]

@@ -59,11 +59,23 @@ pub(crate) fn database(style: Style, d: &Value) -> String {
             ("data", size(d, "data_bytes")),
             ("backups", schedule(member(d, "backups"))),
             ("history", days(d, "backups.history_days")),
+            ("own binlogs", own_binlogs(member(d, "local_binlogs"))),
             ("job", job),
             ("isolated", text(d, "isolated")),
             ("managed since", text(d, "created")),
         ],
     )
+}
+
+fn own_binlogs(s: &Value) -> String {
+    match member(s, "hours").is_null() {
+        true => String::new(),
+        false => format!(
+            "kept for {} hours, in {} % of the disk",
+            text(s, "hours"),
+            text(s, "percent")
+        ),
+    }
 }
 
 fn days(value: &Value, path: &str) -> String {
@@ -511,6 +523,58 @@ pub(crate) fn backups(style: Style, items: &[Value]) -> String {
     table(style, &headings, &rows)
 }
 
+pub(crate) fn schemas(style: Style, items: &[Value]) -> String {
+    let rows: Vec<Vec<String>> = items
+        .iter()
+        .map(|s| vec![text(s, "name"), text(s, "charset")])
+        .collect();
+    table(style, &["DATABASE", "CHARACTER SET"], &rows)
+}
+
+/// One a line, as commands take them.
+pub(crate) fn schema_tables(items: &[Value]) -> String {
+    let lines = items.iter().map(|t| format!("{}\n", text(t, "table")));
+    lines.collect()
+}
+
+pub(crate) fn binlogs(style: Style, items: &[Value]) -> String {
+    let rows: Vec<Vec<String>> = items
+        .iter()
+        .map(|b| {
+            let on_server = match member(b, "on_server") {
+                Value::Bool(true) => "there",
+                Value::Bool(false) => "purged",
+                _ => "not known",
+            };
+            let archived = match member(b, "archived") {
+                Value::Bool(true) => "all".to_owned(),
+                _ => size(b, "archived_bytes"),
+            };
+            vec![
+                text(b, "name"),
+                size(b, "bytes"),
+                on_server.to_owned(),
+                archived,
+                text(b, "transactions"),
+                text(b, "first"),
+                text(b, "last"),
+                text(b, "incarnation"),
+            ]
+        })
+        .collect();
+    let headings = [
+        "NAME",
+        "SIZE",
+        "SERVER",
+        "ARCHIVED",
+        "TRANSACTIONS",
+        "FIRST",
+        "LAST",
+        "LIFE",
+    ];
+    table(style, &headings, &rows)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -598,6 +662,28 @@ mod tests {
             ("proofs", proofs(PLAIN, &task)),
             ("tasks", tasks(PLAIN, &[failed, task])),
             ("backups", backups(PLAIN, &[backup])),
+            (
+                "schemas",
+                schemas(PLAIN, &[json!({"name": "shop", "charset": "utf8mb4"})]),
+            ),
+            (
+                "schema tables",
+                schema_tables(&[json!({"name": "it.ems", "table": "shop.`it.ems`"})]),
+            ),
+            (
+                "binlogs",
+                binlogs(
+                    PLAIN,
+                    &[
+                        json!({"name": "bin.000003", "incarnation": 1, "bytes": 4096, "archived_bytes": 1024, "archived": false,
+                            "on_server": true, "transactions": 12, "first": "2026-11-21T02:14:07+01:00", "last": "2026-11-21T02:20:00+01:00"}),
+                        json!({"name": "bin.000002", "incarnation": 1, "bytes": 2048, "archived_bytes": 2048, "archived": true,
+                            "on_server": false, "transactions": 3, "first": "2026-11-21T01:14:07+01:00", "last": "2026-11-21T01:20:00+01:00"}),
+                        json!({"name": "bin.000001", "incarnation": 1, "bytes": 500, "archived_bytes": 0, "archived": false,
+                            "on_server": null, "transactions": 0, "first": null, "last": null}),
+                    ],
+                ),
+            ),
         ];
         let shown: String = all
             .iter()

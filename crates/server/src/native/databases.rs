@@ -43,6 +43,9 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(restart_database))
         .routes(routes!(isolate_database))
         .routes(routes!(bring_database_back))
+        .routes(routes!(list_database_schemas))
+        .routes(routes!(list_database_tables))
+        .routes(routes!(list_database_binlogs))
         .routes(routes!(database_windows))
         .routes(routes!(database_transactions))
         .routes(routes!(rollback_database))
@@ -124,8 +127,8 @@ async fn get_database(
     )
 }
 
-/// Gives a database another name, another way to be reached, or another schedule
-/// of base backups.
+/// Gives a database another name, another way to be reached, another schedule of
+/// base backups, or another time for which its server keeps its binary logs.
 #[utoipa::path(
     patch,
     path = "/v1/databases/{database}",
@@ -283,6 +286,75 @@ async fn bring_database_back(
     )
 }
 
+/// The databases on an instance, but the server's own, by name.
+#[utoipa::path(
+    get,
+    path = "/v1/databases/{database}/schemas",
+    tag = "databases",
+    params(("database" = String, Path, description = "Its id or its name"), PageQuery),
+    responses((status = 200, description = "Done", body = List<dto::Schema>), (status = "default", description = "Refused", body = ErrorEnvelope))
+)]
+async fn list_database_schemas(
+    State(app): App,
+    Extension(call): Who,
+    Path(database): Path<String>,
+    Query(page): Query<PageQuery>,
+) -> Response {
+    done(
+        action::DESCRIBE_DATABASES,
+        StatusCode::OK,
+        app.native
+            .database_schemas(&call, &database, &page.into())
+            .await,
+    )
+}
+
+/// The tables of a database on an instance, by name.
+#[utoipa::path(
+    get,
+    path = "/v1/databases/{database}/schemas/{schema}/tables",
+    tag = "databases",
+    params(("database" = String, Path, description = "Its id or its name"), ("schema" = String, Path, description = "The name of the database on it"), PageQuery),
+    responses((status = 200, description = "Done", body = List<dto::SchemaTable>), (status = "default", description = "Refused", body = ErrorEnvelope))
+)]
+async fn list_database_tables(
+    State(app): App,
+    Extension(call): Who,
+    Path((database, schema)): Path<(String, String)>,
+    Query(page): Query<PageQuery>,
+) -> Response {
+    done(
+        action::DESCRIBE_DATABASES,
+        StatusCode::OK,
+        app.native
+            .database_tables(&call, &database, &schema, &page.into())
+            .await,
+    )
+}
+
+/// The binary logs that the server or the archive has, newest first.
+#[utoipa::path(
+    get,
+    path = "/v1/databases/{database}/binlogs",
+    tag = "databases",
+    params(("database" = String, Path, description = "Its id or its name"), PageQuery),
+    responses((status = 200, description = "Done", body = dto::Binlogs), (status = "default", description = "Refused", body = ErrorEnvelope))
+)]
+async fn list_database_binlogs(
+    State(app): App,
+    Extension(call): Who,
+    Path(database): Path<String>,
+    Query(page): Query<PageQuery>,
+) -> Response {
+    done(
+        action::DESCRIBE_DATABASES,
+        StatusCode::OK,
+        app.native
+            .database_binlogs(&call, &database, &page.into())
+            .await,
+    )
+}
+
 /// The stretches of history without a gap, oldest first: every instant in one can
 /// be gone back to.
 #[utoipa::path(
@@ -342,7 +414,7 @@ async fn database_transactions(
     tag = "databases",
     params(("database" = String, Path, description = "Its id or its name"), ("Idempotency-Key" = Option<String>, Header, description = "The same key with the same request answers with the first one's job")),
     request_body = dto::RollbackDatabase,
-    responses((status = 202, description = "Done", body = dto::AcceptedTask), (status = "default", description = "Refused", body = ErrorEnvelope))
+    responses((status = 202, description = "Done", body = dto::AcceptedRollback), (status = "default", description = "Refused", body = ErrorEnvelope))
 )]
 async fn rollback_database(
     State(app): App,
@@ -432,7 +504,7 @@ async fn plan_database_clone(
     tag = "databases",
     params(("database" = String, Path, description = "Its id or its name"), ("Idempotency-Key" = Option<String>, Header, description = "The same key with the same request answers with the first one's job")),
     request_body = dto::RewindDatabase,
-    responses((status = 202, description = "Done", body = dto::AcceptedTask), (status = "default", description = "Refused", body = ErrorEnvelope))
+    responses((status = 202, description = "Done", body = dto::AcceptedRollback), (status = "default", description = "Refused", body = ErrorEnvelope))
 )]
 async fn rewind_database(
     State(app): App,

@@ -109,6 +109,8 @@ pub struct Database {
     pub memory_mb: u32,
     /// When base backups are taken, and how long they and the history are kept.
     pub backups: BackupSchedule,
+    /// How long the server itself keeps its binary logs.
+    pub local_binlogs: LocalBinlogs,
     /// The job that holds it; null when none does.
     #[schema(required)]
     pub job: Option<HeldBy>,
@@ -142,6 +144,10 @@ impl Database {
             data_bytes: i.facts.data_bytes,
             memory_mb: i.shape.memory_mb,
             backups: i.backups.into(),
+            local_binlogs: LocalBinlogs {
+                hours: i.local_logs.hours,
+                percent: i.local_logs.percent,
+            },
             job: holding.map(|h| HeldBy {
                 id: h.job.to_string(),
                 kind: h.kind.map(|kind| kind.as_str().into()),
@@ -159,6 +165,98 @@ impl Database {
             isolated: i.isolated.map(backout_core::time::Timestamp::iso8601),
         }
     }
+}
+
+/// How long a server itself keeps its binary logs; the archive's copies stay as
+/// long as its own setting says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LocalBinlogs {
+    /// How many hours: 6 to 168.
+    pub hours: u32,
+    /// How much of the disk they may take, in per cent: 30 to 50.
+    pub percent: u32,
+}
+
+/// A database on an instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Schema {
+    /// Its name.
+    pub name: String,
+    /// The character set that its tables get.
+    pub charset: String,
+}
+
+/// A table of a database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct SchemaTable {
+    /// Its name, without the database's.
+    pub name: String,
+    /// Its name as calls and commands write it.
+    #[schema(example = "shop.items")]
+    pub table: String,
+}
+
+/// A binary log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Binlog {
+    /// Its name.
+    #[schema(example = "mysql-bin.000007")]
+    pub name: String,
+    /// Which life of the server's logs it is of: after a reset names come again.
+    pub incarnation: u32,
+    /// Its bytes; of one that the server no longer has, up to where the archive
+    /// has it.
+    pub bytes: u64,
+    /// How many of them the archive has.
+    pub archived_bytes: u64,
+    /// Whether the archive has all of it, as far as the server has written it.
+    pub archived: bool,
+    /// Whether the server still has it; null when it did not answer.
+    #[schema(required)]
+    pub on_server: Option<bool>,
+    /// How many transactions, and statements that commit by themselves, begin in
+    /// what the archive has of it.
+    pub transactions: u64,
+    /// When its first transaction committed, with the zone of the instance; when
+    /// it was begun, if it has none. Null for what the archive does not have.
+    #[schema(required)]
+    pub first: Option<String>,
+    /// When its last did.
+    #[schema(required)]
+    pub last: Option<String>,
+}
+
+impl Binlog {
+    /// With times in `zone`.
+    #[must_use]
+    pub fn of(f: backout_databases::LogFile, zone: &Zone) -> Self {
+        Self {
+            name: f.name,
+            incarnation: f.incarnation,
+            bytes: f.bytes,
+            archived_bytes: f.archived_bytes,
+            archived: f.archived,
+            on_server: f.on_server,
+            transactions: f.transactions,
+            first: f.first_us.map(|us| zone.explicit(us)),
+            last: f.last_us.map(|us| zone.explicit(us)),
+        }
+    }
+}
+
+/// The binary logs of an instance, newest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Binlogs {
+    /// Those on this page.
+    pub items: Vec<Binlog>,
+    /// Where the next page begins; null on the last.
+    #[schema(required)]
+    pub next: Option<String>,
+    /// Why the server did not say which it has; null when it did. What is shown
+    /// is then only what the archive has.
+    #[schema(required)]
+    pub unreached: Option<String>,
 }
 
 /// A job that holds an instance.
@@ -187,7 +285,8 @@ pub struct BackupSchedule {
     pub to_hour: u8,
     /// The days of the week, 1 (Monday) to 7.
     pub days: Vec<u8>,
-    /// How many days backups are kept.
+    /// How many days backups of the schedule are kept, and longer when a promised
+    /// window needs them. What was taken by hand stays until somebody deletes it.
     pub keep_days: u32,
     /// How many days history is kept.
     pub history_days: u32,
@@ -315,6 +414,10 @@ pub struct ChangeDatabase {
     #[serde(default)]
     #[schema(required = false)]
     pub backups: Option<BackupSchedule>,
+    /// How long the server itself keeps its binary logs.
+    #[serde(default)]
+    #[schema(required = false)]
+    pub local_binlogs: Option<LocalBinlogs>,
 }
 
 impl std::fmt::Debug for ChangeDatabase {
@@ -322,6 +425,7 @@ impl std::fmt::Debug for ChangeDatabase {
         f.debug_struct("ChangeDatabase")
             .field("name", &self.name)
             .field("backups", &self.backups)
+            .field("local_binlogs", &self.local_binlogs)
             .finish_non_exhaustive()
     }
 }
@@ -814,6 +918,19 @@ impl From<backout_databases::Asked> for AcceptedTask {
             task: asked.number,
         }
     }
+}
+
+/// Tables that are taken back: what was accepted, and what was meant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct AcceptedRollback {
+    /// Its job.
+    #[schema(example = "job_0a1b2c3d4e5f6g7h")]
+    pub job: String,
+    /// The number of its task.
+    pub task: u64,
+    /// The instant that was meant, the last transaction that is kept and the
+    /// first that is taken back.
+    pub rollback: RolledBack,
 }
 
 /// Something that was asked of an instance. It outlives its job.
