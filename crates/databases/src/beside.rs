@@ -474,24 +474,32 @@ pub(crate) fn left_of_table(
 }
 
 /// What a table that comes back with its database does not have: keys to tables
-/// that do not come with it.
+/// that do not come with it, and sequences of its own.
 pub(crate) fn left_of_member(
     tables: &HashMap<TableName, TableName>,
     table: &Renamed<TableName>,
     def: &TableDef,
-) -> Option<Finding> {
+) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if def.create_sql.contains(" nextval(") {
+        findings.push(warning(format!(
+            "{} will take its numbers from the sequence of {}: ALTER TABLE it to use another",
+            table.to, table.from
+        )));
+    }
     let left: Vec<String> = def
         .foreign_keys
         .iter()
         .filter(|k| !tables.contains_key(&k.parent))
         .map(|k| format!("foreign key {} to {}", k.name, k.parent))
         .collect();
-    (!left.is_empty()).then(|| {
-        warning(format!(
+    if !left.is_empty() {
+        findings.push(warning(format!(
             "{} will be without {} of {}: that table does not come with it",
             table.to,
             left.join(", "),
             table.from
-        ))
-    })
+        )));
+    }
+    findings
 }

@@ -119,6 +119,18 @@ pub(crate) struct Sight<'a> {
     pub(crate) backups: &'a [Backup],
 }
 
+/// What a rollback made, or its undo took away.
+pub(crate) struct Made {
+    /// Whether it was taken away.
+    pub(crate) taken_away: bool,
+    /// Tables.
+    pub(crate) tables: Vec<TableName>,
+    /// Databases.
+    pub(crate) databases: Vec<String>,
+    /// When it ended.
+    pub(crate) at: Timestamp,
+}
+
 /// What is open while one looks.
 struct View {
     session: Session,
@@ -248,7 +260,11 @@ pub(crate) fn meant(
 ///
 /// # Errors
 /// What made it impossible to look; what stands in the way is found instead.
-pub(crate) fn rollback(sight: &Sight<'_>, request: &RollbackRequest) -> Result<Checked, Refusal> {
+pub(crate) fn rollback(
+    sight: &Sight<'_>,
+    request: &RollbackRequest,
+    made: &[Made],
+) -> Result<Checked, Refusal> {
     let mut findings = Findings::default();
     shape(request)?;
     let mut view = sight.open(&mut findings)?;
@@ -279,7 +295,14 @@ pub(crate) fn rollback(sight: &Sight<'_>, request: &RollbackRequest) -> Result<C
             format!("take tables back to {until_text}: that is in the future"),
         );
     }
-    let chosen = choose(&mut view, request, &located, &mut findings)?;
+    let later: Vec<&Made> = made
+        .iter()
+        .filter(|made| {
+            let kept_us = located.kept.as_ref().map_or(i64::MIN, |kept| kept.time.0);
+            made.at.0.saturating_mul(1000) > until_us.unwrap_or(kept_us)
+        })
+        .collect();
+    let chosen = choose(&mut view, request, &located, &later, &mut findings)?;
     if chosen.len() > TABLES_MAX {
         findings.block(
             Code::Quota,
@@ -504,31 +527,27 @@ fn choose(
     view: &mut View,
     request: &RollbackRequest,
     located: &Located,
+    later: &[&Made],
     findings: &mut Findings,
 ) -> Result<Vec<Chosen>, Refusal> {
+    for table in &request.tables {
+        if !was_there(view, located, later, &table.from)? {
+            findings.block(
+                Code::NotFound,
+                format!(
+                    "find table {} at that instant: a rollback made it later; take back the one that it was made of",
+                    table.from
+                ),
+            );
+        }
+    }
     let mut wanted: BTreeMap<TableName, TableName> = request
         .tables
         .iter()
         .map(|t| (t.from.clone(), t.to.clone()))
         .collect();
     for database in &request.databases {
-        let mut there: HashSet<String> = catalog::tables(&mut view.session, &database.from)
-            .map_err(Refusal::Database)?
-            .into_iter()
-            .filter(|t| t.kind != "SEQUENCE")
-            .map(|t| t.name)
-            .collect();
-        // What was dropped since was there at the cut; what was created was not.
-        let statements = view
-            .archive
-            .ddl(&located.position, &view.end, None)
-            .map_err(Refusal::History)?;
-        for statement in statements.iter().rev() {
-            let backout_history::change::StatementKind::Ddl(ddl) = &statement.kind else {
-                continue;
-            };
-            then_there(ddl, &database.from, &mut there, findings);
-        }
+        let there = tables_then(view, located, later, &database.from, findings)?;
         if there.is_empty() {
             findings.block(
                 Code::NotFound,
@@ -556,58 +575,139 @@ fn choose(
     Ok(chosen)
 }
 
-/// Goes one definition statement back in time.
-fn then_there(
-    ddl: &backout_history::change::Ddl,
+/// How many tables of a name, or databases with all their tables, rollbacks made
+/// since and did not take away.
+fn made_later(later: &[&Made], table: &TableName) -> i64 {
+    later
+        .iter()
+        .filter(|made| made.tables.contains(table) || made.databases.contains(&table.schema))
+        .map(|made| if made.taken_away { -1 } else { 1 })
+        .sum()
+}
+
+/// Whether a table that a rollback may have made since was there at the cut.
+/// Others are looked for on the way back.
+fn was_there(
+    view: &mut View,
+    located: &Located,
+    later: &[&Made],
+    table: &TableName,
+) -> Result<bool, Refusal> {
+    if made_later(later, table) <= 0 {
+        return Ok(true);
+    }
+    let mut unsure = Findings::default();
+    let there = tables_then(view, located, later, &table.schema, &mut unsure)?;
+    // Of a database that was dropped since nothing is known.
+    Ok(there.contains(&table.table) || !unsure.blockers.is_empty())
+}
+
+/// The tables that a database had at the cut: what was dropped since was there,
+/// what was created was not.
+fn tables_then(
+    view: &mut View,
+    located: &Located,
+    later: &[&Made],
     schema: &str,
-    there: &mut HashSet<String>,
     findings: &mut Findings,
-) {
-    use backout_history::change::Ddl;
-    match ddl {
-        Ddl::Create {
-            table,
-            unless_exists: false,
-        } if table.schema == schema => {
-            there.remove(&table.table);
+) -> Result<HashSet<String>, Refusal> {
+    let mut then = Then {
+        schema,
+        there: catalog::tables(&mut view.session, schema)
+            .map_err(Refusal::Database)?
+            .into_iter()
+            .filter(|t| t.kind != "SEQUENCE")
+            .map(|t| t.name)
+            .collect(),
+        later,
+        met: HashMap::new(),
+    };
+    let now: Vec<String> = then.there.iter().cloned().collect();
+    for table in now {
+        if then.is_made(&table) {
+            then.there.remove(&table);
         }
-        Ddl::Drop(tables) => {
-            there.extend(
-                tables
-                    .iter()
-                    .filter(|t| t.schema == schema)
-                    .map(|t| t.table.clone()),
-            );
+    }
+    let statements = view
+        .archive
+        .ddl(&located.position, &view.end, None)
+        .map_err(Refusal::History)?;
+    for statement in statements.iter().rev() {
+        if let backout_history::change::StatementKind::Ddl(ddl) = &statement.kind {
+            then.go_back(ddl, findings);
         }
-        Ddl::Rename(pairs) => {
-            for (from, to) in pairs.iter().rev() {
-                if to.schema == schema {
-                    there.remove(&to.table);
+    }
+    Ok(then.there)
+}
+
+/// A database while one goes back in time.
+struct Then<'a> {
+    schema: &'a str,
+    /// The tables that it has.
+    there: HashSet<String>,
+    later: &'a [&'a Made],
+    /// How many tables of a name were met that rollbacks had made.
+    met: HashMap<String, i64>,
+}
+
+impl Then<'_> {
+    /// Whether the table of this name that one meets now is one that a rollback
+    /// made: these are met first, since they are the newest.
+    fn is_made(&mut self, table: &str) -> bool {
+        let made = made_later(self.later, &TableName::new(self.schema, table));
+        let met = self.met.entry(table.to_owned()).or_insert(0);
+        *met += 1;
+        *met <= made
+    }
+
+    fn insert(&mut self, table: &TableName) {
+        if table.schema == self.schema && !self.is_made(&table.table) {
+            self.there.insert(table.table.clone());
+        }
+    }
+
+    fn remove(&mut self, table: &TableName) {
+        if table.schema == self.schema {
+            self.there.remove(&table.table);
+        }
+    }
+
+    /// Goes one definition statement back in time.
+    fn go_back(&mut self, ddl: &backout_history::change::Ddl, findings: &mut Findings) {
+        use backout_history::change::Ddl;
+        match ddl {
+            Ddl::Create {
+                table,
+                unless_exists: false,
+            } => self.remove(table),
+            Ddl::Drop(tables) => {
+                for table in tables {
+                    self.insert(table);
                 }
-                if from.schema == schema {
-                    there.insert(from.table.clone());
+            }
+            Ddl::Rename(pairs) => {
+                for (from, to) in pairs.iter().rev() {
+                    self.remove(to);
+                    self.insert(from);
                 }
             }
-        }
-        Ddl::Alter {
-            table,
-            renamed: Some(to),
-            ..
-        } => {
-            if to.schema == schema {
-                there.remove(&to.table);
+            Ddl::Alter {
+                table,
+                renamed: Some(to),
+                ..
+            } => {
+                self.remove(to);
+                self.insert(table);
             }
-            if table.schema == schema {
-                there.insert(table.table.clone());
-            }
-        }
-        Ddl::DropDatabase(dropped) if dropped == schema => findings.block(
-            Code::TableUnsupported,
-            format!(
-                "tell which tables database {schema} had: it was dropped since; name its tables one by one"
+            Ddl::DropDatabase(dropped) if dropped == self.schema => findings.block(
+                Code::TableUnsupported,
+                format!(
+                    "tell which tables database {} had: it was dropped since; name its tables one by one",
+                    self.schema
+                ),
             ),
-        ),
-        _ => {}
+            _ => {}
+        }
     }
 }
 

@@ -185,6 +185,7 @@ SET time_zone='+03:00';
 CREATE EVENT clean ON SCHEDULE EVERY 1 SECOND STARTS '2026-01-01 00:00:00' COMMENT 'ENABLE' DO DELETE FROM log;
 SET time_zone=DEFAULT;
 CREATE SEQUENCE numbers;
+ALTER TABLE log ADD COLUMN number INT DEFAULT NEXTVAL(numbers);
 SET sql_mode=ORACLE;
 CREATE PACKAGE tools AS FUNCTION nine RETURN INT; END;
 CREATE PACKAGE BODY tools AS FUNCTION nine RETURN INT AS BEGIN RETURN 9; END; END;
@@ -246,6 +247,7 @@ async fn a_database_comes_back_with_all_that_is_in_it(files: bool, road: Road) {
         "b2 will be without sequence numbers",
         "the events of b2 will be there and not run",
         "'shopper'@'%' have rights in a-1",
+        "b2.log will take its numbers from the sequence of a-1.log",
         "b2.strays will be without foreign key of_rate to o.rates",
     ] {
         assert!(told.contains(wanted), "{wanted}\n{told}");
@@ -389,9 +391,19 @@ async fn rows_that_a_foreign_key_changed_come_back_by_a_replay() {
     assert_eq!(lots("c.lots"), wanted);
     assert_eq!(scene.all("SELECT * FROM c.goods ORDER BY id"), goods);
 
+    // A copy that was made since was not there.
+    let beside = one_table(&then, "d.goods", "d.made_later", None);
+    scene.back(beside).await;
+    let again = one_table(&then, "d.made_later", "d.no", None);
+    let (proposal, _) = scene.proposed(&again).await;
+    let why = &proposal.preflight.blockers[0].message;
+    assert!(why.contains("a rollback made it later"), "{why}");
+
     // With the whole database its keys come, too.
     scene.back(whole_database(&then, "d", "d2", None)).await;
     assert_eq!(lots("d2.lots"), wanted);
+    let tables = "SELECT GROUP_CONCAT(TABLE_NAME ORDER BY 1) FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'd2'";
+    assert_eq!(server.value(tables), "goods,lots,makers,other");
     server.script("DELETE FROM d2.makers WHERE id = 77;\n");
     assert_eq!(
         server.value("SELECT COUNT(*) FROM d2.goods WHERE maker = 77"),

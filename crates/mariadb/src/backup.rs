@@ -129,7 +129,7 @@ pub struct Manifest {
     pub tables: Vec<BackedUp>,
     /// Its files, in order: of base backups only.
     pub files: Vec<Stored>,
-    /// Which tables refer to which, of base backups; `None` in those that were
+    /// Which tables of the server refer to which; `None` in backups that were
     /// taken before that was asked for.
     #[serde(default)]
     pub references: Option<Vec<Reference>>,
@@ -294,7 +294,7 @@ fn base(
         });
     }
     let known = tables_of(&mut session)?;
-    let mut references = catalog::references(&mut session)?;
+    let references = catalog::references(&mut session)?;
     drop(session);
     let mut args = arguments(endpoint, to)?;
     args.push("--backup".to_owned());
@@ -333,12 +333,8 @@ fn base(
         })
         .collect();
     tables.sort_by(|a, b| a.name.cmp(&b.name));
-    // One that came while it was taken is not in the history behind it.
-    references.extend(catalog::references(&mut Session::open(endpoint)?)?);
-    let mut distinct = HashSet::new();
-    references.retain(|reference| distinct.insert(reference.clone()));
     let manifest = Manifest {
-        references: Some(references),
+        references: Some(also_now(endpoint, references)?),
         format: FORMAT,
         kind: if since.is_some() {
             Kind::Incremental
@@ -421,6 +417,7 @@ pub fn tables(
     }
     // Without these, a server has its statistics of tables nowhere to keep.
     names.push_str("mysql.innodb_table_stats\nmysql.innodb_index_stats\n");
+    let references = catalog::references(&mut session)?;
     drop(session);
     files::write(&to.join(LIST), names.as_bytes(), 0o600)?;
 
@@ -437,7 +434,7 @@ pub fn tables(
     prepare(&data, None, &to.join("log.prepare"), options)?;
     measure(&data, &mut chosen)?;
     let manifest = Manifest {
-        references: None,
+        references: Some(also_now(endpoint, references)?),
         format: FORMAT,
         kind: Kind::Tables,
         position: facts.position,
@@ -551,6 +548,15 @@ pub fn extract(
     };
     finish(to, &manifest)?;
     Ok(manifest)
+}
+
+/// With the foreign keys that came while a backup was taken: they are not in the
+/// history behind it.
+fn also_now(endpoint: &Endpoint, mut references: Vec<Reference>) -> Result<Vec<Reference>> {
+    references.extend(catalog::references(&mut Session::open(endpoint)?)?);
+    let mut distinct = HashSet::new();
+    references.retain(|reference| distinct.insert(reference.clone()));
+    Ok(references)
 }
 
 /// Reads the manifests of a chain and sees whether it is one.

@@ -10,7 +10,7 @@ use crate::model::{
     Backup, Copying, Detail, Instance, Road, RollbackDetail, Standing, Strategy, Task, TaskKind,
 };
 use crate::persistence;
-use crate::preflight::{self, Checked, Choice, Sight};
+use crate::preflight::{self, Checked, Choice, Made, Sight};
 use crate::preview;
 use crate::procedures::rewind::{Rewind, RewindInput};
 use crate::procedures::rollback::{Rollback, RollbackInput};
@@ -22,6 +22,10 @@ use crate::zone::Written;
 /// How many base backups a preflight looks at: with one a day, more than a
 /// year's.
 const BACKUPS_LOOKED_AT: u64 = 500;
+
+/// How many pages of 100 rollbacks are looked at for what they made: more than
+/// people leave beside their tables.
+const MADE_PAGES: u64 = 10;
 
 /// How many rows a preview shows at most.
 pub const PREVIEW_MAX: usize = 1_000;
@@ -544,6 +548,7 @@ impl Databases {
         request: RollbackRequest,
     ) -> Result<Checked, Refusal> {
         self.here(&instance)?;
+        let made = self.made(&instance).await?;
         let runtime = self.runtime.clone();
         blocking(move || {
             let sight = Sight {
@@ -551,9 +556,51 @@ impl Databases {
                 instance: &instance,
                 backups: &backups,
             };
-            preflight::rollback(&sight, &request)
+            preflight::rollback(&sight, &request, &made)
         })
         .await
+    }
+
+    /// The tables and databases that rollbacks of an instance made, or took away
+    /// again. Files come and go without a log, so history does not tell that
+    /// they were not there before.
+    async fn made(&self, instance: &Instance) -> Result<Vec<Made>, Refusal> {
+        let (owner, instance) = (instance.owner.clone(), instance.id.clone());
+        self.store
+            .read(move |tx| {
+                let filter = persistence::TaskFilter {
+                    instance: Some(instance),
+                    kinds: vec![TaskKind::Rollback, TaskKind::Undo],
+                    standings: vec![Standing::Applied],
+                    ..persistence::TaskFilter::default()
+                };
+                let mut made = Vec::new();
+                for page in 0..MADE_PAGES {
+                    let limit = 100;
+                    let page = persistence::Page {
+                        offset: page * limit,
+                        limit,
+                    };
+                    let (_, tasks) = persistence::list_tasks(tx, &owner, &filter, page)?;
+                    if tasks.is_empty() {
+                        break;
+                    }
+                    made.extend(tasks.into_iter().filter_map(|task| {
+                        // In place a transaction is made, and no table.
+                        let detail = task.detail.rollback?;
+                        let beside = detail.made.is_none() && detail.road != Some(Road::InPlace);
+                        beside.then_some(())?;
+                        Some(Made {
+                            taken_away: task.kind == TaskKind::Undo,
+                            tables: detail.tables.into_iter().map(|t| t.to).collect(),
+                            databases: detail.databases.into_iter().map(|d| d.to).collect(),
+                            at: task.ended?,
+                        })
+                    }));
+                }
+                Ok::<_, Refusal>(made)
+            })
+            .await
     }
 
     async fn look_rewind(
