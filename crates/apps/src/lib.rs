@@ -8,6 +8,7 @@
 pub mod model;
 pub mod orders;
 pub mod persistence;
+pub mod planning;
 mod refusal;
 pub mod retention;
 

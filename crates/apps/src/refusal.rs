@@ -20,6 +20,9 @@ pub enum Refusal {
     /// The application has no such version.
     #[error("find version {0:?} of that application: list its versions to see which there are")]
     VersionNotFound(String),
+    /// The application has no such replica.
+    #[error("find replica {0:?} of that application: show it to see which there are")]
+    ReplicaNotFound(String),
     /// There is no such order.
     #[error("find order {0:?}: list the orders to see which there are")]
     OrderNotFound(String),
@@ -142,6 +145,7 @@ impl Refusal {
             Self::ApplicationNotFound(_)
             | Self::NamespaceNotFound(_)
             | Self::VersionNotFound(_)
+            | Self::ReplicaNotFound(_)
             | Self::OrderNotFound(_)
             | Self::BatchNotFound(_) => Code::NotFound,
             Self::Taken(..) => Code::NameTaken,

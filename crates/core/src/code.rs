@@ -160,6 +160,12 @@ codes! {
     ApplicationState = "BO0090", "application not in a state for this";
     /// The version cannot be gone back to.
     VersionState = "BO0091", "version cannot be gone back to";
+    /// No replica need stay ready while they are changed.
+    Interruption = "BO0092", "service will be interrupted";
+    /// A plan is not quite what one may expect of what was asked.
+    PlanAdjusted = "BO0093", "plan has something to know";
+    /// Something is not as it was after a rollback.
+    NotBroughtBack = "BO0094", "not brought back";
 }
 
 impl fmt::Display for Code {
