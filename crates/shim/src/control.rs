@@ -321,6 +321,7 @@ pub fn report(folder: &Path) -> Result<Report> {
     {
         health.readiness = Readiness::Starting;
         health.why = None;
+        health.stopping = false;
     }
     Ok(Report {
         state: found.state,

@@ -36,6 +36,9 @@ pub struct Health {
     pub readiness: Readiness,
     /// Why not, where that is known.
     pub why: Option<String>,
+    /// It is being ended: it is not made ready any more.
+    #[serde(default)]
+    pub stopping: bool,
     /// How often its shim started it.
     pub runs: u64,
     /// What happened last, oldest first; at most [`EVENTS_MAX`].
@@ -108,6 +111,7 @@ impl Journal {
             health.child = Some(child);
             health.readiness = Readiness::Starting;
             health.why = None;
+            health.stopping = false;
             health.runs += 1;
             let text = match health.runs {
                 1 => format!("process {}", child.pid),
@@ -121,6 +125,7 @@ impl Journal {
     pub(crate) fn note(&self, child: Option<Identity>, kind: EventKind, text: String) {
         self.change(|health| {
             if child.is_none() || child == health.child {
+                health.stopping |= kind == EventKind::Stopping;
                 push(health, kind, text);
             }
         });
@@ -129,7 +134,7 @@ impl Journal {
     /// Whether `child` can serve.
     pub(crate) fn set(&self, child: Identity, readiness: Readiness, why: Option<String>) {
         self.change(|health| {
-            if health.child != Some(child) {
+            if health.child != Some(child) || health.stopping {
                 return;
             }
             if health.readiness != readiness {

@@ -448,7 +448,8 @@ fn a_stop_ends_the_whole_group_and_after_its_grace_by_force() {
             exit: Some(Exit::Signal { signal: 9 })
         }
     );
-    assert!(kinds(&status).ends_with(&[EventKind::Stopping, EventKind::Killed, EventKind::Ended]));
+    let ends = [EventKind::Stopping, EventKind::Killed, EventKind::Ended];
+    assert!(kinds(&status).ends_with(&ends), "{status:?}");
     // Twice is fine, and so is one that there is not.
     place.stop(&spec.id);
     place.stop(&id("no-such"));
@@ -879,10 +880,18 @@ fn without_groups_what_left_its_session_is_found_too() {
     let file = place.path("root/instances/a/instance.json");
     let mut kept: serde_json::Value =
         serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let groups = kept["groups"].take();
     kept["groups"] = serde_json::json!([]);
     std::fs::write(&file, serde_json::to_vec(&kept).unwrap()).unwrap();
+    // Nor a shim that ends what it finds in them.
+    kill("-9", place.shim_pid(&spec.id));
+    place.until(&spec.id, "lost", |s| s.phase == Phase::Lost);
+    assert!(!gone(stray));
     place.stop(&spec.id);
     assert!(gone(stray));
+    // So that they are removed at the end.
+    kept["groups"] = groups;
+    std::fs::write(&file, serde_json::to_vec(&kept).unwrap()).unwrap();
 }
 
 #[test]
@@ -1094,6 +1103,52 @@ fn many_instances_are_listed_by_pages() {
     }
     assert_eq!(place.driver.list(None, 2).unwrap(), [id("a"), id("b")]);
     assert_eq!(place.driver.list(Some(&id("b")), 2).unwrap(), [id("c")]);
+}
+
+#[test]
+fn a_hundred_run_side_by_side() {
+    let place = Place::new();
+    let specs: Vec<InstanceSpec> = (0..100)
+        .map(|n| {
+            let mut spec = sh(&format!("i-{n:03}"), "exec sleep 600");
+            spec.port = PortWish::Free;
+            spec.readiness = Some(probe(Ask::Exec {
+                argv: words(&["true"]),
+            }));
+            spec.readiness.as_mut().unwrap().period_ms = 10_000;
+            spec
+        })
+        .collect();
+    let began = Instant::now();
+    let mut ports: Vec<u16> = specs
+        .iter()
+        .map(|spec| place.start(spec).unwrap().unwrap().port())
+        .collect();
+    println!("started after {:?}", began.elapsed());
+    let ids: Vec<InstanceId> = specs.iter().map(|s| s.id.clone()).collect();
+    let mut watch = place.driver.watch(&ids).unwrap();
+    let end = began + PATIENCE;
+    while !ids.iter().all(|id| place.status(id).phase == Phase::Ready) {
+        assert!(Instant::now() < end, "never all ready");
+        watch.wait(PATIENCE).unwrap();
+    }
+    println!("ready after {:?}", began.elapsed());
+    ports.sort_unstable();
+    ports.dedup();
+    assert_eq!(ports.len(), 100);
+    assert_eq!(place.driver.list(None, 500).unwrap(), ids);
+    let looked = Instant::now();
+    let mut pids: Vec<_> = ids.iter().map(|id| place.status(id).pid.unwrap()).collect();
+    println!("looked at in {:?}", looked.elapsed());
+    pids.sort_unstable();
+    pids.dedup();
+    assert_eq!(pids.len(), 100);
+    let stopped = Instant::now();
+    for id in &ids {
+        place.stop(id);
+    }
+    println!("stopped in {:?}", stopped.elapsed());
+    assert!(pids.into_iter().all(gone));
 }
 
 #[test]

@@ -35,8 +35,10 @@ fn start(root: PathBuf, stay: bool) -> ExitCode {
         return ExitCode::FAILURE;
     }
     let _ = writeln!(std::io::stdout(), "started");
-    while stay {
+    if !stay {
+        return ExitCode::SUCCESS;
+    }
+    loop {
         std::thread::park();
     }
-    ExitCode::SUCCESS
 }

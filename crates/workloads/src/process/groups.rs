@@ -7,6 +7,7 @@
 //! looked at for each by itself, since hosts mix them.
 
 use std::fmt::Display;
+use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -15,6 +16,7 @@ use cgroups_rs::fs::MaxValue;
 use cgroups_rs::fs::cpu::CpuController;
 use cgroups_rs::fs::memory::MemController;
 use cgroups_rs::fs::pid::PidController;
+use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 
@@ -106,11 +108,20 @@ struct Mount {
 pub(crate) struct Groups {
     /// The folder below which those of the instances lie.
     name: String,
+    /// Held while that is made or removed.
+    lock: PathBuf,
 }
 
 impl Groups {
-    pub(crate) fn new(name: String) -> Self {
-        Self { name }
+    pub(crate) fn new(name: String, lock: PathBuf) -> Self {
+        Self { name, lock }
+    }
+
+    fn locked(&self) -> Result<File, String> {
+        let said = |e: &dyn Display| format!("lock {}: {e}", self.lock.display());
+        let file = super::lock::open(&self.lock).map_err(|e| said(&e))?;
+        flock(&file, FlockOperation::LockExclusive).map_err(|e| said(&e))?;
+        Ok(file)
     }
 
     /// Makes the groups of an instance anew, and limits them. Returns what was
@@ -118,13 +129,13 @@ impl Groups {
     /// may be left.
     pub(crate) fn make(&self, id: &str, limits: &Limits) -> (Vec<Group>, Option<String>) {
         let mut groups: Vec<Group> = Vec::new();
+        let _lock = match self.locked() {
+            Ok(lock) => lock,
+            Err(why) => return (groups, limits.any().then_some(why)),
+        };
         let mut missing = Vec::new();
         for kind in Kind::ALL {
-            let made = self.base(kind).and_then(|(base, v2)| {
-                let group = Group {
-                    path: base.join(id),
-                    v2,
-                };
+            let made = self.group(kind, id).and_then(|group| {
                 if !groups.contains(&group) {
                     remove(&group.path)?;
                     make_folder(&group.path)?;
@@ -140,30 +151,53 @@ impl Groups {
         (groups, missing)
     }
 
+    fn group(&self, kind: Kind, id: &str) -> Result<Group, String> {
+        let (base, v2) = self.base(kind)?;
+        let path = base.join(id);
+        Ok(Group { path, v2 })
+    }
+
     /// Why limits cannot be enforced here.
     pub(crate) fn missing(&self) -> Option<String> {
-        let why: Vec<String> = Kind::ALL
+        let why: Vec<String> = self
+            .describe()
             .into_iter()
-            .filter_map(|kind| {
-                let why = self.base(kind).err()?;
-                Some(format!("{}: {why}", kind.controller()))
-            })
+            .filter_map(|(controller, how)| Some(format!("{controller}: {}", how.err()?)))
             .collect();
         (!why.is_empty()).then(|| why.join("; "))
     }
 
     /// How limits are enforced here, or why they cannot be; for people.
     pub(crate) fn describe(&self) -> Vec<(&'static str, Result<String, String>)> {
+        let lock = self.locked();
         Kind::ALL
             .into_iter()
             .map(|kind| {
-                let how = self.base(kind).map(|(base, v2)| {
+                let base = match &lock {
+                    Ok(_) => self.base(kind),
+                    Err(why) => Err(why.clone()),
+                };
+                let how = base.map(|(base, v2)| {
+                    // Unless groups of instances are in it.
+                    let _ = std::fs::remove_dir(&base);
                     let version = if v2 { 2 } else { 1 };
                     format!("control groups version {version}, below {}", base.display())
                 });
                 (kind.controller(), how)
             })
             .collect()
+    }
+
+    /// Removes groups, and the folders above them where those are empty then.
+    pub(crate) fn forget(&self, groups: &[Group]) -> Result<(), String> {
+        let _lock = self.locked()?;
+        for group in groups {
+            remove(&group.path)?;
+            if let Some(above) = group.path.parent() {
+                let _ = std::fs::remove_dir(above);
+            }
+        }
+        Ok(())
     }
 
     /// The folder in which groups for `kind` can be made, and whether it is of
@@ -375,17 +409,6 @@ fn own_group(text: &str, mount: &Mount, controller: &str) -> Option<PathBuf> {
 /// The files by which a process joins the groups.
 pub(crate) fn joins(groups: &[Group]) -> Vec<PathBuf> {
     groups.iter().map(|g| g.path.join("cgroup.procs")).collect()
-}
-
-/// Removes the groups, and the folders above where those are empty now.
-pub(crate) fn forget(groups: &[Group]) -> Result<(), String> {
-    for group in groups {
-        remove(&group.path)?;
-        if let Some(above) = group.path.parent() {
-            let _ = std::fs::remove_dir(above);
-        }
-    }
-    Ok(())
 }
 
 /// What the processes in the groups take, in bytes.

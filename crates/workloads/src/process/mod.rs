@@ -10,6 +10,7 @@
 //! | `instances/<id>/scratch/` | `HOME` and `TMPDIR`; where it runs when it has no package |
 //! | `locks/<id>` | the lock, with the newest fence; outlives the instance |
 //! | `ports/<number>` | whose port that is |
+//! | `groups.lock` | held while control groups are made or removed |
 //! | `packages/` | see [`crate::packages`] |
 //!
 //! An instance is the process of one shim, and what that starts. It runs with
@@ -139,7 +140,7 @@ impl Processes {
         let driver = Self {
             packages: Packages::open(root.join("packages"), config.package_limits)?,
             ports: Ports::new(root.join("ports"), config.ports),
-            groups: Groups::new(name),
+            groups: Groups::new(name, root.join("groups.lock")),
             shim: config.shim,
             root,
         };
@@ -231,7 +232,7 @@ impl Processes {
             None => Enforced::NotAsked,
             Some(why) if spec.limits.or_without => Enforced::No { why },
             Some(why) => {
-                let _ = groups::forget(&groups);
+                let _ = self.groups.forget(&groups);
                 return Err(Error::NoLimits {
                     id: id.clone(),
                     why,
@@ -414,11 +415,13 @@ impl Workloads for Processes {
                 });
             }
             self.end_stragglers(&kept)?;
-            groups::forget(&kept.groups).map_err(|why| Error::State {
-                id: id.clone(),
-                what: "remove the control groups of",
-                why,
-            })?;
+            self.groups
+                .forget(&kept.groups)
+                .map_err(|why| Error::State {
+                    id: id.clone(),
+                    what: "remove the control groups of",
+                    why,
+                })?;
         }
         self.ports.free(id)?;
         match std::fs::remove_dir_all(&home) {
@@ -521,9 +524,11 @@ impl Workloads for Processes {
 
 fn phase(report: &Report) -> Phase {
     match &report.state {
-        State::On { .. } if report.down => Phase::Stopping,
         State::On { .. } => {
             let health = report.health.as_ref();
+            if report.down || health.is_some_and(|h| h.stopping) {
+                return Phase::Stopping;
+            }
             match health.map(|h| h.readiness).unwrap_or_default() {
                 Readiness::Starting => Phase::Starting,
                 Readiness::Ready => Phase::Ready,
