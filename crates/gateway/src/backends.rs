@@ -410,3 +410,117 @@ fn scan(ready: &[Arc<Peer>], random: u64, passes: impl Fn(&Peer) -> bool) -> Opt
 fn locked(idle: &Mutex<Vec<Upstream>>) -> MutexGuard<'_, Vec<Upstream>> {
     idle.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn backends(count: u16) -> Vec<Backend> {
+        let address = |n| SocketAddr::from(([127, 0, 0, 1], 1000 + n));
+        (0..count)
+            .map(|n| Backend::ready(n.to_string(), address(n)))
+            .collect()
+    }
+
+    /// Throws of dice, the same ones each time.
+    struct Dice(u64);
+
+    impl Dice {
+        fn throw(&mut self) -> u64 {
+            // SplitMix64.
+            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut z = self.0;
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            z ^ (z >> 31)
+        }
+    }
+
+    fn all(count: u16) -> Backends {
+        let all = Backends::new(1, Arc::new(Clock::new()));
+        all.set(&backends(count));
+        all
+    }
+
+    #[test]
+    fn requests_under_way_are_spread_evenly_over_few_and_many() {
+        for (count, off) in [(1, 0), (3, 0), (16, 0), (17, 4), (100, 4)] {
+            let all = all(count);
+            let mut dice = Dice(7);
+            let held: Vec<Ticket> = (0..count * 10)
+                .map(|_| all.pick(&[], dice.throw()).unwrap())
+                .collect();
+            assert_eq!(held.len(), usize::from(count) * 10);
+            for backend in all.status() {
+                let off_by = backend.outstanding.abs_diff(10);
+                assert!(off_by <= off, "{count}: {}", backend.outstanding);
+            }
+            drop(held);
+            assert!(all.status().iter().all(|b| b.outstanding == 0));
+        }
+    }
+
+    #[test]
+    fn idle_backends_are_taken_in_no_order() {
+        let all = all(4);
+        let mut dice = Dice(1);
+        let mut counts: BTreeMap<String, u32> = BTreeMap::new();
+        for _ in 0..4000 {
+            let ticket = all.pick(&[], dice.throw()).unwrap();
+            *counts.entry(ticket.peer().id.clone()).or_default() += 1;
+        }
+        assert_eq!(counts.len(), 4);
+        assert!(
+            counts.values().all(|count| (850..1150).contains(count)),
+            "{counts:?}"
+        );
+    }
+
+    #[test]
+    fn one_that_drains_is_not_taken_and_one_that_failed_only_at_last() {
+        for count in [2, 40] {
+            let all = all(count);
+            let mut list = backends(count);
+            for backend in list.iter_mut().skip(2) {
+                backend.intake = Intake::Draining;
+            }
+            all.set(&list);
+            let mut dice = Dice(3);
+            let mut pick = |tried: &[Arc<Peer>]| all.pick(tried, dice.throw()).unwrap();
+            let first = loop {
+                let ticket = pick(&[]);
+                if ticket.peer().id == "0" {
+                    break ticket.peer().clone();
+                }
+            };
+            first.connect_failed();
+            assert!(all.status()[0].ejected_ms > 0);
+            for _ in 0..100 {
+                assert_eq!(pick(&[]).peer().id, "1");
+                assert_eq!(pick(&[first.clone()]).peer().id, "1");
+            }
+            // The other was tried in vain.
+            let second = pick(&[]).peer().clone();
+            assert_eq!(pick(&[second.clone()]).peer().id, "0");
+            // Both were.
+            let tried = [first.clone(), second];
+            assert!(["0", "1"].contains(&pick(&tried).peer().id.as_str()));
+            drop(first.connected());
+            assert_eq!(all.status()[0].ejected_ms, 0);
+        }
+    }
+
+    #[test]
+    fn many_failures_at_once_are_one() {
+        let all = all(1);
+        let peer = all.pick(&[], 0).unwrap().peer().clone();
+        for _ in 0..100 {
+            peer.connect_failed();
+        }
+        let status = all.status();
+        assert_eq!(status[0].ejected_ms, EJECT_MS);
+        assert_eq!(status[0].connect_failures, 100);
+    }
+}

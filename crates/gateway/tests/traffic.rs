@@ -583,6 +583,24 @@ fn a_client_that_leaves_takes_its_request_along() {
 }
 
 #[test]
+fn a_client_that_closes_its_side_has_left() {
+    let gate = Gate::new();
+    let backend = Manual::new();
+    gate.set(vec![Backend::ready("a", backend.address)]);
+    let mut client = gate.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut server = backend.accept();
+    assert!(server.head().is_some());
+    client.stream().shutdown(Shutdown::Write).unwrap();
+    assert_eq!(server.rest(), b"");
+    assert_eq!(client.rest(), b"");
+    until("it is counted", || {
+        (gate.status().clients == 0).then_some(())
+    });
+    assert_eq!(gate.status().totals.failed(), 0);
+}
+
+#[test]
 fn requests_are_spread_evenly_and_by_weight() {
     let gate = Gate::new();
     let backends: Vec<Auto> = ["a", "b", "c"].map(Auto::named).into();
