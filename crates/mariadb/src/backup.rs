@@ -69,7 +69,7 @@ const STEP_BYTES: usize = 1 << 20;
 /// Memory for making a backup ready, in bytes, at least and at most: it holds
 /// what the redo log says of pages. Where that does not fit, the log is read
 /// several times.
-const PREPARE_BYTES: std::ops::RangeInclusive<u64> = 128 << 20..=1 << 30;
+const PREPARE_BYTES: std::ops::RangeInclusive<u64> = 128 << 20..=512 << 20;
 
 /// How a backup is taken or used.
 #[derive(Clone, Copy)]
