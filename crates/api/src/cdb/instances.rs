@@ -293,6 +293,7 @@ impl Cdb {
                 nodes: asked.instance_nodes,
                 topology: asked.cluster_topology.is_some(),
                 groups: &asked.security_group,
+                project: asked.project_id.is_some_and(|id| id != 0),
             },
         )?;
         let source = find::instance(&self.databases, ask, &id).await?;
@@ -550,6 +551,7 @@ fn new_managed(
             nodes: asked.instance_nodes,
             topology: asked.cluster_topology.is_some(),
             groups: &asked.security_group,
+            project: asked.project_id.is_some_and(|id| id != 0),
         },
     )?;
     ask.not_here(
@@ -569,10 +571,6 @@ fn new_managed(
     ask.not_here(
         asked.data_protect_volume.is_some_and(|gb| gb != 0),
         "there is no volume for the protection of data here; keep backups on another disk",
-    )?;
-    ask.not_here(
-        asked.project_id.is_some_and(|id| id != 0),
-        "there are no projects here but 0; use tags",
     )?;
     ask.not_here(
         asked.auto_strategy.is_some(),
@@ -628,9 +626,11 @@ struct Promises<'a> {
     nodes: Option<i64>,
     topology: bool,
     groups: &'a [String],
+    project: bool,
 }
 
 fn promises(ask: Ask<'_>, asked: &Promises<'_>) -> Result<(), Refused> {
+    ask.not_here(asked.project, "there are no projects here but 0; use tags")?;
     ask.not_here(
         asked.protect_mode.is_some_and(|mode| mode != 0)
             || asked.nodes.is_some_and(|nodes| nodes > 1)

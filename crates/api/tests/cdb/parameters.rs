@@ -290,6 +290,11 @@ async fn what_a_new_server_is_promised_to_have() {
     ] {
         cloud.refused(&[(MAKE, made(&change), expect)]).await;
     }
+    let shop = cloud.record("shop", InstanceState::Running).await;
+    let clone = json!({"InstanceId": shop, "SpecifiedBackupId": 1, "ProjectId": 7});
+    cloud
+        .refused(&[("CreateCloneInstance", clone, "OperationDenied")])
+        .await;
     // What only says where it is, or what it costs, changes nothing.
     let placed = json!({
         "DiskEncryption": "off", "DestroyProtect": "", "DataProtectVolume": 0, "ProjectId": 0,
@@ -298,7 +303,7 @@ async fn what_a_new_server_is_promised_to_have() {
     });
     cloud.ok(MAKE, tried(&placed)).await;
     let seen = cloud.ok(LIST, json!({})).await;
-    assert_eq!(seen["TotalCount"], 0, "nothing was made");
+    assert_eq!(seen["TotalCount"], 1, "nothing was made");
 }
 
 /// A dry run refuses what the call would refuse.

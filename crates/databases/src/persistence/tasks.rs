@@ -185,10 +185,13 @@ pub fn list_tasks(
     );
     if !filter.standings.is_empty() {
         // Few: an instance has one job at a time.
+        let mut of = Conditions::new("owner", owner.as_str());
+        of.one_of("instance", filter.instance.iter().map(DatabaseId::as_str));
         let sql = format!(
-            "SELECT {COLUMNS} FROM database_tasks WHERE owner = $1 AND ended_ms IS NULL ORDER BY number"
+            "SELECT {COLUMNS} FROM database_tasks WHERE {} AND ended_ms IS NULL ORDER BY number",
+            of.sql
         );
-        let open = several(tx, &sql, params![owner.as_str()])?;
+        let open = several(tx, &sql, &of.params)?;
         let open = open
             .iter()
             .filter(|task| filter.standings.contains(&task.standing))

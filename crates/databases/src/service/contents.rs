@@ -103,6 +103,8 @@ impl Databases {
         schemas: Vec<String>,
     ) -> Result<Vec<Option<Vec<String>>>, Refusal> {
         let owner = owner.clone();
+        // Who waits hears of the time that is over before.
+        let until = std::time::Instant::now() + 2 * self.look_max;
         let looked = self.look_at_each(std::slice::from_ref(id), move |databases, id| {
             let (owner, schemas) = (owner.clone(), schemas.clone());
             async move {
@@ -110,7 +112,7 @@ impl Databases {
                     .running(&owner, id.as_str(), "list the tables of")
                     .await?;
                 databases
-                    .ask(instance, move |session| tables(session, &schemas))
+                    .ask(instance, move |session| tables(session, &schemas, until))
                     .await
             }
         });
@@ -179,10 +181,12 @@ impl Databases {
     }
 }
 
-/// The tables of each of `schemas`; also of the server's own.
+/// The tables of each of `schemas`; also of the server's own. Ends when nobody
+/// waits for it any more.
 fn tables(
     session: &mut Session,
     schemas: &[String],
+    until: std::time::Instant,
 ) -> backout_mariadb::Result<Vec<Option<Vec<String>>>> {
     let known: Vec<String> = session.query(
         "list the databases",
@@ -199,6 +203,9 @@ fn tables(
     schemas
         .iter()
         .map(|schema| {
+            if std::time::Instant::now() > until {
+                return Err(backout_mariadb::Error::Cancelled);
+            }
             if !is_there(schema) {
                 return Ok(None);
             }
