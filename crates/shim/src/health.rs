@@ -83,10 +83,17 @@ pub enum EventKind {
 }
 
 /// The health of one process, in memory and in its file. A file that cannot be
-/// written stays as it is; who reads it sees of which process it is.
+/// written is tried again with whatever is said next; until then, who reads it
+/// sees of which process it is.
 pub(crate) struct Journal {
     folder: Folder,
-    health: Mutex<Health>,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    health: Health,
+    /// The file says the same.
+    saved: bool,
 }
 
 impl Journal {
@@ -98,9 +105,12 @@ impl Journal {
         };
         Self {
             folder,
-            health: Mutex::new(Health {
-                events,
-                ..Health::default()
+            inner: Mutex::new(Inner {
+                health: Health {
+                    events,
+                    ..Health::default()
+                },
+                saved: false,
             }),
         }
     }
@@ -150,11 +160,11 @@ impl Journal {
     }
 
     fn change(&self, change: impl FnOnce(&mut Health)) {
-        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = health.clone();
-        change(&mut health);
-        if *health != before {
-            let _ = self.folder.write(HEALTH, &*health);
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = inner.health.clone();
+        change(&mut inner.health);
+        if inner.health != before || !inner.saved {
+            inner.saved = self.folder.write(HEALTH, &inner.health).is_ok();
         }
     }
 }

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use backout_core::code::Code;
 use backout_shim::{
-    Error, Exit, Restart, Shim, Signal, Spec, State, When, log_path, look, signal, start, stop,
+    Ask, Care, Error, EventKind, Exit, Probe, Readiness, Restart, SECRETS_MAX_BYTES, Shim, Signal,
+    Spec, State, Task, When, end, log_path, look, report, signal, start, start_with, stop,
     wait_ended,
 };
 
@@ -562,4 +563,88 @@ fn a_damaged_record_is_named() {
     assert!(error.to_string().contains("state.json"), "{error}");
     assert_eq!(error.code(), Code::ProcessStart);
     std::fs::remove_file(folder.join("state.json")).unwrap();
+}
+
+#[test]
+fn secrets_reach_each_run_and_no_file() {
+    let place = Place::new();
+    let folder = place.folder();
+    let mut spec = sh("echo \"${#WORD} ${WORD%er}\"; exit 1");
+    spec.restart = Restart {
+        when: When::Failed,
+        wait_ms: 1,
+        wait_max_ms: 1,
+    };
+    let secrets = [("WORD".to_owned(), "hunter".to_owned())].into();
+    start_with(&folder, &shim(), &spec, &secrets).unwrap();
+    until("it ran again", || {
+        (log(&folder).lines().count() > 2).then_some(())
+    });
+    stop(&folder, Signal::Term, PATIENCE).unwrap();
+    assert!(
+        log(&folder).lines().all(|line| line == "6 hunt"),
+        "{}",
+        log(&folder)
+    );
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let text = std::fs::read(entry.unwrap().path()).unwrap();
+        assert!(!text.windows(6).any(|w| w == b"hunter"));
+    }
+    let long = [("WORD".to_owned(), "x".repeat(SECRETS_MAX_BYTES))].into();
+    let error = start_with(&folder, &shim(), &spec, &long).unwrap_err();
+    assert!(error.to_string().contains("longer than"), "{error}");
+}
+
+#[test]
+fn a_process_with_care_is_asked_and_ended_by_its_shim() {
+    let place = Place::new();
+    let folder = place.folder();
+    let mut spec = sh("echo up; trap 'echo down; exit 5' TERM; while :; do sleep 0.02; done");
+    let gate = place.0.path().join("gate");
+    let task = |script: String| Task {
+        argv: vec!["/bin/sh".into(), "-c".into(), script],
+        timeout_ms: 60_000,
+    };
+    spec.care = Some(Care {
+        readiness: Some(Probe {
+            period_ms: 10,
+            timeout_ms: 60_000,
+            ..Probe::new(Ask::Exec {
+                argv: vec![
+                    "/usr/bin/test".into(),
+                    "-e".into(),
+                    gate.display().to_string(),
+                ],
+            })
+        }),
+        before_stop: Some(task("echo before".to_owned())),
+        ..Care::default()
+    });
+    start(&folder, &shim(), &spec).unwrap();
+    let health = || report(&folder).unwrap().health.unwrap_or_default();
+    until("it says why not", || health().why);
+    assert_eq!(health().readiness, Readiness::Starting);
+    std::fs::write(&gate, "").unwrap();
+    until("ready", || {
+        (health().readiness == Readiness::Ready).then_some(())
+    });
+    let exit = end(&folder, PATIENCE).unwrap();
+    assert_eq!(exit, Some(Exit::Code { code: 5 }));
+    assert_eq!(log(&folder), "up\nbefore\ndown\n");
+    let report = report(&folder).unwrap();
+    assert!(report.down);
+    // What was known of the run is not said of what does not run.
+    let health = report.health.unwrap();
+    assert_eq!((health.readiness, health.runs), (Readiness::Starting, 1));
+    let kinds: Vec<EventKind> = health.events.iter().map(|e| e.kind).collect();
+    let wanted = [
+        EventKind::Started,
+        EventKind::Ready,
+        EventKind::Stopping,
+        EventKind::Ended,
+    ];
+    assert_eq!(kinds, wanted);
+    // Twice is fine, and so is a folder that is not there.
+    end(&folder, PATIENCE).unwrap();
+    end(&place.0.path().join("none"), PATIENCE).unwrap();
 }

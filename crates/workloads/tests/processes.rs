@@ -356,23 +356,55 @@ fn it_is_found_again_and_never_started_twice() {
     assert_eq!(place.driver.list(None, 10).unwrap(), [id("a")]);
 }
 
-#[test]
-fn it_outlives_whoever_started_it() {
-    let place = Place::new();
-    let spec = sh("a", "while :; do echo tick; sleep 0.02; done");
-    let text = serde_json::to_string(&spec).unwrap();
+/// Another process that starts an instance, and can be killed.
+fn starter(place: &Place, spec: &InstanceSpec) -> std::process::Child {
     let mut starter = Command::new(env!("CARGO_BIN_EXE_workloads-shim"))
         .args(["--start".as_ref(), place.path("root").as_os_str()])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
+    let text = serde_json::to_vec(spec).unwrap();
+    starter.stdin.take().unwrap().write_all(&text).unwrap();
     starter
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(text.as_bytes())
-        .unwrap();
+}
+
+#[test]
+fn a_starter_that_is_killed_at_any_instant_leaves_one_instance_or_none() {
+    let place = Place::new();
+    let marks = place.path("marks");
+    let script = format!("echo $$ >>{}; exec sleep 600", marks.display());
+    let alive = || -> Vec<u32> {
+        let text = std::fs::read_to_string(&marks).unwrap_or_default();
+        let pids = text.lines().map(|line| line.parse().unwrap());
+        pids.filter(|pid| !gone(*pid)).collect()
+    };
+    for round in 0..16_u64 {
+        let mut spec = sh(&format!("i-{round}"), &script);
+        spec.port = PortWish::Free;
+        let mut starter = starter(&place, &spec);
+        // Somewhere in it; where, differs from host to host.
+        std::thread::sleep(Duration::from_millis(round * 4));
+        starter.kill().unwrap();
+        starter.wait().unwrap();
+        // Whatever it left is taken up, or begun anew.
+        let address = place.start(&spec).unwrap();
+        let status = place.until(&spec.id, "ready", |s| s.phase == Phase::Ready);
+        assert_eq!(status.address, address, "{round}");
+        let pid = status.pid.unwrap();
+        eventually("its mark", || alive().contains(&pid).then_some(()));
+        assert_eq!(alive(), [pid], "{round}");
+        place.stop(&spec.id);
+        assert!(alive().is_empty(), "{round}");
+        place.driver.remove(FENCE, &spec.id).unwrap();
+    }
+}
+
+#[test]
+fn it_outlives_whoever_started_it() {
+    let place = Place::new();
+    let spec = sh("a", "while :; do echo tick; sleep 0.02; done");
+    let mut starter = starter(&place, &spec);
     let mut said = [0; 8];
     starter
         .stdout
