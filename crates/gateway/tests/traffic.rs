@@ -452,9 +452,9 @@ fn an_answer_that_breaks_off_is_never_taken_for_whole() {
 #[test]
 fn a_client_that_dawdles_is_let_go_and_holds_up_nobody() {
     let settings = Settings {
-        head_wait_ms: 300,
-        client_idle_ms: 300,
-        exchange_idle_ms: 300,
+        head_wait_ms: 2000,
+        client_idle_ms: 2000,
+        exchange_idle_ms: 2000,
         ..Settings::default()
     };
     let gate = Gate::with(settings);
@@ -487,7 +487,7 @@ fn a_client_that_dawdles_is_let_go_and_holds_up_nobody() {
 #[test]
 fn a_backend_that_is_silent_is_given_up() {
     let settings = Settings {
-        exchange_idle_ms: 300,
+        exchange_idle_ms: 2000,
         ..Settings::default()
     };
     let gate = Gate::with(settings);
