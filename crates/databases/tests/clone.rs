@@ -487,3 +487,40 @@ async fn gone(source: &Source, id: &DatabaseId) {
     let running = source.stage.processes();
     assert!(running.is_empty(), "{running:?}");
 }
+
+/// A clone has files of its own only, wherever those of the source are.
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_that_lie_elsewhere_lie_in_the_clone() {
+    let source = Source::new(&[]).await;
+    let (server, stage) = (&source.server, &source.stage);
+    let elsewhere = server.datadir().parent().unwrap().join("elsewhere");
+    let lies = format!("DATA DIRECTORY = '{}'", elsewhere.display());
+    server.script(&format!(
+        "CREATE DATABASE shop; CREATE TABLE shop.away (id INT PRIMARY KEY) {lies}; \
+         INSERT INTO shop.away VALUES (1)"
+    ));
+    assert!(elsewhere.join("shop/away.ibd").exists());
+    stage.back_up(&server.url()).await;
+    server.script(&format!(
+        "INSERT INTO shop.away VALUES (2); CREATE TABLE shop.later (id INT PRIMARY KEY) {lies}; \
+         INSERT INTO shop.later VALUES (1)"
+    ));
+    source.archived();
+    let worker = stage.worker().await;
+    let (_, row, _) = source.made(clone_of(CloneTo::Newest, "copy")).await;
+    let count =
+        "SELECT CONCAT((SELECT COUNT(*) FROM shop.away), (SELECT COUNT(*) FROM shop.later))";
+    assert_eq!(source.ask(&row, count), "21");
+    let endpoint = stage.runtime.endpoint(&row).unwrap();
+    let mut session = Session::open(&endpoint).unwrap();
+    for table in ["away", "later"] {
+        let sql = format!("DELETE FROM shop.{table}");
+        session.exec("test", sql).unwrap();
+        let data = stage.runtime.server_folder(&row.id).join("data/shop");
+        assert!(data.join(format!("{table}.ibd")).exists());
+        assert!(!data.join(format!("{table}.isl")).exists());
+    }
+    server.script("FLUSH TABLES shop.away, shop.later");
+    assert_eq!(server.value(count), "21");
+    worker.stop().await;
+}

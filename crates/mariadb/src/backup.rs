@@ -432,6 +432,7 @@ pub fn tables(
     files::remove_file(&to.join(CLIENT))?;
     let facts = Facts::of(to, |name| std::fs::read_to_string(data.join(name)).ok())?;
     prepare(&data, None, &to.join("log.prepare"), options)?;
+    forget_links(&data)?;
     measure(&data, &mut chosen)?;
     let manifest = Manifest {
         references: Some(also_now(endpoint, references)?),
@@ -536,6 +537,7 @@ pub fn extract(
             files::remove_tree(&changes)?;
         }
     }
+    forget_links(&data)?;
     measure(&data, &mut chosen)?;
     let manifest = Manifest {
         kind: Kind::Tables,
@@ -606,6 +608,18 @@ fn prepare_bytes() -> u64 {
         .and_then(|rest| rest.trim().trim_end_matches(" kB").parse().ok())
         .map_or(0, |kib: u64| kib << 10);
     (free / 4).clamp(*PREPARE_BYTES.start(), *PREPARE_BYTES.end())
+}
+
+/// Removes the notes of where files lay that were not in the data folder: the
+/// tool has put these files into it, and a server that follows a note opens
+/// those of the live server.
+fn forget_links(data: &Path) -> Result<()> {
+    for (path, _) in files::list(data)? {
+        if path.extension().is_some_and(|end| end == "isl") {
+            files::remove_file(&data.join(path))?;
+        }
+    }
+    Ok(())
 }
 
 /// Notes how large the files of tables are, and refuses one that has none.

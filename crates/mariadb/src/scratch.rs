@@ -206,6 +206,14 @@ impl Scratch {
             "--skip-networking",
             "--skip-log-bin",
             "--skip-slave-start",
+            // What is defined here lies here, whatever DATA DIRECTORY says, and
+            // no rows are sent to where the originals have them.
+            "--skip-symbolic-links",
+            "--loose-plugin-connect=OFF",
+            "--loose-plugin-federated=OFF",
+            "--loose-plugin-federatedx=OFF",
+            "--loose-plugin-s3=OFF",
+            "--loose-plugin-spider=OFF",
             // Where history is laid that is to be replayed.
             "--relay-log=relay",
             "--skip-name-resolve",

@@ -104,12 +104,10 @@ impl Drop for Copy {
 
 impl Copy {
     fn replay(&self, taken: &Taken, until: &Position) -> Result<Replayed, Error> {
+        // Accounts are part of history.
         self.session()
             .exec("let accounts be", "FLUSH PRIVILEGES")
             .unwrap();
-        self.session_as_root()
-            .map(drop)
-            .unwrap_or_else(|e| panic!("{e}"));
         let endpoint = self.0.endpoint();
         replay(
             &Target {
@@ -128,11 +126,7 @@ impl Copy {
     }
 
     fn session(&self) -> Session {
-        self.session_as_root().unwrap()
-    }
-
-    fn session_as_root(&self) -> Result<Session, Error> {
-        Session::open(&self.0.endpoint())
+        Session::open(&self.0.endpoint()).unwrap()
     }
 
     fn value(&self, sql: &str) -> String {

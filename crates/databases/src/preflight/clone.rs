@@ -17,6 +17,18 @@ use crate::runtime::CATCH_UP;
 /// How much of a statement is shown, in characters.
 const SHOWN_CHARS: usize = 80;
 
+/// Engines whose rows are in the files of the server, or nowhere.
+const LOCAL: [&str; 8] = [
+    "InnoDB",
+    "Aria",
+    "MyISAM",
+    "MRG_MyISAM",
+    "ARCHIVE",
+    "BLACKHOLE",
+    "CSV",
+    "SEQUENCE",
+];
+
 /// What a passed preflight leads to.
 #[derive(Clone, Debug)]
 pub(crate) struct CloneChoice {
@@ -336,12 +348,24 @@ fn base(
         );
     }
     for table in &manifest.tables {
-        if table.engine.eq_ignore_ascii_case("MEMORY") && !catalog::is_system(&table.name.schema) {
+        if catalog::is_system(&table.name.schema) {
+            continue;
+        }
+        let is = |engine: &&str| table.engine.eq_ignore_ascii_case(engine);
+        if is(&"MEMORY") {
             findings.block(
                 Code::TableUnsupported,
                 format!(
                     "clone the rows of {}: it is kept in memory, so that no backup holds them; give it another engine, take a backup, and clone an instant after that",
                     table.name
+                ),
+            );
+        } else if !LOCAL.iter().any(is) {
+            findings.block(
+                Code::TableUnsupported,
+                format!(
+                    "clone {}: its engine is {}, whose rows need not be in the files of the server, and a clone must not write to where they are; drop it, or give it another engine, take a backup, and clone an instant after that",
+                    table.name, table.engine
                 ),
             );
         }
