@@ -499,11 +499,11 @@ mod tests {
             assert!(all.status()[0].ejected_ms > 0);
             for _ in 0..100 {
                 assert_eq!(pick(&[]).peer().id, "1");
-                assert_eq!(pick(&[first.clone()]).peer().id, "1");
+                assert_eq!(pick(std::slice::from_ref(&first)).peer().id, "1");
             }
             // The other was tried in vain.
             let second = pick(&[]).peer().clone();
-            assert_eq!(pick(&[second.clone()]).peer().id, "0");
+            assert_eq!(pick(std::slice::from_ref(&second)).peer().id, "0");
             // Both were.
             let tried = [first.clone(), second];
             assert!(["0", "1"].contains(&pick(&tried).peer().id.as_str()));
