@@ -30,11 +30,11 @@ pub(crate) fn is_about_keys(statement: &Statement) -> bool {
         .any(|word| text.windows(word.len()).any(|w| w == word.as_bytes()))
 }
 
-/// Whether it may define a key that changes rows.
+/// Whether it may define a key that changes rows, or end one that did.
 fn may_cascade(statement: &Statement) -> bool {
     let text = statement.text.to_ascii_uppercase();
     let has = |word: &str| text.windows(word.len()).any(|w| w == word.as_bytes());
-    has("REFERENCES") && (has("CASCADE") || has("SET"))
+    has("REFERENCES") && (has("CASCADE") || has("SET")) || has("DROP") && has("FOREIGN")
 }
 
 /// The replay that the tables need from a base backup to the cut; `None` when
@@ -69,7 +69,7 @@ pub(crate) fn needed(
             statements
                 .iter()
                 .find(|s| defines(&names, s) && may_cascade(s))
-                .map(|s| format!("a foreign key was defined at {}", s.at))
+                .map(|s| format!("a foreign key came or went at {}", s.at))
         })
         .or_else(|| {
             known
@@ -180,7 +180,7 @@ mod tests {
         };
         for (text, about, cascades) in [
             ("ALTER TABLE t ADD INDEX (a)", false, false),
-            ("alter table t drop foreign key x", true, false),
+            ("alter table t drop foreign key x", true, true),
             ("CREATE TABLE t (a INT REFERENCES u (a))", true, false),
             (
                 "CREATE TABLE t (a INT REFERENCES u (a) on delete cascade)",

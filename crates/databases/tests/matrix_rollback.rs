@@ -36,6 +36,9 @@ const WHOLE: u8 = 4;
 /// A database that was made goes.
 const WHOLE_AWAY: u8 = 5;
 
+/// Rows that a foreign key changed, by a replay.
+const REPLAYED: u8 = 6;
+
 /// What tells the worlds in a folder of the server that they share.
 const SERVER: &str = "server";
 
@@ -127,7 +130,7 @@ impl<const PART: u8> World for Host<PART> {
     fn registry(&self) -> Registry {
         let runtime = self.stage.runtime.clone();
         match PART {
-            BY_ROWS | BY_FILES | WHOLE => Registry::new().with(Rollback(runtime)),
+            BY_ROWS | BY_FILES | WHOLE | REPLAYED => Registry::new().with(Rollback(runtime)),
             IN_PLACE => Registry::new().with(Rewind(runtime)),
             _ => Registry::new().with(Withdraw(runtime)),
         }
@@ -165,7 +168,7 @@ impl<const PART: u8> Host<PART> {
 
     /// Goods, and what happened to them.
     async fn prepare(&self) {
-        let files = PART == BY_FILES;
+        let files = matches!(PART, BY_FILES | REPLAYED);
         let datadir = files.then(|| self.datadir.clone());
         self.stage.enlist(&self.url, datadir).await;
         let schema = &self.schema;
@@ -178,8 +181,11 @@ impl<const PART: u8> Host<PART> {
             "INSERT INTO {schema}.items SELECT seq, CONCAT('item ', seq), seq / 7 \
              FROM {schema}.seq_1_to_60"
         ));
-        if PART >= WHOLE {
+        if matches!(PART, WHOLE | WHOLE_AWAY) {
             self.surround();
+        }
+        if PART == REPLAYED {
+            self.refer().await;
         }
         let gtid = self.texts("SELECT @@gtid_binlog_pos").concat();
         self.keep("then", &gtid);
@@ -194,6 +200,29 @@ impl<const PART: u8> Host<PART> {
             session.exec("test", bad).unwrap();
         }
         self.keep("after", &self.rows("items"));
+    }
+
+    /// Parts of the goods, which go with them; a base backup; and some that went.
+    async fn refer(&self) {
+        let schema = &self.schema;
+        self.exec(format!(
+            "CREATE TABLE {schema}.parts (id INT PRIMARY KEY, item INT, KEY (item), CONSTRAINT part_of \
+             FOREIGN KEY (item) REFERENCES {schema}.items (id) ON DELETE CASCADE) ENGINE=InnoDB"
+        ));
+        self.exec(format!(
+            "INSERT INTO {schema}.parts SELECT seq, 1 + seq % 60 FROM {schema}.seq_1_to_120"
+        ));
+        self.stage.back_up(&self.url).await;
+        self.exec(format!("DELETE FROM {schema}.items WHERE id IN (40, 41)"));
+        self.keep("parts", &self.parts("parts"));
+    }
+
+    fn parts(&self, name: &str) -> String {
+        self.texts(format!(
+            "SELECT GROUP_CONCAT(id, ':', item ORDER BY id) FROM {}.{name}",
+            self.schema
+        ))
+        .concat()
     }
 
     /// What there is beside the goods.
@@ -260,7 +289,17 @@ impl<const PART: u8> Host<PART> {
             format!("{}.items", self.schema),
             format!("{}.items_back", self.schema),
         );
-        if PART >= WHOLE {
+        if PART == REPLAYED {
+            let (from, to) = (
+                format!("{}.parts", self.schema),
+                format!("{}.parts_back", self.schema),
+            );
+            return RollbackRequest {
+                until: self.until(),
+                ..tables_at(0, &[(&from, &to)])
+            };
+        }
+        if matches!(PART, WHOLE | WHOLE_AWAY) {
             return RollbackRequest {
                 until: self.until(),
                 strategy: Strategy::Full,
@@ -520,6 +559,63 @@ fn a_whole_database_survives_everything() {
     let report = match std::env::var_os("BACKOUT_SOAK") {
         Some(_) => report.run(),
         None => report.sampled().run(),
+    };
+    assert!(report.kills >= 13, "{report:?}");
+}
+
+struct Replaying;
+
+impl Scenario<Host<REPLAYED>> for Replaying {
+    fn procedure(&self) -> &'static str {
+        "databases.rollback"
+    }
+
+    async fn set_up(&self, host: &Host<REPLAYED>) {
+        host.prepare().await;
+    }
+
+    async fn submit(&self, host: &Host<REPLAYED>) -> JobId {
+        let request = host.request();
+        let databases = &host.stage.databases;
+        let (_, found) = databases
+            .propose_rollback(&owner(), &request)
+            .await
+            .unwrap();
+        let found = found.unwrap();
+        assert!(found.why.contains("replayed"), "{}", found.why);
+        host.ask().await
+    }
+
+    async fn check(&self, host: &Host<REPLAYED>, ended: &Ended) {
+        assert_eq!(host.rows("items"), host.note("after"));
+        if ended.outcome == Outcome::Applied {
+            assert_eq!(host.tables(), ["items", "parts", "parts_back"]);
+            assert_eq!(host.parts("parts_back"), host.note("parts"));
+            assert_ne!(host.parts("parts"), host.note("parts"));
+        } else {
+            assert_eq!(host.tables(), ["items", "parts"]);
+        }
+        host.nothing_is_left(ended).await;
+    }
+
+    async fn check_held(&self, host: &Host<REPLAYED>, job: &JobView) {
+        assert_eq!(host.standing(&job.id).await, Standing::Held);
+        assert_eq!(host.rows("items"), host.note("after"));
+    }
+}
+
+#[test]
+fn a_replay_survives_kills_and_cancels() {
+    let shared = Shared::start();
+    let matrix = matrix::<REPLAYED>(
+        shared.as_ref(),
+        "a_replay_survives_kills_and_cancels",
+        Replaying,
+    );
+    // Each case takes a backup and starts a server.
+    let report = match std::env::var_os("BACKOUT_SOAK") {
+        Some(_) => matrix.run(),
+        None => matrix.sampled().run(),
     };
     assert!(report.kills >= 13, "{report:?}");
 }

@@ -294,7 +294,6 @@ fn base(
         });
     }
     let known = tables_of(&mut session)?;
-    let references = catalog::references(&mut session)?;
     drop(session);
     let mut args = arguments(endpoint, to)?;
     args.push("--backup".to_owned());
@@ -334,7 +333,7 @@ fn base(
         .collect();
     tables.sort_by(|a, b| a.name.cmp(&b.name));
     let manifest = Manifest {
-        references: Some(also_now(endpoint, references)?),
+        references: Some(references(endpoint)?),
         format: FORMAT,
         kind: if since.is_some() {
             Kind::Incremental
@@ -417,7 +416,6 @@ pub fn tables(
     }
     // Without these, a server has its statistics of tables nowhere to keep.
     names.push_str("mysql.innodb_table_stats\nmysql.innodb_index_stats\n");
-    let references = catalog::references(&mut session)?;
     drop(session);
     files::write(&to.join(LIST), names.as_bytes(), 0o600)?;
 
@@ -435,7 +433,7 @@ pub fn tables(
     forget_links(&data)?;
     measure(&data, &mut chosen)?;
     let manifest = Manifest {
-        references: Some(also_now(endpoint, references)?),
+        references: Some(references(endpoint)?),
         format: FORMAT,
         kind: Kind::Tables,
         position: facts.position,
@@ -552,13 +550,10 @@ pub fn extract(
     Ok(manifest)
 }
 
-/// With the foreign keys that came while a backup was taken: they are not in the
-/// history behind it.
-fn also_now(endpoint: &Endpoint, mut references: Vec<Reference>) -> Result<Vec<Reference>> {
-    references.extend(catalog::references(&mut Session::open(endpoint)?)?);
-    let mut distinct = HashSet::new();
-    references.retain(|reference| distinct.insert(reference.clone()));
-    Ok(references)
+/// The foreign keys that there are behind a backup: one that came while it was
+/// taken is in no history after it, one that went did nothing any more.
+fn references(endpoint: &Endpoint) -> Result<Vec<Reference>> {
+    catalog::references(&mut Session::open(endpoint)?)
 }
 
 /// Reads the manifests of a chain and sees whether it is one.
