@@ -129,8 +129,8 @@ pub struct Manifest {
     pub tables: Vec<BackedUp>,
     /// Its files, in order: of base backups only.
     pub files: Vec<Stored>,
-    /// Which tables of the server refer to which; `None` in backups that were
-    /// taken before that was asked for.
+    /// Which tables of the server refer to which, soon after `position`; `None`
+    /// in backups that were taken before that was asked for.
     #[serde(default)]
     pub references: Option<Vec<Reference>>,
 }
