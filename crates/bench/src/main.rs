@@ -43,7 +43,10 @@ Environment:
   BACKOUT_BIN          the server to measure [default: beside this program]
   BACKOUT_MOTO         moto_server [default: .cache/venv-bench/bin/moto_server]
   BACKOUT_BENCH_DIR    folder for scratch files, on the disk that counts
-                       [default: .cache]";
+                       [default: .cache]
+  BACKOUT_BENCH_LONG   if set, databases also have a window of 3.1 GB
+  BACKOUT_BENCH_SCALE  N: databases are an N-th, to try the bench itself
+  BACKOUT_BENCH_STEPS  if set, what each step of databases' jobs took";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();

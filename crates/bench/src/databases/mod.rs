@@ -27,6 +27,8 @@ const QUIET: (&str, u64) = ("quiet.t", 100_000);
 const WINDOW: u64 = 2_000_000;
 const BEFORE: u64 = 150_000;
 const FEW: u64 = 20_000;
+/// How much log a long window has, in bytes.
+const LONG_BYTES: u64 = 3_100_000_000;
 /// How many rows are touched for the rollback in place.
 const IN_PLACE: u64 = 10_000;
 /// How often what is fast is measured.
@@ -53,6 +55,9 @@ pub(crate) fn run() -> anyhow::Result<bool> {
     };
     let scene = bench.scene()?;
     bench.roads(&scene)?;
+    if std::env::var_os("BACKOUT_BENCH_LONG").is_some() {
+        bench.long(&scene)?;
+    }
     bench.quiet(&scene)?;
     bench.in_place()?;
     bench.writers(&scene)?;
@@ -191,6 +196,30 @@ impl Bench<'_> {
                 target,
             );
         }
+        Ok(())
+    }
+
+    /// A window so long that flashback takes eight minutes: with
+    /// `BACKOUT_BENCH_LONG=1` only.
+    fn long(&mut self, scene: &Scene) -> anyhow::Result<()> {
+        let (name, rows) = TABLES[0];
+        let (server, scale) = (self.server, self.scale);
+        let window = || bytes_between(server, &scene.instant.position, &server.end()?);
+        server.run("SET GLOBAL sync_binlog=0, GLOBAL innodb_flush_log_at_trx_commit=0")?;
+        while window()? < LONG_BYTES / scale {
+            server.work(name, rows / scale, WINDOW / 10 / scale)?;
+        }
+        server.run("SET GLOBAL sync_binlog=1, GLOBAL innodb_flush_log_at_trx_commit=1")?;
+        self.ours.catch_up(server)?;
+        let mut ours = Rounds::default();
+        for _ in 0..ROUNDS {
+            ours.seconds(self.back(&[name], &scene.instant, Way::Undo)?);
+        }
+        let took = others::flashback(server, name, &scene.instant, self.folder)?;
+        self.same(name, &others::flashed(name))?;
+        server.run(&format!("DROP TABLE {}", others::flashed(name)))?;
+        let what = format!("copy and flashback, 1M rows, {} MB", window()? >> 20);
+        self.beside(&what, took, &ours, 25.0);
         Ok(())
     }
 
