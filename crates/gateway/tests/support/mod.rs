@@ -98,11 +98,10 @@ impl Gate {
         let program = PathBuf::from(env!("CARGO_BIN_EXE_backout-gateway"));
         let host = Host {
             shim: Shim {
-                program: program.clone(),
+                program,
                 args: vec!["shim".into()],
             },
-            program,
-            args: vec!["gateway".into(), "--dir".into()],
+            ..Host::own(&[], &["gateway", "--dir"])
         };
         let start = self.client.ensure_running(&host, settings);
         self.runtime.block_on(start)
