@@ -947,7 +947,11 @@ fn redefined(view: &View, located: &Located, chosen: &[Chosen]) -> Result<Option
             head.is_some_and(|head| head.eq_ignore_ascii_case(verb))
         };
         // These write the table anew, or look at it, and leave its definition.
-        !is(b"OPTIMIZE") && !is(b"ANALYZE")
+        let alters = matches!(
+            statement.kind,
+            backout_history::change::StatementKind::Ddl(backout_history::change::Ddl::Alter { .. })
+        );
+        alters && !is(b"OPTIMIZE") && !is(b"ANALYZE")
     });
     Ok(first.map(|statement| {
         let text: String = String::from_utf8_lossy(&statement.text)

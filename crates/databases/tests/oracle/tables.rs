@@ -845,6 +845,9 @@ pub(crate) fn alter(
     models
 }
 
+/// What the server says of a table that is as it should be.
+const SOUND: &str = "status OK";
+
 /// What a table holds.
 #[derive(Clone, Debug)]
 pub(crate) struct Truth {
@@ -1032,7 +1035,9 @@ impl Truth {
                 self.checksum, is.checksum
             ));
         }
-        if is.sound != self.sound {
+        // Indexes on virtual columns keep what purge has not found yet: then the
+        // server warns of the source, and a copy of it is sound.
+        if is.sound != self.sound && is.sound != SOUND {
             out.push(format!(
                 "a check says {:?}, and said {:?}",
                 is.sound, self.sound
