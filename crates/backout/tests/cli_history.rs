@@ -86,7 +86,7 @@ fn what_there_is_of_a_database_and_what_is_kept_of_it() {
         "schedule",
         "shop",
         "--between",
-        "22-4",
+        "1-4",
         "--days",
         "1,7",
         "--keep-days",
@@ -95,7 +95,7 @@ fn what_there_is_of_a_database_and_what_is_kept_of_it() {
     let kept = &shown["backups"];
     assert_eq!(
         (&kept["from_hour"], &kept["to_hour"]),
-        (&json!(22), &json!(4))
+        (&json!(1), &json!(4))
     );
     assert_eq!(
         (&kept["days"], &kept["keep_days"]),

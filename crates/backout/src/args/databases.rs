@@ -372,11 +372,12 @@ pub(crate) struct DatabaseSchedule {
 
 /// `FROM-TO`, in hours of the day.
 fn hours(text: &str) -> Result<(u8, u8), String> {
-    let wanted = || format!("{text:?} is no stretch of hours: give two from 0 to 24, e.g. 2-6");
+    let wanted =
+        || format!("{text:?} is no stretch of hours of one day: give two from 0 to 24, e.g. 2-6");
     let (from, to) = text.split_once('-').ok_or_else(wanted)?;
     let from: u8 = from.trim().parse().map_err(|_| wanted())?;
     let to: u8 = to.trim().parse().map_err(|_| wanted())?;
-    (from < 24 && (1..=24).contains(&to))
+    (from < to && to <= 24)
         .then_some((from, to))
         .ok_or_else(wanted)
 }

@@ -601,7 +601,7 @@ mod tests {
         };
         assert_eq!(scheduled(&now, &ask), now);
         let off = args::DatabaseSchedule {
-            between: Some((22, 4)),
+            between: Some((1, 4)),
             days: vec![3],
             history_days: Some(30),
             off: true,
@@ -609,7 +609,7 @@ mod tests {
         };
         assert_eq!(
             scheduled(&now, &off),
-            json!({"enabled": false, "from_hour": 22, "to_hour": 4, "days": [3],
+            json!({"enabled": false, "from_hour": 1, "to_hour": 4, "days": [3],
                 "keep_days": 7, "history_days": 30, "incremental": false})
         );
     }
