@@ -2,8 +2,8 @@
 
 pub mod adopt;
 pub mod backup;
-pub mod clone;
 pub(crate) mod beside;
+pub mod clone;
 pub mod create;
 pub mod delete_backup;
 pub mod isolate;
