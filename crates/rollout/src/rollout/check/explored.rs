@@ -216,7 +216,9 @@ fn anybody_may_end_it_at_any_time() {
         retries: 0,
         deaths: 0,
     };
-    let seen = explore_all(&cases(4, 5, &[0, 2]), budget);
+    let mut all = cases(4, 4, &[0, 2]);
+    all.extend(cases(5, 5, &[1]));
+    let seen = explore_all(&all, budget);
     assert_eq!(seen.stuck, 0, "{seen:?}");
     assert!(seen.succeeded > 0 && seen.rolled_back > 0, "{seen:?}");
 }

@@ -199,7 +199,11 @@ fn each_instance_fails_and_the_order_is_taken_back_at_each_step() {
         for (index, case) in cases(n).iter().enumerate() {
             let slots = n + case.wanted;
             for (number, fault) in FAULTS.into_iter().enumerate() {
-                // Of the larger sets each plan has another instance fail.
+                // Of the larger sets each plan has another instance fail, and of
+                // the largest in another way too.
+                if n > 8 && (index + number) % 2 == 0 {
+                    continue;
+                }
                 let one = |slot: &u32| n <= 4 || *slot == count(index + number) % slots;
                 for slot in (0..slots).filter(one) {
                     take_back_at_each_step(
