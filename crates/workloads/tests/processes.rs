@@ -1103,6 +1103,8 @@ fn what_cannot_be_run_is_refused_with_its_reason() {
             "at least 1",
         ),
         (with(&|s| s.grace_ms = u64::MAX), "longer than a day"),
+        (with(&|s| s.restart.wait_ms = 0), "at least 1 ms"),
+        (with(&|s| s.restart.wait_max_ms = 1), "no longer than"),
         (with(&|s| s.log.older_files = 0), "files of at least"),
     ];
     let _: &backout_workloads::PackageHash = &missing;

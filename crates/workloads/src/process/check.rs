@@ -81,6 +81,11 @@ pub(crate) fn check(spec: &InstanceSpec) -> Result<()> {
     time("the grace period", spec.grace_ms)?;
     time("the restart policy", spec.restart.wait_ms)?;
     time("the restart policy", spec.restart.wait_max_ms)?;
+    // Twice nothing is nothing: it would be started again without end or rest.
+    if spec.restart.wait_ms == 0 || spec.restart.wait_max_ms < spec.restart.wait_ms {
+        let why = "the first wait is at least 1 ms, and no longer than the longest";
+        return Err(refused("the restart policy", why));
+    }
     if !(1..=LOGS_MAX).contains(&spec.log.older_files) || spec.log.file_max_bytes < 64 << 10 {
         let why = format!("keep 1 to {LOGS_MAX} files of at least 64 KiB");
         return Err(refused("the log limits", why));
