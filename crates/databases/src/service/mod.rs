@@ -71,8 +71,8 @@ const LOOKS_MAX: usize = 32;
 /// How many of these one call may have.
 const LOOKS_OF_CALL: usize = 8;
 
-/// How long one call looks at several servers. The vendors' clients wait for a
-/// minute.
+/// How long one call looks at servers: half of the minute for which clients
+/// wait.
 const LOOK_MAX: Duration = Duration::from_secs(30);
 
 /// Who calls, on whose resources, under which request id.
