@@ -141,7 +141,7 @@ impl Core {
         raw: &mut Vec<u8>,
     ) -> Result<Vec<Place>> {
         let marks = self.fetch(incarnation, entry, raw)?;
-        let mut scanner = Scanner::new(&entry.file, entry.checksum(), entry.notes.inside);
+        let mut scanner = Scanner::resume(&entry.file, entry.checksum(), &entry.notes);
         let mut places = Vec::new();
         for (offset, event) in super::source::events(entry.start, raw) {
             let seen = scanner.event(offset, event)?;

@@ -291,7 +291,7 @@ fn begin(core: &Core, writing: &Writing<'_>, logs: &[(String, u64)], reset: bool
         file: file.to_owned(),
         last: None,
         gap,
-        scanner: Scanner::new(file, Checksum::None, None),
+        scanner: Scanner::new(file, Checksum::None),
         offset: 0,
     };
     let oldest = logs.first().map_or("", |(file, _)| file.as_str());
@@ -377,7 +377,7 @@ fn rebuild(
     entry: &Entry,
     prepared: Vec<Prepared>,
 ) -> Result<Scanner> {
-    let mut scanner = Scanner::new(&entry.file, entry.checksum(), None);
+    let mut scanner = Scanner::new(&entry.file, entry.checksum());
     if entry.notes.open
         && let Some(start) = entry.notes.last.or(entry.notes.inside)
     {

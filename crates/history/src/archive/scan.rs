@@ -28,6 +28,9 @@ pub(super) struct Notes {
     /// Where the group begins that it begins within.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) inside: Option<u64>,
+    /// Whether that group ends with the statement that comes next.
+    #[serde(skip_serializing_if = "is_default")]
+    pub(super) ending: bool,
     /// Whether it ends within a group.
     #[serde(skip_serializing_if = "is_default")]
     pub(super) open: bool,
@@ -127,6 +130,12 @@ impl Open {
             any: true,
         }
     }
+
+    /// Whether it ends with its next statement, unless that is BEGIN. Where no
+    /// flag tells, a group that does not start so is one statement.
+    fn ends_next(&self) -> bool {
+        self.standalone.unwrap_or(!self.any)
+    }
 }
 
 /// What an event was.
@@ -162,23 +171,31 @@ struct Gathered {
 }
 
 impl Scanner {
-    /// Begins at any event of a file, `inside` a group that began there.
-    pub(super) fn new(file: &str, checksum: Checksum, inside: Option<u64>) -> Self {
-        let mut scanner = Self {
+    /// Begins at the begin of a file.
+    pub(super) fn new(file: &str, checksum: Checksum) -> Self {
+        Self {
             file: file.to_owned(),
             checksum,
-            group: inside.map(|start| Open {
-                start,
-                time_s: 0,
-                gtid: None,
-                standalone: None,
-                any: true,
-            }),
+            group: None,
             prepared: Vec::new(),
             tables: HashMap::new(),
             notes: Gathered::default(),
-        };
-        scanner.notes.notes.inside = inside;
+        }
+    }
+
+    /// Begins where a chunk of `file` begins, with what its notes tell of what
+    /// came before.
+    pub(super) fn resume(file: &str, checksum: Checksum, notes: &Notes) -> Self {
+        let mut scanner = Self::new(file, checksum);
+        scanner.group = notes.inside.map(|start| Open {
+            start,
+            time_s: 0,
+            gtid: None,
+            standalone: None,
+            any: !notes.ending,
+        });
+        scanner.notes.notes.inside = notes.inside;
+        scanner.notes.notes.ending = notes.ending;
         scanner
     }
 
@@ -210,6 +227,7 @@ impl Scanner {
         let inside = self.group.as_ref().map(|group| group.start);
         let mut gathered = std::mem::take(&mut self.notes);
         self.notes.notes.inside = inside;
+        self.notes.notes.ending = self.group.as_ref().is_some_and(Open::ends_next);
         let notes = &mut gathered.notes;
         notes.open = inside.is_some();
         notes.tables = gathered
@@ -407,10 +425,7 @@ impl Scanner {
                     StatementKind::Rows => self.notes.notes.text = true,
                     StatementKind::Other => {}
                 }
-                // Where no flag tells, a group that does not start with BEGIN
-                // is one statement.
-                let ends = |group: &Open| group.standalone.unwrap_or(!group.any);
-                if self.group.as_ref().is_some_and(ends) {
+                if self.group.as_ref().is_some_and(Open::ends_next) {
                     self.group = None;
                 } else {
                     self.notice();
@@ -526,4 +541,72 @@ fn u48_at(body: &[u8], at: usize) -> Option<u64> {
     let low = u64::from(u32_at(body, at)?);
     let high: &[u8; 2] = body.get(at + 4..)?.first_chunk()?;
     Some(low | u64::from(u16::from_le_bytes(*high)) << 32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GTID_STANDALONE: u8 = 1;
+
+    fn event(kind: Kind, next: u64, body: &[u8]) -> Vec<u8> {
+        let bytes = u32::try_from(HEADER_BYTES + body.len()).unwrap();
+        let mut raw = vec![0; 4];
+        raw.push(kind.0);
+        raw.extend_from_slice(&1_u32.to_le_bytes());
+        raw.extend_from_slice(&bytes.to_le_bytes());
+        raw.extend_from_slice(&u32::try_from(next).unwrap().to_le_bytes());
+        raw.extend_from_slice(&[0, 0]);
+        raw.extend_from_slice(body);
+        raw
+    }
+
+    fn gtid(flags: u8) -> Vec<u8> {
+        let mut body = 7_u64.to_le_bytes().to_vec();
+        body.extend_from_slice(&0_u32.to_le_bytes());
+        body.push(flags);
+        body.extend_from_slice(&[0; 6]);
+        event(Kind::GTID, 138, &body)
+    }
+
+    fn query(text: &str) -> Vec<u8> {
+        // Thread, seconds, length of the schema's name, error, length of the
+        // status; then the status, the name and its end, the text.
+        let mut body = vec![0; 8];
+        body.push(1);
+        body.extend_from_slice(&[0; 4]);
+        body.extend_from_slice(b"s\0");
+        body.extend_from_slice(text.as_bytes());
+        event(Kind::QUERY, 200, &body)
+    }
+
+    /// Whether a group with these flags is open behind its first statement, with
+    /// the chunk cut before that or not.
+    fn is_open(flags: u8, cut: bool) -> bool {
+        let mut scanner = Scanner::new("f", Checksum::None);
+        assert_eq!(scanner.event(100, &gtid(flags)).unwrap(), Seen::Begin);
+        if cut {
+            scanner.take_notes();
+            let first = scanner.take_notes();
+            assert_eq!(first.inside, Some(100));
+            scanner = Scanner::resume("f", Checksum::None, &first);
+            assert_eq!(scanner.take_notes(), first);
+            scanner = Scanner::resume("f", Checksum::None, &first);
+        }
+        scanner
+            .event(
+                138,
+                &query("CREATE EVENT e ON SCHEDULE EVERY 1 DAY DO SELECT 1"),
+            )
+            .unwrap();
+        scanner.group().is_some()
+    }
+
+    #[test]
+    fn a_group_of_one_statement_ends_with_it_also_in_the_next_chunk() {
+        for cut in [false, true] {
+            assert!(!is_open(GTID_STANDALONE, cut));
+            assert!(is_open(0, cut));
+        }
+    }
 }

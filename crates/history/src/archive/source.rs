@@ -364,7 +364,7 @@ impl<'a> Feeder<'a> {
         let mut raw = Vec::new();
         if entry.file == order.from.file && entry.start < order.from.offset {
             core.fetch(order.incarnation, entry, &mut raw)?;
-            let mut scanner = Scanner::new(&entry.file, entry.checksum(), entry.notes.inside);
+            let mut scanner = Scanner::resume(&entry.file, entry.checksum(), &entry.notes);
             scanner.prepared = prepared;
             for (offset, event) in events(entry.start, &raw) {
                 if offset >= order.from.offset {
