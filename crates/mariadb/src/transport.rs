@@ -19,7 +19,8 @@
 //! - a table that was taken in gets another name only after a checkpoint
 //!   ([`settle`]): until then a crash of the server would leave it empty;
 //! - full-text indexes never travel: a live server has crashed on what comes of
-//!   it (10.11). They are dropped in the scratch server, and made anew.
+//!   it (10.11). Nor do spatial ones: an import takes what a scratch server
+//!   changed of them for corrupt. They are dropped there, and made anew.
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
@@ -49,7 +50,7 @@ const READY: &str = "backout-ready.json";
 pub struct Exported {
     /// The table, as the scratch server had it.
     pub name: TableName,
-    /// Its definition, without foreign keys and full-text indexes.
+    /// Its definition, without foreign keys.
     pub definition: Definition,
     /// Its row format, e.g. `Dynamic`.
     pub row_format: String,
@@ -69,6 +70,10 @@ pub struct ExportedPiece {
     pub bytes: u64,
 }
 
+/// How the indexes begin that are dropped before a table is exported, and made
+/// anew where it is imported.
+const MADE_ANEW: [&str; 2] = ["FULLTEXT KEY ", "SPATIAL KEY "];
+
 /// A definition taken apart: `SHOW CREATE TABLE` has each part in lines of its
 /// own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,8 +84,10 @@ pub struct Definition {
     pub partitions: Option<String>,
     /// Foreign keys, as `CONSTRAINT ... FOREIGN KEY ...`.
     pub foreign_keys: Vec<String>,
-    /// Full-text indexes, as `FULLTEXT KEY ...`.
-    pub full_text: Vec<String>,
+    /// Indexes that do not come along as files, as `FULLTEXT KEY ...` and
+    /// `SPATIAL KEY ...`: the server loses the former, and takes some of the
+    /// latter for corrupt (its error 1034).
+    pub made_anew: Vec<String>,
 }
 
 impl Definition {
@@ -101,7 +108,7 @@ impl Definition {
         };
         let rest = rest.get(end..)?;
         let mut foreign_keys = Vec::new();
-        let mut full_text = Vec::new();
+        let mut made_anew = Vec::new();
         let mut kept: Vec<&str> = Vec::new();
         let mut options = String::new();
         let mut partitions: Option<String> = None;
@@ -129,8 +136,8 @@ impl Definition {
                     && after_name(part, "CONSTRAINT ").starts_with(" FOREIGN KEY ")
                 {
                     foreign_keys.push(part.to_owned());
-                } else if part.starts_with("FULLTEXT KEY ") {
-                    full_text.push(part.to_owned());
+                } else if MADE_ANEW.iter().any(|kind| part.starts_with(kind)) {
+                    made_anew.push(part.to_owned());
                 } else {
                     kept.push(line);
                 }
@@ -145,7 +152,7 @@ impl Definition {
             body,
             partitions,
             foreign_keys,
-            full_text,
+            made_anew,
         })
     }
 
@@ -273,7 +280,8 @@ impl Logs {
 }
 
 /// Makes tables of a scratch server ready to be changed and exported: those
-/// with full-text indexes, or what is left of such, are rebuilt without. To be
+/// with full-text or spatial indexes, or what is left of the former, are rebuilt
+/// without. To be
 /// done before rows are changed, and fine when it was; [`export`] does it
 /// otherwise. Returns the definitions as they were before.
 ///
@@ -313,11 +321,11 @@ pub fn make_ready(scratch: &Scratch, tables: &[TableName]) -> Result<Vec<Definit
                 session::text(&table.table)
             ),
         )?;
-        if definition.full_text.is_empty() && hidden.unwrap_or_default() == 0 {
+        if definition.made_anew.is_empty() && hidden.unwrap_or_default() == 0 {
             continue;
         }
         let mut changes: Vec<String> = definition
-            .full_text
+            .made_anew
             .iter()
             .filter_map(|index| name_of_index(index))
             .map(|name| format!("DROP KEY {name}"))
@@ -346,7 +354,7 @@ pub fn make_ready(scratch: &Scratch, tables: &[TableName]) -> Result<Vec<Definit
 
 /// The quoted name in `FULLTEXT KEY `name` (...)`.
 fn name_of_index(clause: &str) -> Option<&str> {
-    let before = "FULLTEXT KEY ";
+    let before = MADE_ANEW.iter().find(|kind| clause.starts_with(*kind))?;
     let rest = after_name(clause, before);
     let end = clause.len().checked_sub(rest.len())?;
     clause
@@ -563,8 +571,9 @@ pub struct Live<'a> {
 }
 
 /// Makes the table `target` on a live server out of what was exported into
-/// `folder`, without foreign keys; then adds its full-text indexes. Fine when
-/// that was done before. What a crash left of an earlier try is removed first.
+/// `folder`, without foreign keys; then adds the indexes that did not come along.
+/// Fine when that was done before. What a crash left of an earlier try is
+/// removed first.
 ///
 /// # Errors
 /// [`Error::TargetExists`]; [`Error::Interrupted`] (see [`Place::Move`]);
@@ -834,7 +843,7 @@ fn take_in(
         live.session
             .exec(&doing, format!("DROP TABLE {}", quoted(&name)))?;
     }
-    for index in &definition.full_text {
+    for index in &definition.made_anew {
         if cancelled() {
             return Err(Error::Cancelled);
         }
@@ -928,7 +937,7 @@ mod tests {
     fn a_definition_is_taken_apart() {
         let sql = "CREATE TABLE `we``ird (\n` (\n  `id` int(11) NOT NULL COMMENT 'a,\\n) x',\n  \
                    `t` text DEFAULT NULL,\n  PRIMARY KEY (`id`),\n  KEY `CONSTRAINT` (`t`),\n  \
-                   FULLTEXT KEY `f``t` (`t`),\n  CONSTRAINT `c` FOREIGN KEY (`id`) REFERENCES `p` \
+                   SPATIAL KEY `s` (`p`),\n  FULLTEXT KEY `f``t` (`t`),\n  CONSTRAINT `c` FOREIGN KEY (`id`) REFERENCES `p` \
                    (`id`),\n  CONSTRAINT `k` CHECK (`id` > 0),\n  FULLTEXT KEY `g` (`t`)\n) \
                    ENGINE=InnoDB COMMENT='\\n PARTITION BY x'\n PARTITION BY HASH (`id`)\nPARTITIONS 4";
         let definition = Definition::parse(sql).unwrap();
@@ -948,10 +957,19 @@ mod tests {
             ["CONSTRAINT `c` FOREIGN KEY (`id`) REFERENCES `p` (`id`)"]
         );
         assert_eq!(
-            definition.full_text,
-            ["FULLTEXT KEY `f``t` (`t`)", "FULLTEXT KEY `g` (`t`)"]
+            definition.made_anew,
+            [
+                "SPATIAL KEY `s` (`p`)",
+                "FULLTEXT KEY `f``t` (`t`)",
+                "FULLTEXT KEY `g` (`t`)"
+            ]
         );
-        assert_eq!(name_of_index(&definition.full_text[0]), Some("`f``t`"));
+        let names: Vec<_> = definition
+            .made_anew
+            .iter()
+            .map(|index| name_of_index(index))
+            .collect();
+        assert_eq!(names, [Some("`s`"), Some("`f``t`"), Some("`g`")]);
         assert_eq!(Definition::parse("CREATE VIEW `v` AS SELECT 1"), None);
     }
 }
