@@ -265,18 +265,31 @@ pub(crate) fn rollback(
     request: &RollbackRequest,
     made: &[Made],
 ) -> Result<Checked, Refusal> {
+    gaps_block(look_at_tables(sight, request, made))
+}
+
+/// History that is not there stands in the way, whatever it was read for.
+fn gaps_block(checked: Result<Checked, Refusal>) -> Result<Checked, Refusal> {
+    match checked {
+        Err(Refusal::History(e @ backout_history::Error::Gap { .. })) => {
+            let mut findings = Findings::default();
+            findings.block(e.code(), e.to_string());
+            Ok(findings.blocked())
+        }
+        checked => checked,
+    }
+}
+
+fn look_at_tables(
+    sight: &Sight<'_>,
+    request: &RollbackRequest,
+    made: &[Made],
+) -> Result<Checked, Refusal> {
     let mut findings = Findings::default();
     shape(request)?;
     let mut view = sight.open(&mut findings)?;
     let (until, until_us, until_text) = meant(&request.until, &view.zone)?;
-    let located = match view.archive.locate(&until) {
-        Ok(located) => located,
-        Err(e @ backout_history::Error::Gap { .. }) => {
-            findings.block(e.code(), e.to_string());
-            return Ok(findings.blocked());
-        }
-        Err(e) => return Err(Refusal::History(e)),
-    };
+    let located = view.archive.locate(&until).map_err(Refusal::History)?;
     let reset = view.go_to(&located)?;
     if reset && !request.databases.is_empty() {
         findings.block(
@@ -1174,6 +1187,10 @@ fn beside(
 /// # Errors
 /// As [`rollback`].
 pub(crate) fn rewind(sight: &Sight<'_>, request: &RewindRequest) -> Result<Checked, Refusal> {
+    gaps_block(look_in_place(sight, request))
+}
+
+fn look_in_place(sight: &Sight<'_>, request: &RewindRequest) -> Result<Checked, Refusal> {
     let mut findings = Findings::default();
     let mut view = sight.open(&mut findings)?;
     let (until, only, mut tables) = match &request.what {
@@ -1192,26 +1209,15 @@ pub(crate) fn rewind(sight: &Sight<'_>, request: &RewindRequest) -> Result<Check
         }
     };
     let (asked, until_us, until_text) = meant(&until, &view.zone)?;
-    let gap = |e: backout_history::Error, findings: Findings| match e {
-        backout_history::Error::Gap { .. } => {
-            let mut findings = findings;
-            findings.block(e.code(), e.to_string());
-            Ok(findings.blocked())
-        }
-        e => Err(Refusal::History(e)),
-    };
-    let mut located = match view.archive.locate(&asked) {
-        Ok(located) => located,
-        Err(e) => return gap(e, findings),
-    };
+    let mut located = view.archive.locate(&asked).map_err(Refusal::History)?;
     view.go_to(&located)?;
     if let Some(only) = &only {
         // Each of them, the first byte of the earliest.
         for gtid in only {
-            let one = match view.archive.locate(&archive::Until::Gtid(gtid.clone())) {
-                Ok(one) => one,
-                Err(e) => return gap(e, findings),
-            };
+            let one = view
+                .archive
+                .locate(&archive::Until::Gtid(gtid.clone()))
+                .map_err(Refusal::History)?;
             let Some(kept) = one.kept.filter(|t| t.gtid.as_ref() == Some(gtid)) else {
                 findings.block(
                     Code::NotFound,
