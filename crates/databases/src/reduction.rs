@@ -47,7 +47,8 @@ struct Growing<'a, 'o> {
     /// Where that ends.
     end: Position,
     onward: Option<Onward<'o>>,
-    is_first: bool,
+    /// Whether a block was handed out that told what was prepared before it.
+    has_told: bool,
 }
 
 impl Source for Growing<'_, '_> {
@@ -58,9 +59,8 @@ impl Source for Growing<'_, '_> {
             };
             let end = onward()?;
             self.source = self.archive.source(&self.end, &end, Some(self.names))?;
-            self.is_first = false;
         }
-        if !self.is_first {
+        if std::mem::replace(&mut self.has_told, true) {
             // The reader knows what is prepared: it has read that.
             block.carry.clear();
         }
@@ -121,7 +121,7 @@ pub(crate) fn reduce_onward(
         source: archive.source(stretch.from, stretch.to, Some(&names))?,
         end: stretch.to.clone(),
         onward,
-        is_first: true,
+        has_told: false,
     };
     let options = ReaderOptions {
         wanted: Some(names.clone()),

@@ -813,6 +813,7 @@ fn join(into: &mut Entry, more: &Entry) {
     };
     let (notes, more) = (&mut into.notes, &more.notes);
     if notes.inside.is_some() && notes.first.is_none() {
+        notes.head_prepared |= more.head_prepared;
         for name in &more.head {
             if !notes.head.contains(name) {
                 notes.head.push(name.clone());

@@ -46,6 +46,10 @@ pub(super) struct Notes {
     /// Which tables the group has row events of here that it begins within.
     #[serde(skip_serializing_if = "is_default")]
     pub(super) head: Vec<TableName>,
+    /// Whether that group is an XA transaction that is prepared here. (It may be
+    /// ended here as well, and is in neither list below then.)
+    #[serde(skip_serializing_if = "is_default")]
+    pub(super) head_prepared: bool,
     /// Definition statements.
     #[serde(skip_serializing_if = "is_default")]
     pub(super) ddl: Vec<DdlNote>,
@@ -345,6 +349,8 @@ impl Scanner {
                 if let Some(group) = self.group.take()
                     && !prepare.one_phase
                 {
+                    let notes = &mut self.notes.notes;
+                    notes.head_prepared |= notes.inside == Some(group.start);
                     let prepared = Prepared {
                         xid: prepare.xid.to_string(),
                         file: self.file.clone(),
@@ -600,6 +606,33 @@ mod tests {
             )
             .unwrap();
         scanner.group().is_some()
+    }
+
+    fn xa_prepare() -> Vec<u8> {
+        let mut body = vec![0];
+        for number in [1_i32, 1, 0] {
+            body.extend_from_slice(&number.to_le_bytes());
+        }
+        body.push(b'x');
+        event(Kind::XA_PREPARE, 300, &body)
+    }
+
+    #[test]
+    fn an_xa_transaction_of_two_chunks_that_ends_in_the_second_is_told() {
+        let mut scanner = Scanner::new("f", Checksum::None);
+        scanner.event(100, &gtid(0)).unwrap();
+        scanner.event(138, &query("XA START X'78',X'',1")).unwrap();
+        let first = scanner.take_notes();
+        assert!(first.open && !first.head_prepared);
+        scanner.event(200, &xa_prepare()).unwrap();
+        scanner.event(300, &gtid(GTID_STANDALONE)).unwrap();
+        scanner.event(338, &query("XA COMMIT X'78',X'',1")).unwrap();
+        let second = scanner.take_notes();
+        assert!(second.prepared.is_empty() && second.ended.is_empty());
+        assert!(second.head_prepared);
+        // Of tables that nobody asked for, it must be read all the same: its
+        // commit is.
+        assert!(super::super::source::Names::default().concerns_head(&second));
     }
 
     #[test]

@@ -100,12 +100,12 @@ impl Names {
 
     /// Whether the group concerns them that a chunk with these notes begins
     /// within, as far as it is in that chunk.
-    fn concerns_head(&self, notes: &Notes) -> bool {
+    pub(super) fn concerns_head(&self, notes: &Notes) -> bool {
         let is_head = |at: u64| notes.first.is_none_or(|first| at < first);
         notes.opaque
             || notes.text
             || !notes.ended.is_empty()
-            || notes.prepared.iter().any(|p| Some(p.start) == notes.inside)
+            || notes.head_prepared
             || notes.head.iter().any(|name| self.has(name))
             || notes.ddl.iter().any(|ddl| is_head(ddl.at))
     }
