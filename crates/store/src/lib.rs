@@ -15,6 +15,7 @@
 
 mod migrate;
 mod postgres_backend;
+pub mod rows;
 mod sqlite_backend;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -2,9 +2,10 @@
 
 use backout_core::ids::{AccountId, ApplicationId, OrderId, ReplicaId, VersionId};
 use backout_core::time::Timestamp;
+use backout_store::rows::{Conditions, Page, TagFilter, json_text, optional, paged, read_json};
 use backout_store::{Error, Row, Tx, params, query_one};
 
-use super::{Conditions, Page, TagFilter, json_text, one, paged, read_json, read_u32, several};
+use super::{one, read_u32, several};
 use crate::model::{Application, ApplicationState, Namespace, Replica, Tag};
 
 const NAMESPACE: &str = "owner, id, name, description, created_ms";
@@ -119,7 +120,7 @@ pub fn list_applications(
     w.is("namespace", filter.namespace.as_deref());
     w.contains(&["name", "id"], filter.text.as_deref());
     w.one_of("state", filter.states.iter().map(|s| s.as_str()));
-    w.tags("id", &filter.tags);
+    w.tags("id", "app_tags", &filter.tags);
     let order = "created_ms DESC, id";
     paged(tx, APPLICATION, "apps", w, order, page, read_application)
 }
@@ -394,7 +395,7 @@ fn read_application(row: &Row) -> Result<Application, Error> {
         node: row.get(5)?,
         state: row.parse(6, ApplicationState::parse)?,
         replicas: read_u32(row, 7)?,
-        version: super::optional(row, 8, |row, at| row.parse(at, |t| t.parse().ok()))?,
+        version: optional(row, 8, |row, at| row.parse(at, |t| t.parse().ok()))?,
         tags: read_json("tags", row, 9)?,
         created: Timestamp(row.get(10)?),
     })

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use backout_core::ids::AccountId;
 use backout_core::time::Timestamp;
+use backout_store::rows::{Conditions, Page, json_text, paged, read_json};
 use backout_store::{Error, Row, Tx, params};
 
-use super::{Conditions, Page, json_text, next_number, one, paged, read_json, read_u64};
+use super::{next_number, one, read_u64};
 use crate::model::ConfigMap;
 
 const COLUMNS: &str = "number, owner, namespace, name, entries, created_ms, updated_ms";

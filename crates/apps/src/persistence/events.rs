@@ -2,9 +2,10 @@
 
 use backout_core::ids::{AccountId, ApplicationId};
 use backout_core::time::Timestamp;
+use backout_store::rows::{Conditions, Page, paged};
 use backout_store::{Error, Row, Tx, params, query_one};
 
-use super::{Conditions, Page, next_number, paged, read_u64};
+use super::{next_number, read_u64};
 use crate::model::Event;
 
 /// How many events of an application are kept, the newest ones: of a hundred

@@ -11,6 +11,7 @@ mod events;
 mod orders;
 mod versions;
 
+pub use backout_store::rows::{Page, TagFilter};
 use backout_store::{Error, Migration, Row, Tx, Value, query_one};
 
 pub use applications::*;
@@ -146,24 +147,6 @@ INSERT INTO app_numbers (kind, last) VALUES ('event', 0);
 INSERT INTO app_numbers (kind, last) VALUES ('config map', 0);",
 }];
 
-/// Which page of a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Page {
-    /// Rows to skip.
-    pub offset: u64,
-    /// Rows to return, at most 100.
-    pub limit: u64,
-}
-
-/// One condition on labels.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TagFilter {
-    /// It has one of these keys.
-    Keys(Vec<String>),
-    /// It has this key with one of these values.
-    Pair(String, Vec<String>),
-}
-
 /// From 1 on, each once, in the order of the transactions that draw them.
 fn next_number(tx: &mut dyn Tx, kind: &str) -> Result<u64, Error> {
     let row = query_one(
@@ -173,112 +156,6 @@ fn next_number(tx: &mut dyn Tx, kind: &str) -> Result<u64, Error> {
     )?
     .ok_or_else(|| Error::corrupt("a kind of number has no row"))?;
     Ok(row.get::<i64>(0)?.cast_unsigned())
-}
-
-/// A `WHERE` under construction.
-struct Conditions {
-    sql: String,
-    params: Vec<Value>,
-}
-
-impl Conditions {
-    fn new(first: &str, value: impl Into<Value>) -> Self {
-        Self {
-            sql: format!("{first} = $1"),
-            params: vec![value.into()],
-        }
-    }
-
-    fn bind(&mut self, value: impl Into<Value>) -> String {
-        self.params.push(value.into());
-        format!("${}", self.params.len())
-    }
-
-    fn is(&mut self, column: &str, value: Option<impl Into<Value>>) {
-        if let Some(value) = value {
-            let mark = self.bind(value);
-            self.sql.push_str(&format!(" AND {column} = {mark}"));
-        }
-    }
-
-    fn one_of<V: Into<Value>>(&mut self, column: &str, values: impl IntoIterator<Item = V>) {
-        let marks: Vec<String> = values.into_iter().map(|v| self.bind(v)).collect();
-        if !marks.is_empty() {
-            self.sql
-                .push_str(&format!(" AND {column} IN ({})", marks.join(", ")));
-        }
-    }
-
-    /// One of the columns has the text in it, whatever the case.
-    fn contains(&mut self, columns: &[&str], text: Option<&str>) {
-        let Some(text) = text else { return };
-        let mark = self.bind(format!("%{}%", escaped(text)));
-        let any: Vec<String> = columns
-            .iter()
-            .map(|c| format!("LOWER({c}) LIKE LOWER({mark}) ESCAPE '!'"))
-            .collect();
-        self.sql.push_str(&format!(" AND ({})", any.join(" OR ")));
-    }
-
-    fn tags(&mut self, column: &str, filters: &[TagFilter]) {
-        for filter in filters {
-            let mut inner = Self {
-                sql: String::new(),
-                params: std::mem::take(&mut self.params),
-            };
-            match filter {
-                TagFilter::Keys(keys) => inner.one_of("t.tag_key", keys),
-                TagFilter::Pair(key, values) => {
-                    inner.one_of("t.tag_key", [key]);
-                    inner.one_of("t.tag_value", values);
-                }
-            }
-            self.params = inner.params;
-            let conditions = inner.sql.strip_prefix(" AND ").unwrap_or("1 = 1");
-            self.sql.push_str(&format!(
-                " AND {column} IN (SELECT t.resource FROM app_tags t WHERE {conditions})"
-            ));
-        }
-    }
-}
-
-/// The text with what `LIKE` gives a meaning escaped by `!`.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if matches!(c, '%' | '_' | '!') {
-            out.push('!');
-        }
-        out.push(c);
-    }
-    out
-}
-
-/// How many rows match, and one page of them in `order`.
-fn paged<T>(
-    tx: &mut dyn Tx,
-    columns: &str,
-    table: &str,
-    mut w: Conditions,
-    order: &str,
-    page: Page,
-    read: impl Fn(&Row) -> Result<T, Error>,
-) -> Result<(u64, Vec<T>), Error> {
-    let sql = format!("SELECT COUNT(*) FROM {table} WHERE {}", w.sql);
-    let row =
-        query_one(tx, &sql, &w.params)?.ok_or_else(|| Error::corrupt("COUNT(*) gave no row"))?;
-    let total = row.get::<i64>(0)?.cast_unsigned();
-    if page.offset >= total || page.limit == 0 {
-        return Ok((total, Vec::new()));
-    }
-    let limit = w.bind(page.limit.cast_signed());
-    let offset = w.bind(page.offset.cast_signed());
-    let sql = format!(
-        "SELECT {columns} FROM {table} WHERE {} ORDER BY {order} LIMIT {limit} OFFSET {offset}",
-        w.sql
-    );
-    let rows = tx.query(&sql, &w.params)?;
-    Ok((total, rows.iter().map(read).collect::<Result<_, _>>()?))
 }
 
 /// The first row of a query, read.
@@ -299,31 +176,6 @@ fn several<T>(
     read: impl Fn(&Row) -> Result<T, Error>,
 ) -> Result<Vec<T>, Error> {
     tx.query(sql, values)?.iter().map(read).collect()
-}
-
-/// Anything stored as JSON.
-fn json_text(what: &str, value: &impl serde::Serialize) -> Result<String, Error> {
-    serde_json::to_string(value).map_err(|e| Error::corrupt(format!("{what}: {e}")))
-}
-
-fn read_json<T: serde::de::DeserializeOwned>(
-    what: &str,
-    row: &Row,
-    index: usize,
-) -> Result<T, Error> {
-    serde_json::from_str(row.text(index)?).map_err(|e| Error::corrupt(format!("{what}: {e}")))
-}
-
-/// A column that may be null.
-fn optional<T>(
-    row: &Row,
-    index: usize,
-    read: impl FnOnce(&Row, usize) -> Result<T, Error>,
-) -> Result<Option<T>, Error> {
-    match row.is_null(index) {
-        true => Ok(None),
-        false => read(row, index).map(Some),
-    }
 }
 
 /// A column with a number of things.

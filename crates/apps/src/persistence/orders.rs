@@ -8,9 +8,10 @@ use backout_core::code::Code;
 use backout_core::ids::{AccountId, ApplicationId, BatchId, JobId, OrderId, RequestId};
 use backout_core::time::Timestamp;
 use backout_rollout::{Leg, Rollout};
+use backout_store::rows::{Conditions, Page, json_text, optional, paged, read_json};
 use backout_store::{Error, Row, Tx, Value, params};
 
-use super::{Conditions, Page, json_text, one, optional, paged, read_json, read_u32, several};
+use super::{one, read_u32, several};
 use crate::model::{Approval, Batch, Order, OrderKind, Standing};
 
 const COLUMNS: &str = "id, owner, operator, request, app, namespace, kind, job, takes_back, \

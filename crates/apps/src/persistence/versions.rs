@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use backout_core::ids::{ApplicationId, VersionId};
 use backout_core::time::Timestamp;
+use backout_store::rows::{Conditions, Page, json_text, optional, paged, read_json};
 use backout_store::{Error, Row, Tx, params, query_one};
 use backout_workloads::PackageHash;
 
-use super::{Conditions, Page, json_text, one, optional, paged, read_json, read_u64, several};
+use super::{one, read_u64, several};
 use crate::model::{Artifact, Release, Version};
 
 const COLUMNS: &str = "id, app, number, release, label, barred, created_ms";

@@ -3,9 +3,10 @@
 use backout_core::ids::{DatabaseId, JobId};
 use backout_core::time::Timestamp;
 use backout_history::Position;
+use backout_store::rows::{Conditions, Page, json_text, optional, paged, read_json};
 use backout_store::{Error, Row, Tx, params, query_one};
 
-use super::{Conditions, Page, json_text, optional, paged, path_text, read_json};
+use super::path_text;
 use crate::model::{Backup, BackupState, Method, Way};
 
 const COLUMNS: &str = "number, instance, owner, name, way, method, state, folder, tables, base, \

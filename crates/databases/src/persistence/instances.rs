@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use backout_core::ids::{AccountId, DatabaseId};
 use backout_core::time::Timestamp;
+use backout_store::rows::{Conditions, Page, TagFilter, json_text, paged, read_json};
 use backout_store::{Error, Row, Tx, params, query_one};
 
-use super::{Conditions, Page, TagFilter, json_text, paged, read_json};
 use crate::model::{Address, BackupConfig, Facts, Instance, InstanceState, Kind, LocalLogs};
 
 const COLUMNS: &str = "id, owner, name, node, kind, state, host, port, login, sealed, \
@@ -58,7 +58,7 @@ pub fn list_instances(
              OR LOWER(host) LIKE LOWER({mark}) ESCAPE '!')"
         ));
     }
-    w.tags("id", &filter.tags);
+    w.tags("id", "database_tags", &filter.tags);
     let order = "created_ms DESC, id";
     paged(tx, COLUMNS, "databases", w, order, page, read_instance)
 }

@@ -9,9 +9,9 @@ use backout_core::ids::{AccountId, DatabaseId, JobId, RequestId};
 use backout_core::outcome::Outcome;
 use backout_core::time::Timestamp;
 use backout_jobs::{Direction, JobView, JobsError, State};
+use backout_store::rows::{Conditions, Page, json_text, optional, paged, read_json};
 use backout_store::{Error, Row, Tx, Value, params};
 
-use super::{Conditions, Page, json_text, optional, paged, read_json};
 use crate::model::{Detail, RollbackDetail, Standing, Task, TaskKind};
 
 const COLUMNS: &str = "number, asked, owner, operator, request, instance, kind, job, detail, \

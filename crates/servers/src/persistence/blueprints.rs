@@ -2,12 +2,10 @@
 
 use backout_core::ids::{AccountId, BlueprintId};
 use backout_core::time::Timestamp;
+use backout_store::rows::{Conditions, Page, TagFilter, count, json_text, read_json};
 use backout_store::{Error, Row, Tx, params, query_one};
 
-use super::{
-    Conditions, Page, TagFilter, count, json_text, path_text, read_json, read_tags, tags_text,
-    write_tags,
-};
+use super::{path_text, read_tags, tags_text, write_tags};
 use crate::model::{Blueprint, BlueprintState};
 
 const BLUEPRINT_COLUMNS: &str = "b.id, b.owner, b.name, b.description, b.node, b.state, b.file, b.format, \
@@ -39,7 +37,7 @@ pub fn list_blueprints(
     w.one_of("b.id", filter.ids.iter().map(String::as_str));
     w.one_of("b.name", filter.names.iter().map(String::as_str));
     w.one_of("b.state", filter.states.iter().map(|s| s.as_str()));
-    w.tags("b.id", &filter.tags);
+    w.tags("b.id", "server_tags", &filter.tags);
     if filter.nothing {
         w.sql.push_str(" AND 1 = 0");
     }

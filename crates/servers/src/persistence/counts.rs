@@ -10,9 +10,10 @@
 //! PostgreSQL, so there it is spread over shards, one for each connection.
 
 use backout_core::ids::AccountId;
+use backout_store::rows::Conditions;
 use backout_store::{Dialect, Error, Row, Tx, params, query_one};
 
-use super::{Conditions, SnapshotFilter};
+use super::SnapshotFilter;
 
 /// Over how many rows an owner's count is spread on PostgreSQL: more than the
 /// connections of a process, few enough to be summed for every page.

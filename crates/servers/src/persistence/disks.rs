@@ -2,13 +2,11 @@
 
 use backout_core::ids::{AccountId, DiskId, InstanceId};
 use backout_core::time::Timestamp;
+use backout_store::rows::{Conditions, Page, TagFilter, count, optional};
 use backout_store::{Error, Row, Tx, params, query_one};
 
 use super::servers::read_volume;
-use super::{
-    Conditions, Page, TagFilter, count, op_values, optional, path_text, read_op, read_tags,
-    tags_text, write_tags,
-};
+use super::{op_values, path_text, read_op, read_tags, tags_text, write_tags};
 use crate::model::{DiskState, ManagedDisk, Usage, Volume};
 
 /// A system disk has its server's name and latest operation.
@@ -60,7 +58,7 @@ pub fn list_disks(
     );
     w.one_of("d.usage", filter.usage.iter().map(|u| u.as_str()));
     w.one_of("d.state", filter.states.iter().map(|s| s.as_str()));
-    w.tags("d.id", &filter.tags);
+    w.tags("d.id", "server_tags", &filter.tags);
     if filter.nothing {
         w.sql.push_str(" AND 1 = 0");
     }

@@ -9,11 +9,12 @@
 //! | ids, names, labels, or passing states | those that match, by their index | counted |
 
 use backout_core::ids::AccountId;
+use backout_store::rows::{Conditions, Page, count};
 use backout_store::{Error, Tx};
 
 use super::counts::counted;
 use super::snapshots::{SNAPSHOT_COLUMNS, read_snapshot};
-use super::{Conditions, Page, SnapshotFilter, by_index, count};
+use super::{SnapshotFilter, by_index};
 use crate::model::{Snapshot, SnapshotState, Usage};
 
 /// How many values of a condition are read as ranges: as many as the longest
@@ -60,7 +61,7 @@ fn matching(
     } else if let Some((first, others)) = tags.split_first() {
         tags = others;
         // Not a join by ON: this order is what is meant.
-        let tagged = w.tagged(first);
+        let tagged = w.tagged("server_tags", first);
         w.sql.push_str(" AND id = tagged.resource");
         let tagged = tagged.replacen("SELECT", "SELECT DISTINCT", 1);
         format!("({tagged}) tagged CROSS JOIN snapshots")
@@ -83,7 +84,7 @@ fn matching(
         let mark = w.bind(i64::from(safety));
         w.sql.push_str(&format!(" AND safety = {mark}"));
     }
-    w.tags("id", tags);
+    w.tags("id", "server_tags", tags);
     let total = count(tx, &from, &w)?;
     if page.offset >= total {
         return Ok((total, Vec::new()));

@@ -17,7 +17,8 @@ mod tending;
 
 use backout_core::ids::RequestId;
 use backout_core::time::Timestamp;
-use backout_store::{Dialect, Error, Migration, Row, Tx, Value, params, query_one};
+pub use backout_store::rows::{Page, TagFilter};
+use backout_store::{Dialect, Error, Migration, Row, Tx, Value, params};
 
 pub use blueprints::*;
 pub use disks::*;
@@ -211,82 +212,6 @@ CREATE INDEX server_tags_by_value ON server_tags (tag_value, resource);",
     },
 ];
 
-/// Which page of a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Page {
-    /// Rows to skip.
-    pub offset: u64,
-    /// Rows to return, at most 100.
-    pub limit: u64,
-}
-
-/// One condition on labels.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TagFilter {
-    /// It has one of these keys.
-    Keys(Vec<String>),
-    /// It has one of these values, under any key.
-    Values(Vec<String>),
-    /// It has this key with one of these values.
-    Pair(String, Vec<String>),
-}
-
-/// A `WHERE` under construction.
-struct Conditions {
-    sql: String,
-    params: Vec<Value>,
-}
-
-impl Conditions {
-    fn new(first: &str, value: impl Into<Value>) -> Self {
-        Self {
-            sql: format!("{first} = $1"),
-            params: vec![value.into()],
-        }
-    }
-
-    fn bind(&mut self, value: impl Into<Value>) -> String {
-        self.params.push(value.into());
-        format!("${}", self.params.len())
-    }
-
-    fn one_of<'a>(&mut self, column: &str, values: impl IntoIterator<Item = &'a str>) {
-        let marks: Vec<String> = values.into_iter().map(|v| self.bind(v)).collect();
-        if !marks.is_empty() {
-            self.sql
-                .push_str(&format!(" AND {column} IN ({})", marks.join(", ")));
-        }
-    }
-
-    fn tags(&mut self, column: &str, filters: &[TagFilter]) {
-        for filter in filters {
-            let tagged = self.tagged(filter);
-            self.sql.push_str(&format!(" AND {column} IN ({tagged})"));
-        }
-    }
-
-    /// A query for the resources with such a label.
-    fn tagged(&mut self, filter: &TagFilter) -> String {
-        let mut inner = Self {
-            sql: String::new(),
-            params: std::mem::take(&mut self.params),
-        };
-        match filter {
-            TagFilter::Keys(keys) => inner.one_of("t.tag_key", keys.iter().map(String::as_str)),
-            TagFilter::Values(values) => {
-                inner.one_of("t.tag_value", values.iter().map(String::as_str))
-            }
-            TagFilter::Pair(key, values) => {
-                inner.one_of("t.tag_key", [key.as_str()]);
-                inner.one_of("t.tag_value", values.iter().map(String::as_str));
-            }
-        }
-        self.params = inner.params;
-        let conditions = inner.sql.strip_prefix(" AND ").unwrap_or("1 = 1");
-        format!("SELECT t.resource FROM server_tags t WHERE {conditions}")
-    }
-}
-
 /// Words after a table's name for a planner that has no statistics to go by:
 /// SQLite would take the index with the most columns for the best.
 fn by_index(tx: &dyn Tx, index: &str) -> String {
@@ -294,13 +219,6 @@ fn by_index(tx: &dyn Tx, index: &str) -> String {
         Dialect::Sqlite => format!(" INDEXED BY {index}"),
         Dialect::Postgres => String::new(),
     }
-}
-
-fn count(tx: &mut dyn Tx, table: &str, w: &Conditions) -> Result<u64, Error> {
-    let sql = format!("SELECT COUNT(*) FROM {table} WHERE {}", w.sql);
-    let row =
-        query_one(tx, &sql, &w.params)?.ok_or_else(|| Error::corrupt("COUNT(*) gave no row"))?;
-    Ok(row.get::<i64>(0)?.cast_unsigned())
 }
 
 fn write_tags(tx: &mut dyn Tx, resource: &str, tags: &[Tag]) -> Result<(), Error> {
@@ -353,31 +271,6 @@ fn path_text(path: &std::path::Path) -> Result<String, Error> {
     path.to_str()
         .map(str::to_owned)
         .ok_or_else(|| Error::corrupt("a disk path that is not UTF-8"))
-}
-
-/// Anything stored as JSON.
-fn json_text(what: &str, value: &impl serde::Serialize) -> Result<String, Error> {
-    serde_json::to_string(value).map_err(|e| Error::corrupt(format!("{what}: {e}")))
-}
-
-fn read_json<T: serde::de::DeserializeOwned>(
-    what: &str,
-    row: &Row,
-    index: usize,
-) -> Result<T, Error> {
-    serde_json::from_str(row.text(index)?).map_err(|e| Error::corrupt(format!("{what}: {e}")))
-}
-
-/// A column that may be null.
-fn optional<T>(
-    row: &Row,
-    index: usize,
-    read: impl FnOnce(&Row, usize) -> Result<T, Error>,
-) -> Result<Option<T>, Error> {
-    match row.is_null(index) {
-        true => Ok(None),
-        false => read(row, index).map(Some),
-    }
 }
 
 /// Records what is asked of the row `id` of `table`.

@@ -2,11 +2,12 @@
 
 use backout_core::ids::{AccountId, InstanceId};
 use backout_core::time::Timestamp;
+use backout_store::rows::{Conditions, Page, TagFilter, count, json_text, optional, read_json};
 use backout_store::{Error, Row, Tx, params, query_one};
 
 use super::{
-    Conditions, Page, TagFilter, count, delete_points_of, insert_disk_row, json_text, op_values,
-    optional, path_text, read_json, read_op, read_tags, tags_text, write_tags,
+    delete_points_of, insert_disk_row, op_values, path_text, read_op, read_tags, tags_text,
+    write_tags,
 };
 use crate::model::{
     DiskState, ManagedDisk, Power, PowerCommands, Schedule, Server, Subject, Usage, Volume,
@@ -54,7 +55,7 @@ pub fn list_servers(
         "COALESCE(s.bundle, '')",
         filter.bundles.iter().map(String::as_str),
     );
-    w.tags("s.id", &filter.tags);
+    w.tags("s.id", "server_tags", &filter.tags);
     if filter.nothing {
         w.sql.push_str(" AND 1 = 0");
     }

@@ -3,13 +3,11 @@
 use backout_core::ids::{AccountId, JobId, PointId};
 use backout_core::time::Timestamp;
 use backout_disks::Point;
+use backout_store::rows::{TagFilter, optional};
 use backout_store::{Error, Row, Tx, params, query_one};
 
 use super::counts::{COUNTED_COLUMNS, Counted, counted, read_count};
-use super::{
-    TagFilter, by_index, op_values, optional, read_op, read_tags, set_operation, tags_text,
-    write_tags,
-};
+use super::{by_index, op_values, read_op, read_tags, set_operation, tags_text, write_tags};
 use crate::model::{
     LatestOperation, OperationState, Snapshot, SnapshotKind, SnapshotState, Subject, Usage,
 };
