@@ -11,3 +11,8 @@ pub mod lighthouse {
 pub mod cdb {
     pub use crate::generated::cdb_types::*;
 }
+
+/// Alibaba Serverless App Engine, API version 2019-05-06.
+pub mod sae {
+    pub use crate::generated::sae_types::*;
+}

@@ -22,9 +22,25 @@ const FAMILIES: [(&str, &str); 5] = [
 ];
 
 /// The families that Backout serves: only these get typed requests and
-/// responses, the rest would be dead code. Tencent API 3.0 families only; the
-/// SAE contract does not say which response members are always present.
-const TYPED: [&str; 2] = ["lighthouse", "cdb"];
+/// responses, the rest would be dead code. The SAE contract does not say which
+/// response members are always present, so there all of them may be absent.
+const TYPED: [&str; 3] = ["lighthouse", "cdb", "sae"];
+
+/// What `encode_success` adds to an answer, by protocol (PROTOCOL.md sections
+/// 1.6 and 5.1).
+const TENCENT_ENVELOPE: [&str; 1] = ["RequestId"];
+const SAE_ENVELOPE: [&str; 6] = [
+    "Code",
+    "ErrorCode",
+    "Message",
+    "RequestId",
+    "Success",
+    "TraceId",
+];
+
+/// Members that are secrets, or are often given some: what holds one must not
+/// reach a log through Debug.
+const SECRETS: [&str; 3] = ["Envs", "OssAkSecret", "Password"];
 
 const HEADER: &str = "// Made by `cargo run -p xtask -- codegen`, do not edit.\n";
 
@@ -475,12 +491,24 @@ fn render_common() -> Result<String> {
 
 fn render_types(contract: &Value) -> Result<String> {
     let operations = sorted(object(contract, "operations")?);
-    let types = sorted(object(contract, "types")?);
+    let types = object(contract, "types")?;
+    let envelope: &[&str] = match text(contract, "provider")? {
+        "alibaba" => &SAE_ENVELOPE,
+        _ => &TENCENT_ENVELOPE,
+    };
+    // A type that is all of an answer is made with its operation.
+    let whole: BTreeSet<&str> = operations
+        .values()
+        .filter_map(|operation| operation["response"]["ref"].as_str())
+        .collect();
     let mut body = String::new();
-    for (name, ty) in &types {
+    for (name, ty) in &sorted(types) {
+        if whole.contains(name) {
+            continue;
+        }
         render_struct(
             &mut body,
-            name,
+            &type_name(name),
             &format!("`{name}` of the contract."),
             array(ty, "fields")?,
         )?;
@@ -493,30 +521,51 @@ fn render_types(contract: &Value) -> Result<String> {
             &format!("Parameters of `{name}`: {}.", doc(summary)),
             array(operation, "request")?,
         )?;
-        // The envelope adds the RequestId, see PROTOCOL.md section 1.6.
-        let members: Vec<Value> = array(operation, "response")?
+        let response = match operation.get("response").context("no response")? {
+            Value::Array(list) => list,
+            other => {
+                let ty = types.get(text(other, "ref")?).context("no such type")?;
+                array(ty, "fields")?
+            }
+        };
+        let members: Vec<Value> = response
             .iter()
-            .filter(|f| f.get("name").and_then(Value::as_str) != Some("RequestId"))
+            .filter(|f| !envelope.iter().any(|known| f["name"] == *known))
             .cloned()
             .collect();
+        let added = match envelope {
+            [one] => format!("the envelope adds the {one}"),
+            _ => "the envelope adds what all answers have".to_owned(),
+        };
         render_struct(
             &mut body,
             &format!("{name}Response"),
-            &format!("Result of `{name}`; the envelope adds the RequestId."),
+            &format!("Result of `{name}`; {added}."),
             &members,
         )?;
     }
+    let maps = match body.contains("BTreeMap<") {
+        true => "use std::collections::BTreeMap;\n\n",
+        false => "",
+    };
     Ok(format!(
-        "{HEADER}\nuse serde::{{Deserialize, Serialize}};\n\n{body}"
+        "{HEADER}\n{maps}use serde::{{Deserialize, Serialize}};\n\n{body}"
     ))
 }
 
+/// The name of a contract's type here: the part that all answers of a family
+/// have in their names tells nothing.
+fn type_name(name: &str) -> String {
+    name.replacen("ResponseBody", "", 1)
+}
+
 fn render_struct(out: &mut String, name: &str, about: &str, fields: &[Value]) -> Result<()> {
-    let secret = fields
-        .iter()
-        .any(|f| f.get("name").and_then(Value::as_str) == Some("Password"));
+    let secret = fields.iter().any(|f| {
+        f.get("name")
+            .and_then(Value::as_str)
+            .is_some_and(|name| SECRETS.contains(&name))
+    });
     writeln!(out, "/// {about}")?;
-    // A password must not reach a log through Debug.
     let debug = if secret { "" } else { "Debug, " };
     writeln!(
         out,
@@ -569,7 +618,7 @@ fn render_struct(out: &mut String, name: &str, about: &str, fields: &[Value]) ->
             out,
             "impl std::fmt::Debug for {name} {{\n\
              fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {{\n\
-             // Holds a password, so none of its members is shown.\n\
+             // Holds a secret, so none of its members is shown.\n\
              f.debug_struct({name:?}).finish_non_exhaustive()\n}}\n}}\n"
         )?;
     }
@@ -591,7 +640,8 @@ fn rust_type(field: &Value) -> Result<String> {
             let items = field.get("items").context("array without items")?;
             format!("Vec<{}>", rust_type(items)?)
         }
-        "object" => text(field, "ref")?.to_owned(),
+        "object" if field.get("map_values").is_some() => "BTreeMap<String, String>".to_owned(),
+        "object" => type_name(text(field, "ref")?),
         other => bail!("type {other} of {field} is not known to codegen"),
     })
 }

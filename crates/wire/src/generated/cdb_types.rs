@@ -1208,7 +1208,7 @@ pub struct CreateDBInstanceHourRequest {
 
 impl std::fmt::Debug for CreateDBInstanceHourRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Holds a password, so none of its members is shown.
+        // Holds a secret, so none of its members is shown.
         f.debug_struct("CreateDBInstanceHourRequest")
             .finish_non_exhaustive()
     }

@@ -253,7 +253,7 @@ pub struct DiskDeniedActions {
 }
 
 /// `DockerContainerConfiguration` of the contract.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct DockerContainerConfiguration {
     /// container image.
@@ -276,6 +276,14 @@ pub struct DockerContainerConfiguration {
     /// restart policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restart_policy: Option<String>,
+}
+
+impl std::fmt::Debug for DockerContainerConfiguration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Holds a secret, so none of its members is shown.
+        f.debug_struct("DockerContainerConfiguration")
+            .finish_non_exhaustive()
+    }
 }
 
 /// `DockerContainerPublishPort` of the contract.
@@ -486,7 +494,7 @@ pub struct LoginConfiguration {
 
 impl std::fmt::Debug for LoginConfiguration {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Holds a password, so none of its members is shown.
+        // Holds a secret, so none of its members is shown.
         f.debug_struct("LoginConfiguration").finish_non_exhaustive()
     }
 }

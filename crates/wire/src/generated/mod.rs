@@ -9,3 +9,4 @@ pub(crate) mod dlc;
 pub(crate) mod lighthouse;
 pub(crate) mod lighthouse_types;
 pub(crate) mod sae;
+pub(crate) mod sae_types;
