@@ -156,6 +156,12 @@ codes! {
     InstanceState = "BO0084", "instance not in a state for this";
     /// A file of an instance or a package cannot be used.
     InstanceIo = "BO0085", "file of an instance or package not usable";
+    /// The container engine does not answer.
+    EngineUnreachable = "BO0086", "container engine not reachable";
+    /// The container engine failed.
+    EngineFailed = "BO0087", "container engine failed";
+    /// The engine has not got the image.
+    ImageMissing = "BO0088", "image not there";
     /// The application is not in a state for this.
     ApplicationState = "BO0090", "application not in a state for this";
     /// The version cannot be gone back to.
@@ -166,6 +172,40 @@ codes! {
     PlanAdjusted = "BO0093", "plan has something to know";
     /// Something is not as it was after a rollback.
     NotBroughtBack = "BO0094", "not brought back";
+    /// The account owes money.
+    InDebt = "BO0100", "account in debt";
+    /// The service takes no orders.
+    Upgrading = "BO0101", "service is being upgraded";
+    /// What a release is started with is not named, or not on this host.
+    ComponentMissing = "BO0102", "component missing";
+    /// Two things of a release are to be at one path.
+    MountConflict = "BO0103", "paths of a release conflict";
+    /// A batch failed, and the order waits for a person.
+    OrderStuck = "BO0109", "a batch failed, order stuck";
+    /// The data engine is not in a state for this.
+    EngineState = "BO0110", "data engine not in a state for this";
+    /// The kind of the data engine has no versions that could be changed.
+    EngineFixed = "BO0111", "engine kind has one version only";
+    /// The image version is not online.
+    ImageState = "BO0112", "image version not online";
+    /// A catalogue entry is damaged or contradicts itself or its parent.
+    ImageDamaged = "BO0113", "image entry damaged or contradictory";
+    /// The image version is for another kind of engine.
+    ImageMismatch = "BO0114", "image version is for another kind of engine";
+    /// A name or an id means several things.
+    Ambiguous = "BO0115", "name means several things";
+    /// A parameter is not one of the version's, or has a value that it does not take.
+    ParameterRefused = "BO0116", "parameter not accepted by the version";
+    /// What is recorded of a data engine is damaged.
+    EngineRecordDamaged = "BO0117", "record of an engine damaged";
+    /// There is nothing that the image of a data engine could be rolled back to.
+    NoWayBack = "BO0118", "image cannot be rolled back";
+    /// An instance of a data engine did not come up, or does not answer its health query.
+    EngineUnhealthy = "BO0119", "data engine did not come up";
+    /// What an image version needs is not on this host.
+    EngineUnavailable = "BO0120", "what the engine needs is missing";
+    /// Parameters do not stay as they are when the version changes.
+    ParametersChanged = "BO0121", "parameters change with the version";
 }
 
 impl fmt::Display for Code {

@@ -32,6 +32,10 @@ use crate::supervise::{Role, Secrets, again, go};
 /// More than this is not read of an answer: the status stands at its beginning.
 const ANSWER_MAX_BYTES: usize = 8 << 10;
 
+/// The longest that [`Care::after_end`] may take, in milliseconds: who looks
+/// meanwhile waits for what becomes of the process, and not for ever.
+pub const AFTER_END_MAX_MS: u64 = 5000;
+
 /// A probe does not ask more often.
 const PERIOD_MIN: Duration = Duration::from_millis(10);
 
@@ -239,61 +243,8 @@ impl Shared {
     /// Runs a small program to its end, which comes with that of the process at
     /// the latest.
     fn run(&self, role: Role, task: &Task, limit: Duration, logged: bool) -> Result<(), String> {
-        let named = |e: &dyn std::fmt::Display| match task.argv.first() {
-            Some(program) => format!("{program}: {e}"),
-            None => "no program is named".to_owned(),
-        };
-        let (mut ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(|e| named(&e))?;
-        let output = || {
-            if !logged {
-                return Ok(Stdio::null());
-            }
-            self.log.try_clone().map(Stdio::from).map_err(|e| named(&e))
-        };
-        let mut program = again(role)
-            .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
-            .stdout(output()?)
-            .stderr(output()?)
-            .spawn()
-            .map_err(|e| named(&e))?;
-        let failed = go(&mut ours, &self.secrets);
-        drop(ours);
-        let handle = i32::try_from(program.id())
-            .ok()
-            .and_then(Pid::from_raw)
-            .and_then(|pid| {
-                Some((
-                    pid,
-                    rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok()?,
-                ))
-            });
-        let in_time = match (&handle, &failed) {
-            (Some((_, handle)), None) => {
-                let mut polled = [
-                    PollFd::new(handle, PollFlags::IN),
-                    PollFd::new(&self.ended, PollFlags::empty()),
-                ];
-                poll_for(&mut polled, limit);
-                let [ended, _] = polled;
-                !ended.revents().is_empty()
-            }
-            _ => false,
-        };
-        // Its group is its own, and lives as long as its leader is not waited
-        // for: no other is hit.
-        if let Some((pid, _)) = handle {
-            let _ = rustix::process::kill_process_group(pid, Signal::Kill.raw());
-        }
-        let status = program.wait().map_err(|e| named(&e))?;
-        match (failed, in_time) {
-            (Some(why), _) => Err(why),
-            (None, true) if status.success() => Ok(()),
-            (None, true) => Err(named(&status)),
-            (None, false) => Err(named(&format!(
-                "not done within {} ms, or the process ended first",
-                limit.as_millis()
-            ))),
-        }
+        let log = logged.then_some(&self.log);
+        run(role, task, limit, &self.secrets, log, Some(&self.ended))
     }
 
     fn signal(&self, signal: Signal) {
@@ -313,6 +264,77 @@ impl Shared {
         let [ended] = polled;
         ended.revents().is_empty()
     }
+}
+
+/// Runs a small program to its end, which comes when `ended` is closed at the
+/// latest. Without a `log`, what it writes is lost.
+fn run(
+    role: Role,
+    task: &Task,
+    limit: Duration,
+    secrets: &Secrets,
+    log: Option<&PipeWriter>,
+    ended: Option<&PipeReader>,
+) -> Result<(), String> {
+    let named = |e: &dyn std::fmt::Display| match task.argv.first() {
+        Some(program) => format!("{program}: {e}"),
+        None => "no program is named".to_owned(),
+    };
+    let (mut ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(|e| named(&e))?;
+    let output = || match log {
+        None => Ok(Stdio::null()),
+        Some(log) => log.try_clone().map(Stdio::from).map_err(|e| named(&e)),
+    };
+    let mut program = again(role)
+        .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
+        .stdout(output()?)
+        .stderr(output()?)
+        .spawn()
+        .map_err(|e| named(&e))?;
+    let failed = go(&mut ours, secrets);
+    drop(ours);
+    let handle = i32::try_from(program.id())
+        .ok()
+        .and_then(Pid::from_raw)
+        .and_then(|pid| {
+            Some((
+                pid,
+                rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok()?,
+            ))
+        });
+    let in_time = match (&handle, &failed) {
+        (Some((_, handle)), None) => {
+            let mut polled = vec![PollFd::new(handle, PollFlags::IN)];
+            polled.extend(ended.map(|ended| PollFd::new(ended, PollFlags::empty())));
+            poll_for(&mut polled, limit);
+            polled.first().is_some_and(|p| !p.revents().is_empty())
+        }
+        _ => false,
+    };
+    // Its group is its own, and lives as long as its leader is not waited
+    // for: no other is hit.
+    if let Some((pid, _)) = handle {
+        let _ = rustix::process::kill_process_group(pid, Signal::Kill.raw());
+    }
+    let status = program.wait().map_err(|e| named(&e))?;
+    match (failed, in_time) {
+        (Some(why), _) => Err(why),
+        (None, true) if status.success() => Ok(()),
+        (None, true) => Err(named(&status)),
+        (None, false) => Err(named(&format!(
+            "not done within {} ms, or the process ended first",
+            limit.as_millis()
+        ))),
+    }
+}
+
+/// Runs what is to run once the process has ended.
+pub(crate) fn after_end(care: &Care, secrets: &Secrets, log: &PipeWriter) -> Result<(), String> {
+    let Some(task) = &care.after_end else {
+        return Ok(());
+    };
+    let limit = Duration::from_millis(task.timeout_ms.min(AFTER_END_MAX_MS));
+    run(Role::AfterEnd, task, limit, secrets, Some(log), None)
 }
 
 /// How many answers in a row were alike.

@@ -98,8 +98,12 @@ pub struct Care {
     /// Run before the process is asked to end by [`crate::end`] or because a
     /// probe failed.
     pub before_stop: Option<Task>,
-    /// How long the two take together, in milliseconds, when a probe failed:
-    /// `before_stop`, and the process to end.
+    /// Run after each end of the process, however that came: ends what the
+    /// process leaves elsewhere. Takes [`crate::AFTER_END_MAX_MS`] at most.
+    #[serde(default)]
+    pub after_end: Option<Task>,
+    /// How long ending it takes, in milliseconds, when a probe failed:
+    /// `before_stop`, and the process itself.
     pub grace_ms: u64,
 }
 

@@ -53,6 +53,7 @@ mod identity;
 mod log;
 mod supervise;
 
+pub use care::AFTER_END_MAX_MS;
 pub use control::{
     Report, Run, SECRETS_MAX_BYTES, Shim, State, end, log_path, look, report, signal, start,
     start_with, stop, wait_ended,

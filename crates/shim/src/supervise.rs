@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::care::Carer;
+use crate::care::{self, Carer};
 use crate::control::SECRETS_MAX_BYTES;
 use crate::folder::{Ask, Exit, Folder, LOCK, LOG, Record, SPEC, STATE, Spec, When, try_lock};
 use crate::health::{EventKind, Journal};
@@ -44,15 +44,17 @@ pub(crate) enum Role {
     Readiness,
     AfterStart,
     BeforeStop,
+    AfterEnd,
 }
 
 impl Role {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Program,
         Self::Liveness,
         Self::Readiness,
         Self::AfterStart,
         Self::BeforeStop,
+        Self::AfterEnd,
     ];
 
     const fn name(self) -> &'static str {
@@ -62,6 +64,7 @@ impl Role {
             Self::Readiness => "readiness",
             Self::AfterStart => "after_start",
             Self::BeforeStop => "before_stop",
+            Self::AfterEnd => "after_end",
         }
     }
 
@@ -78,6 +81,7 @@ impl Role {
             Self::Readiness => care?.readiness.as_ref().and_then(asked)?,
             Self::AfterStart => care?.after_start.as_ref()?.argv.clone(),
             Self::BeforeStop => care?.before_stop.as_ref()?.argv.clone(),
+            Self::AfterEnd => care?.after_end.as_ref()?.argv.clone(),
         };
         let (program, args) = argv.split_first()?;
         Some((program.into(), args.to_vec()))
@@ -366,7 +370,7 @@ impl Watch {
             _ => None,
         };
         let status = self
-            .see_end(&mut child)
+            .see_end(&mut child, log)
             .map_err(|e| fault("wait for the process", e))?;
         drop(carer);
         if failed.is_none() {
@@ -405,9 +409,9 @@ impl Watch {
     }
 
     /// Waits for the end of the process, and where there is care ends what is
-    /// left of its group, which is its own as long as it is not waited for, and
-    /// of its control groups.
-    fn see_end(&self, child: &mut Child) -> std::io::Result<ExitStatus> {
+    /// left of its group, which is its own as long as it is not waited for, of
+    /// its control groups, and elsewhere.
+    fn see_end(&self, child: &mut Child, log: &PipeWriter) -> std::io::Result<ExitStatus> {
         use rustix::process::{Pid, WaitId, WaitIdOptions, kill_process_group, waitid};
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         if let (Some(pid), true) = (pid, self.spec.care.is_some()) {
@@ -420,6 +424,12 @@ impl Watch {
             let _ = kill_process_group(pid, rustix::process::Signal::KILL);
             let status = child.wait();
             empty(&self.spec.join);
+            if let Some(care) = &self.spec.care
+                && let Err(why) = care::after_end(care, &self.secrets, log)
+            {
+                let text = format!("after its end: {why}");
+                self.note(EventKind::TaskFailed, text);
+            }
             return status;
         }
         child.wait()

@@ -618,6 +618,7 @@ fn a_process_with_care_is_asked_and_ended_by_its_shim() {
             })
         }),
         before_stop: Some(task("echo before".to_owned())),
+        after_end: Some(task("echo after".to_owned())),
         ..Care::default()
     });
     start(&folder, &shim(), &spec).unwrap();
@@ -630,7 +631,7 @@ fn a_process_with_care_is_asked_and_ended_by_its_shim() {
     });
     let exit = end(&folder, PATIENCE).unwrap();
     assert_eq!(exit, Some(Exit::Code { code: 5 }));
-    assert_eq!(log(&folder), "up\nbefore\ndown\n");
+    assert_eq!(log(&folder), "up\nbefore\ndown\nafter\n");
     let report = report(&folder).unwrap();
     assert!(report.down);
     // What was known of the run is not said of what does not run.

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use backout_core::fence::Fence;
 
 use crate::error::Result;
-use crate::model::{Finding, InstanceId, InstanceSpec, LogChunk, LogFrom, Started, Status};
+use crate::model::{
+    Fetched, Finding, InstanceId, InstanceSpec, LogChunk, LogFrom, Source, Started, Status,
+};
 
 /// The most instances in one page of [`Workloads::list`].
 pub const PAGE_MAX: usize = 500;
@@ -30,6 +32,19 @@ pub trait Watch: Send {
 /// change something show a fence; one that is older than another that was shown
 /// for the same instance changes nothing.
 pub trait Workloads: Send + Sync {
+    /// Brings what instances are made of to where they are started from, when it
+    /// is not there: [`Workloads::start`] brings nothing by itself. May take
+    /// minutes.
+    ///
+    /// # Errors
+    /// [`crate::Error::NoImage`] when it cannot be had,
+    /// [`crate::Error::BadSpec`], [`crate::Error::EngineAway`],
+    /// [`crate::Error::Engine`].
+    fn fetch(&self, source: &Source) -> Result<Fetched> {
+        let _ = source;
+        Ok(Fetched::default())
+    }
+
     /// Starts an instance; returns when its process runs, which is not yet
     /// [`crate::Phase::Ready`]. Fine when it runs already with the same
     /// specification; one that waits to be started again goes on waiting.
@@ -38,9 +53,11 @@ pub trait Workloads: Send + Sync {
     /// [`crate::Error::BadSpec`]; [`crate::Error::State`] when it runs with
     /// another specification; [`crate::Error::NoLimits`] where limits cannot be
     /// enforced and [`crate::Limits::or_without`] is not set;
-    /// [`crate::Error::NoPackage`], [`crate::Error::NoPort`],
-    /// [`crate::Error::NotStarted`], [`crate::Error::Stale`],
-    /// [`crate::Error::Busy`], [`crate::Error::Io`].
+    /// [`crate::Error::NoPackage`], [`crate::Error::NoImage`],
+    /// [`crate::Error::NoPort`], [`crate::Error::NotStarted`],
+    /// [`crate::Error::Stale`], [`crate::Error::Busy`],
+    /// [`crate::Error::EngineAway`], [`crate::Error::Engine`],
+    /// [`crate::Error::Io`].
     fn start(&self, fence: Fence, spec: &InstanceSpec) -> Result<Started>;
 
     /// Ends an instance for good: its hook, a request, and after `grace`, which
@@ -49,7 +66,8 @@ pub trait Workloads: Send + Sync {
     ///
     /// # Errors
     /// [`crate::Error::Stale`], [`crate::Error::Busy`],
-    /// [`crate::Error::Shim`], [`crate::Error::State`] when something survived.
+    /// [`crate::Error::Shim`], [`crate::Error::State`] when something survived;
+    /// [`crate::Error::EngineAway`], [`crate::Error::Engine`].
     fn stop(&self, fence: Fence, id: &InstanceId, grace: Duration) -> Result<()>;
 
     /// Forgets an instance that does not run, with its port, its files and its

@@ -110,6 +110,34 @@ pub enum Error {
         /// Why not, and what to do.
         why: String,
     },
+    /// The engine has not got an image, and cannot have it.
+    #[error("find the image {name}: {why}")]
+    NoImage {
+        /// Its name.
+        name: String,
+        /// Why not, and what to do.
+        why: String,
+    },
+    /// The container engine does not answer.
+    #[error("reach the container engine at {socket:?}: {why}; see whether it runs, then try again")]
+    EngineAway {
+        /// Where it should listen.
+        socket: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// The container engine answered that it failed.
+    #[error("{op} {what}: the container engine says: {why}; see to that, then try again")]
+    Engine {
+        /// What was tried.
+        op: &'static str,
+        /// The instance or image.
+        what: String,
+        /// The status of the answer; 0 when there was none.
+        status: u16,
+        /// What it said.
+        why: String,
+    },
     /// A file cannot be used.
     #[error("{op} {path:?}: see the cause, then try again")]
     Io {
@@ -140,6 +168,9 @@ impl Error {
             Self::PackageRefused { .. } => Code::PackageRefused,
             Self::PackageUnreachable { .. } => Code::PackageUnreachable,
             Self::NoPackage { .. } => Code::PackageMissing,
+            Self::NoImage { .. } => Code::ImageMissing,
+            Self::EngineAway { .. } => Code::EngineUnreachable,
+            Self::Engine { .. } => Code::EngineFailed,
             Self::Io { source, .. } => match source.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Code::NoSpace,
                 _ => Code::InstanceIo,
@@ -152,7 +183,8 @@ impl Error {
     #[must_use]
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Busy { .. } | Self::PackageUnreachable { .. } => true,
+            Self::Busy { .. } | Self::PackageUnreachable { .. } | Self::EngineAway { .. } => true,
+            Self::Engine { status, .. } => *status >= 500,
             Self::Shim { source, .. } => matches!(
                 source,
                 backout_shim::Error::Busy { .. } | backout_shim::Error::Stuck { .. }

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`Workloads`] | what every driver does |
 //! | [`process`] | the driver for processes of this host |
+//! | [`docker`] | the driver for containers of a Docker Engine on this host |
 //! | [`packages`] | what releases are made of, kept by what is in it |
 //!
 //! Architecture invariants:
@@ -18,18 +19,21 @@
 //! 5. Nothing of a package lands outside its folder, whatever its names say, and
 //!    what it takes is bounded before it is written.
 
+mod check;
 mod command;
+pub mod docker;
 mod driver;
 mod error;
 mod model;
 pub mod packages;
 pub mod process;
+mod root;
 
 pub use command::split_command;
 pub use driver::{PAGE_MAX, Watch, Workloads};
 pub use error::{Error, Result};
 pub use model::{
-    Ask, Enforced, Event, EventKind, Exit, Finding, InstanceId, InstanceSpec, Limits, LogChunk,
-    LogFrom, LogLimits, LogPosition, MountedFile, PackageHash, Phase, PortWish, Probe, Restart,
-    Secrets, Source, Started, Status, Task, When,
+    Ask, Enforced, Event, EventKind, Exit, Fetched, Finding, InstanceId, InstanceSpec, Limits,
+    LogChunk, LogFrom, LogLimits, LogPosition, MountedFile, PackageHash, Phase, PortWish, Probe,
+    Restart, Secrets, Source, Started, Status, Task, When,
 };

@@ -121,7 +121,8 @@ impl fmt::Display for PackageHash {
 
 /// Environment variables that are secret: in no file, log or `Debug` print, and
 /// wiped when they are dropped. They are in the memory of the instance's shim,
-/// which hands them to each new run, and in the environment of the process.
+/// which hands them to each new run, and in the environment of the process. Of
+/// a container, the engine has them, and keeps them in its own files.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secrets(pub BTreeMap<String, String>);
 
@@ -155,6 +156,16 @@ pub enum Source {
         /// Its name, as the engine knows it.
         name: String,
     },
+}
+
+/// What became of [`crate::Workloads::fetch`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fetched {
+    /// Whether it had to be brought; else it was there.
+    pub fresh: bool,
+    /// Of an image: its id, which stays when its name moves on to another. It
+    /// is a name as well.
+    pub id: Option<String>,
 }
 
 /// The port an instance is to listen on, told to it in `PORT`.
@@ -261,7 +272,7 @@ pub struct InstanceSpec {
     pub limits: Limits,
     /// Asked again and again; when it fails, the instance is ended, and started
     /// anew as `restart` says. Works while Backout is dead. Port 0 stands for
-    /// its own.
+    /// its own; others are ports of the container, where it is one.
     #[serde(default)]
     pub liveness: Option<Probe>,
     /// Asked again and again: whether it can serve. Without one it is ready as
@@ -392,7 +403,7 @@ pub struct Status {
     pub phase: Phase,
     /// What it is made of.
     pub source: Source,
-    /// Its process.
+    /// Its process; of a container the first one, as the host numbers it.
     pub pid: Option<u32>,
     /// Since when that runs, in milliseconds since 1970.
     pub since_ms: Option<u64>,

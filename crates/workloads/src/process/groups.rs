@@ -119,7 +119,7 @@ impl Groups {
 
     fn locked(&self) -> Result<File, String> {
         let said = |e: &dyn Display| format!("lock {}: {e}", self.lock.display());
-        let file = super::lock::open(&self.lock).map_err(|e| said(&e))?;
+        let file = crate::root::lock::open(&self.lock).map_err(|e| said(&e))?;
         flock(&file, FlockOperation::LockExclusive).map_err(|e| said(&e))?;
         Ok(file)
     }
@@ -420,6 +420,22 @@ pub(crate) fn memory_bytes(groups: &[Group]) -> Option<u64> {
         };
         number(&group.path.join(file))
     })
+}
+
+/// What the processes in the memory group of a process take, in bytes; `None`
+/// where that cannot be seen from here.
+pub(crate) fn memory_of(pid: u32) -> Option<u64> {
+    let name = Kind::Memory.controller();
+    let mounts = mounts(&std::fs::read_to_string("/proc/self/mountinfo").ok()?);
+    let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    let mount = mounts
+        .iter()
+        .find(|m| !m.v2 && m.options.iter().any(|o| o == name))
+        .or_else(|| mounts.iter().find(|m| m.v2))?;
+    memory_bytes(&[Group {
+        path: own_group(&groups, mount, name)?,
+        v2: mount.v2,
+    }])
 }
 
 /// How many processes in the groups were killed for want of memory.

@@ -17,54 +17,37 @@
 //! the rights of Backout, in no file system of its own: a package is trusted as
 //! far as whoever may deploy it is.
 
-mod check;
-mod groups;
-mod lock;
-mod logs;
-mod ports;
+pub(crate) mod groups;
 mod stragglers;
-mod watch;
 
 use std::collections::BTreeMap;
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write as _};
-use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use backout_core::fence::Fence;
-use backout_shim::{Care, Readiness, Report, Shim, Spec, State};
-use rustix::fs::{FlockOperation, flock};
+use backout_shim::{Care, Shim, Spec, State};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
-use crate::driver::{PAGE_MAX, Watch, Workloads};
+use crate::check::{self, Finder};
+use crate::driver::{Watch, Workloads};
 use crate::error::{Error, Result};
 use crate::model::{
-    Enforced, Finding, InstanceId, InstanceSpec, LogChunk, LogFrom, MountedFile, Phase, Source,
-    Started, Status,
+    Enforced, Finding, InstanceId, InstanceSpec, LogChunk, LogFrom, MountedFile, Source, Started,
+    Status,
 };
 use crate::packages::{PackageLimits, Packages};
-use check::Finder;
+use crate::root::ports::Ports;
+use crate::root::{
+    PROCESSES, Root, address, digest, make_folder, of_shim, phase, runs_otherwise, without_contents,
+};
 use groups::{Group, Groups};
-use ports::Ports;
-use watch::FolderWatch;
-
-/// The specification in the folder of an instance, and what it was given.
-const INSTANCE: &str = "instance.json";
-
-/// More than this is no file that was written here.
-const INSTANCE_MAX_BYTES: u64 = 4 << 20;
 
 /// Where programs are looked for when the specification does not say.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// How long the lock of an instance that is gone keeps its fence: longer than a
-/// worker that lost its lease can be stopped without anybody noticing.
-const LOCK_KEEP: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Ports below those that the kernel gives to connections by default.
 pub const PORTS: RangeInclusive<u16> = 20_000..=29_999;
@@ -99,7 +82,7 @@ impl Config {
 /// may look after the same root folder.
 #[derive(Debug)]
 pub struct Processes {
-    root: PathBuf,
+    root: Root,
     shim: Shim,
     packages: Packages,
     ports: Ports,
@@ -126,64 +109,20 @@ impl Processes {
     /// # Errors
     /// [`Error::Io`].
     pub fn open(config: Config) -> Result<Self> {
-        // What runs there later runs in other folders than the caller.
-        let root =
-            std::path::absolute(&config.root).map_err(|e| Error::io("find", &config.root, e))?;
-        for folder in ["", "instances", "locks", "ports"] {
-            make_folder(&root.join(folder))?;
-        }
-        let root = root
-            .canonicalize()
-            .map_err(|e| Error::io("find", &root, e))?;
-        let hash = hex::encode(Sha256::digest(root.as_os_str().as_bytes()));
-        let name = format!("backout-{}", hash.get(..12).unwrap_or_default());
-        let driver = Self {
+        let root = Root::open(&config.root, PROCESSES)?;
+        Ok(Self {
             packages: Packages::open(root.join("packages"), config.package_limits)?,
             ports: Ports::new(root.join("ports"), config.ports),
-            groups: Groups::new(name, root.join("groups.lock")),
+            groups: Groups::new(format!("backout-{}", root.mark()), root.join("groups.lock")),
             shim: config.shim,
             root,
-        };
-        driver.sweep_locks()?;
-        Ok(driver)
+        })
     }
 
     /// The packages that instances are made of.
     #[must_use]
     pub fn packages(&self) -> &Packages {
         &self.packages
-    }
-
-    fn home(&self, id: &InstanceId) -> PathBuf {
-        self.root.join("instances").join(id.as_str())
-    }
-
-    fn run(&self, id: &InstanceId) -> PathBuf {
-        self.home(id).join("run")
-    }
-
-    fn lock(&self, id: &InstanceId, fence: Fence) -> Result<lock::Guard> {
-        lock::hold(&self.root.join("locks").join(id.as_str()), id, fence)
-    }
-
-    fn kept(&self, id: &InstanceId) -> Result<Option<Kept>> {
-        let path = self.home(id).join(INSTANCE);
-        let text = match path.metadata() {
-            Ok(facts) if facts.len() > INSTANCE_MAX_BYTES => Err(ErrorKind::FileTooLarge.into()),
-            Ok(_) => std::fs::read(&path),
-            Err(e) => Err(e),
-        };
-        match text {
-            Ok(text) => serde_json::from_slice(&text)
-                .map(Some)
-                .map_err(|e| Error::io("read", &path, std::io::Error::from(e))),
-            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(Error::io("read", &path, e)),
-        }
-    }
-
-    fn report(&self, id: &InstanceId) -> Result<Report> {
-        backout_shim::report(&self.run(id)).map_err(|e| of_shim(id, "look at", e))
     }
 
     /// Ends what is left of an instance: processes that its own has started,
@@ -208,7 +147,7 @@ impl Processes {
     /// Makes all that an instance needs, and writes down what it was given.
     fn prepare(&self, spec: &InstanceSpec, before: Option<&Kept>) -> Result<(Kept, PathBuf)> {
         let id = &spec.id;
-        let home = self.home(id);
+        let home = self.root.home(id);
         for folder in [home.clone(), home.join("scratch")] {
             make_folder(&folder)?;
         }
@@ -242,31 +181,21 @@ impl Processes {
         let uuid = Path::new("/proc/sys/kernel/random/uuid");
         let token = std::fs::read_to_string(uuid).map_err(|e| Error::io("read", uuid, e))?;
         let kept = Kept {
-            spec: InstanceSpec {
-                files: spec
-                    .files
-                    .iter()
-                    .map(|file| MountedFile {
-                        content: Vec::new(),
-                        ..file.clone()
-                    })
-                    .collect(),
-                ..spec.clone()
-            },
+            spec: without_contents(spec),
             digest: digest(spec),
             port,
             groups,
             enforced,
             token: token.trim().to_owned(),
         };
-        write_json(&home, &kept)?;
+        self.root.keep(id, &kept)?;
         Ok((kept, cwd))
     }
 
     /// What its shim is to do.
     fn shim_spec(&self, kept: &Kept, cwd: PathBuf) -> Result<Spec> {
         let spec = &kept.spec;
-        let home = self.home(&spec.id);
+        let home = self.root.home(&spec.id);
         let text = |path: PathBuf| path.to_string_lossy().into_owned();
         let scratch = text(home.join("scratch"));
         let mut env = BTreeMap::from([
@@ -300,6 +229,7 @@ impl Processes {
             readiness: probe(&spec.readiness)?,
             after_start: task(&spec.after_start)?,
             before_stop: task(&spec.before_stop)?,
+            after_end: None,
             grace_ms: spec.grace_ms,
         };
         let mut command = command.into_iter();
@@ -316,54 +246,20 @@ impl Processes {
             ..Spec::new(program, Vec::new())
         })
     }
-
-    /// Removes locks of instances that are long gone.
-    fn sweep_locks(&self) -> Result<()> {
-        let folder = self.root.join("locks");
-        let entries = std::fs::read_dir(&folder).map_err(|e| Error::io("list", &folder, e))?;
-        for entry in entries.flatten() {
-            let old = entry
-                .metadata()
-                .and_then(|facts| facts.modified())
-                .is_ok_and(|at| {
-                    SystemTime::now()
-                        .duration_since(at)
-                        .is_ok_and(|age| age > LOCK_KEEP)
-                });
-            let there = self.root.join("instances").join(entry.file_name()).exists();
-            if !old || there {
-                continue;
-            }
-            // Not under the hands of somebody who just takes it.
-            let path = entry.path();
-            if let Ok(file) = File::open(&path)
-                && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
-            {
-                let _ = std::fs::remove_file(&path);
-            }
-        }
-        Ok(())
-    }
 }
 
 impl Workloads for Processes {
     fn start(&self, fence: Fence, spec: &InstanceSpec) -> Result<Started> {
         check::check(spec)?;
         let id = &spec.id;
-        let _guard = self.lock(id, fence)?;
-        let before = self.kept(id)?;
+        let _guard = self.root.lock(id, fence)?;
+        let before: Option<Kept> = self.root.kept(id)?;
         if let Some(kept) = &before {
-            let report = self.report(id)?;
+            let report = self.root.report(id)?;
             let off = matches!(report.state, State::Off { .. });
             if !off && !report.down {
                 if kept.digest != digest(spec) {
-                    return Err(Error::State {
-                        id: id.clone(),
-                        what: "start",
-                        why: "it runs with another specification; stop it first, or give the new \
-                              one another name"
-                            .to_owned(),
-                    });
+                    return Err(runs_otherwise(id));
                 }
                 return Ok(Started {
                     fresh: false,
@@ -372,7 +268,7 @@ impl Workloads for Processes {
             }
             if !off {
                 // A stop that was not finished.
-                backout_shim::end(&self.run(id), Duration::from_millis(spec.grace_ms))
+                backout_shim::end(&self.root.run(id), Duration::from_millis(spec.grace_ms))
                     .map_err(|e| of_shim(id, "stop", e))?;
             }
             self.end_stragglers(kept)?;
@@ -380,7 +276,7 @@ impl Workloads for Processes {
         let (kept, cwd) = self.prepare(spec, before.as_ref())?;
         let shim_spec = self.shim_spec(&kept, cwd)?;
         let started =
-            backout_shim::start_with(&self.run(id), &self.shim, &shim_spec, &spec.secrets.0);
+            backout_shim::start_with(&self.root.run(id), &self.shim, &shim_spec, &spec.secrets.0);
         match started {
             Ok(run) => Ok(Started {
                 fresh: run.fresh,
@@ -395,19 +291,18 @@ impl Workloads for Processes {
     }
 
     fn stop(&self, fence: Fence, id: &InstanceId, grace: Duration) -> Result<()> {
-        let _guard = self.lock(id, fence)?;
-        let Some(kept) = self.kept(id)? else {
+        let _guard = self.root.lock(id, fence)?;
+        let Some(kept) = self.root.kept::<Kept>(id)? else {
             return Ok(());
         };
-        backout_shim::end(&self.run(id), grace).map_err(|e| of_shim(id, "stop", e))?;
+        backout_shim::end(&self.root.run(id), grace).map_err(|e| of_shim(id, "stop", e))?;
         self.end_stragglers(&kept)
     }
 
     fn remove(&self, fence: Fence, id: &InstanceId) -> Result<()> {
-        let _guard = self.lock(id, fence)?;
-        let home = self.home(id);
-        if let Some(kept) = self.kept(id)? {
-            if !matches!(self.report(id)?.state, State::Off { .. }) {
+        let _guard = self.root.lock(id, fence)?;
+        if let Some(kept) = self.root.kept::<Kept>(id)? {
+            if !matches!(self.root.report(id)?.state, State::Off { .. }) {
                 return Err(Error::State {
                     id: id.clone(),
                     what: "remove",
@@ -424,17 +319,14 @@ impl Workloads for Processes {
                 })?;
         }
         self.ports.free(id)?;
-        match std::fs::remove_dir_all(&home) {
-            Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::io("remove", &home, e)),
-            _ => Ok(()),
-        }
+        self.root.forget(id)
     }
 
     fn status(&self, id: &InstanceId) -> Result<Option<Status>> {
-        let Some(kept) = self.kept(id)? else {
+        let Some(kept) = self.root.kept::<Kept>(id)? else {
             return Ok(None);
         };
-        let report = self.report(id)?;
+        let report = self.root.report(id)?;
         let (pid, since_ms) = match report.state {
             State::On { pid, since_ms } => (Some(pid), Some(since_ms)),
             State::Off { .. } | State::Waits { .. } => (None, None),
@@ -458,34 +350,17 @@ impl Workloads for Processes {
     }
 
     fn list(&self, after: Option<&InstanceId>, limit: usize) -> Result<Vec<InstanceId>> {
-        let folder = self.root.join("instances");
-        let failed = |e| Error::io("list", &folder, e);
-        let mut ids = Vec::new();
-        for entry in std::fs::read_dir(&folder).map_err(failed)? {
-            let name = entry.map_err(failed)?.file_name();
-            // What is no id is not ours.
-            let id = name
-                .to_str()
-                .and_then(|name| name.parse::<InstanceId>().ok());
-            ids.extend(id.filter(|id| after.is_none_or(|after| id > after)));
-        }
-        ids.sort();
-        ids.truncate(limit.min(PAGE_MAX));
-        Ok(ids)
+        self.root.list(after, limit)
     }
 
     fn watch(&self, ids: &[InstanceId]) -> Result<Box<dyn Watch>> {
-        let folders: Vec<PathBuf> = ids.iter().map(|id| self.run(id)).collect();
-        let folders = folders.iter().map(PathBuf::as_path);
-        Ok(Box::new(FolderWatch::new(folders)))
+        Ok(self.root.watch(ids))
     }
 
     fn logs(&self, id: &InstanceId, from: LogFrom) -> Result<LogChunk> {
-        let kept = self
-            .kept(id)?
-            .ok_or_else(|| Error::NoInstance { id: id.clone() })?;
-        let path = backout_shim::log_path(&self.run(id));
-        logs::read(&path, kept.spec.log.older_files, from)
+        let kept = self.root.kept::<Kept>(id)?;
+        let kept = kept.ok_or_else(|| Error::NoInstance { id: id.clone() })?;
+        self.root.logs(&kept.spec, from)
     }
 
     fn doctor(&self) -> Vec<Finding> {
@@ -522,52 +397,6 @@ impl Workloads for Processes {
     }
 }
 
-fn phase(report: &Report) -> Phase {
-    match &report.state {
-        State::On { .. } => {
-            let health = report.health.as_ref();
-            if report.down || health.is_some_and(|h| h.stopping) {
-                return Phase::Stopping;
-            }
-            match health.map(|h| h.readiness).unwrap_or_default() {
-                Readiness::Starting => Phase::Starting,
-                Readiness::Ready => Phase::Ready,
-                Readiness::Unready => Phase::Unready,
-            }
-        }
-        State::Waits { exit } => Phase::Waits { exit: exit.clone() },
-        State::Off { exit } if report.down || exit.is_some() => Phase::Ended { exit: exit.clone() },
-        State::Off { .. } => Phase::Lost,
-    }
-}
-
-fn address(port: Option<u16>) -> Option<SocketAddr> {
-    port.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
-}
-
-fn of_shim(id: &InstanceId, op: &'static str, source: backout_shim::Error) -> Error {
-    Error::Shim {
-        id: id.clone(),
-        op,
-        source,
-    }
-}
-
-/// Tells one specification from another. Secrets are left out: a file of their
-/// hash would help to guess them.
-fn digest(spec: &InstanceSpec) -> String {
-    let text = serde_json::to_vec(spec).unwrap_or_default();
-    hex::encode(Sha256::digest(text))
-}
-
-fn make_folder(path: &Path) -> Result<()> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(|e| Error::io("create the folder", path, e))
-}
-
 /// Puts the mounted files in their places, instead of those of an earlier start.
 fn write_files(home: &Path, files: &[MountedFile]) -> Result<()> {
     let folder = home.join("files");
@@ -596,25 +425,4 @@ fn write_files(home: &Path, files: &[MountedFile]) -> Result<()> {
             .map_err(|e| Error::io("write", &path, e))?;
     }
     Ok(())
-}
-
-/// Writes down what an instance was given, whole or not at all. Under its lock.
-fn write_json(home: &Path, kept: &Kept) -> Result<()> {
-    let path = home.join(INSTANCE);
-    let failed = |e: std::io::Error| Error::io("write", &path, e);
-    let text = serde_json::to_vec_pretty(kept).map_err(|e| failed(e.into()))?;
-    let tmp = home.join("instance.json.tmp");
-    let mut out = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&tmp)
-        .map_err(failed)?;
-    out.write_all(&text).map_err(failed)?;
-    out.sync_all().map_err(failed)?;
-    std::fs::rename(&tmp, &path).map_err(failed)?;
-    File::open(home)
-        .and_then(|folder| folder.sync_all())
-        .map_err(failed)
 }

@@ -1,11 +1,11 @@
-//! Whether a specification can be run as a process, and what becomes of it.
+//! Whether a specification can be run, and what becomes of it.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::model::{Ask, InstanceSpec, PortWish, Probe, Task};
+use crate::model::{Ask, InstanceSpec, PortWish, Probe, Source, Task};
 use crate::process::groups::{CPU_MIN_MILLIS, MEMORY_MIN_BYTES};
 
 /// The most words of a command.
@@ -42,7 +42,10 @@ fn refused(what: &'static str, why: impl Into<String>) -> Error {
 
 /// Refuses what could not be run, or not as it says.
 pub(crate) fn check(spec: &InstanceSpec) -> Result<()> {
-    words("the command", &spec.command)?;
+    // An image may bring its own.
+    if !(spec.command.is_empty() && matches!(spec.source, Source::Image { .. })) {
+        words("the command", &spec.command)?;
+    }
     let mut size: usize = spec.command.iter().map(String::len).sum();
     for (name, value) in spec.env.iter().chain(&spec.secrets.0) {
         variable(name, value)?;

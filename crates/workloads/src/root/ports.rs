@@ -11,7 +11,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::error::{Error, Result};
 use crate::model::{InstanceId, PortWish};
-use crate::process::lock;
+use crate::root::lock;
 
 /// A folder with one file for each port that was given out, named after it,
 /// with the id of the instance in it.
