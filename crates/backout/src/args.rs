@@ -1,5 +1,6 @@
 //! The command line, as clap sees it. Its form is fixed: scripts rely on it.
 
+mod apps;
 mod databases;
 
 use std::net::SocketAddr;
@@ -9,6 +10,10 @@ use std::path::PathBuf;
 use backout_core::size::Size;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use apps::{
+    AppSettings, Approve, Apps, ConfigMaps, Deploy, Go, HowChanged, Namespaces, RollbackApp,
+    Scaling, Secrets, Share,
+};
 pub(crate) use databases::{
     CloneDatabase, DatabaseSchedule, Databases, HowApplied, RollbackDatabase, Url,
 };
@@ -65,6 +70,11 @@ pub(crate) enum Command {
     /// Databases whose tables can be taken back to any instant
     #[command(subcommand)]
     Databases(Databases),
+    /// Applications, which can be taken back to an earlier version
+    #[command(subcommand)]
+    Apps(Box<Apps>),
+    /// Approve a change order that somebody else asked for
+    Approve(Approve),
     /// List everything that is managed
     Resources,
     /// Say what stands in the way of a rollback, and what to know before it

@@ -375,18 +375,30 @@ impl Client {
         &self,
         job: &str,
         after: Option<&str>,
+        each: impl FnMut(Event) -> bool,
+    ) -> Outcome<()> {
+        let path = format!("/v1/jobs/{}/events", encoded(job));
+        let then = format!("go on with: backout jobs watch {job}");
+        self.follow(&path, after, &then, each)
+    }
+
+    /// Follows any other stream of events, from its beginning.
+    pub(crate) fn stream(&self, path: &str, each: impl FnMut(Event) -> bool) -> Outcome<()> {
+        self.follow(path, None, "type the same again", each)
+    }
+
+    fn follow(
+        &self,
+        path: &str,
+        after: Option<&str>,
+        then: &str,
         mut each: impl FnMut(Event) -> bool,
     ) -> Outcome<()> {
         let mut headers = vec![("Accept", "text/event-stream")];
         if let Some(after) = after {
             headers.push(("Last-Event-ID", after));
         }
-        let answer = self.send_in_turn(
-            "GET",
-            &format!("/v1/jobs/{}/events", encoded(job)),
-            None,
-            &headers,
-        )?;
+        let answer = self.send_in_turn("GET", path, None, &headers)?;
         if answer.status() != 200 {
             return read_answer(answer).map(|_| ());
         }
@@ -403,7 +415,7 @@ impl Client {
                 Err(e) => {
                     return Err(Failure::new(
                         Exit::Unreachable,
-                        format!("follow job {job}: {e}; go on with: backout jobs watch {job}"),
+                        format!("read what the server tells: {e}; {then}"),
                     ));
                 }
             }

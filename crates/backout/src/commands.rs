@@ -1,5 +1,6 @@
 //! The commands that call a server.
 
+mod apps;
 mod databases;
 mod machines;
 
@@ -90,6 +91,8 @@ pub(crate) fn run(shell: &Shell, command: &Command) -> Outcome<Said> {
         }
         Command::Servers(c) => machines::servers(shell, c),
         Command::Databases(c) => databases::databases(shell, c),
+        Command::Apps(c) => apps::apps(shell, c),
+        Command::Approve(a) => apps::approve(shell, a),
         Command::Disks(c) => machines::disks(shell, c),
         Command::Images(c) => machines::images(shell, c),
         Command::Snapshots(c) => machines::snapshots(shell, c),
@@ -773,18 +776,20 @@ fn word(text: &str) -> String {
     }
 }
 
+/// A command as a shell reads it.
+pub(crate) fn words(argv: &[&str]) -> String {
+    let all: Vec<String> = argv.iter().map(|a| word(a)).collect();
+    all.join(" ")
+}
+
 /// A path that means the same to the server.
 fn absolute(path: &Path) -> Outcome<String> {
-    let absolute = std::path::absolute(path).map_err(|e| {
-        Failure::usage(format!(
-            "find the disk {}: {e}; give its path",
-            path.display()
-        ))
-    })?;
+    let absolute = std::path::absolute(path)
+        .map_err(|e| Failure::usage(format!("find {}: {e}; give its path", path.display())))?;
     absolute
         .into_os_string()
         .into_string()
-        .map_err(|_| Failure::usage("use a disk whose path is not UTF-8: rename it"))
+        .map_err(|_| Failure::usage("use a path that is not UTF-8: rename it"))
 }
 
 fn read_policy(file: &Path) -> Outcome<String> {

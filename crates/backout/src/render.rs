@@ -1,5 +1,6 @@
 //! What people see. Pure: values in, text out.
 
+pub(crate) mod apps;
 pub(crate) mod databases;
 
 use std::fmt::Write as _;
