@@ -158,6 +158,8 @@ ids! {
     DatabaseId = "cdb-" + 8;
     /// An instance of an application.
     ReplicaId = "inst-" + 16;
+    /// A data engine (SEMANTICS section 2).
+    EngineId = "DataEngine-" + 8;
 }
 
 /// An id text that is not a UUID.
@@ -238,6 +240,10 @@ uuids! {
     OrderId;
     /// A batch of a change order.
     BatchId;
+    /// A version of the image of data engines: an entry of their catalogue.
+    ImageId;
+    /// A record of what was done to the image of a data engine.
+    RecordId;
 }
 
 /// A restore point of a disk, whichever kind of disk that is.

@@ -41,6 +41,11 @@ const HOUSE: &[(&str, &[&str], bool)] = &[
         false,
     ),
     (
+        "engines",
+        &["core", "store", "jobs", "rollout", "workloads", "gateway"],
+        false,
+    ),
+    (
         "api",
         &[
             "core",
@@ -133,6 +138,7 @@ const VENDORLESS: &[&str] = &[
     "servers",
     "databases",
     "apps",
+    "engines",
 ];
 
 const VENDORS: &[&str] = &["tencent", "alibaba", "aliyun", "qcloud", "lighthouse"];

@@ -1,0 +1,120 @@
+//! The rows of the log: what was done to the image of each engine.
+
+use backout_core::ids::{EngineId, RecordId};
+use backout_core::time::Timestamp;
+use backout_store::rows::{Conditions, Page, json_text, optional, paged, read_json};
+use backout_store::{Error, Row, Tx, params};
+
+use super::{one, read_u32, read_u64};
+use crate::model::{Operation, Record};
+use crate::refusal::{Damage, Refusal};
+
+const COLUMNS: &str =
+    "id, engine, number, operation, before, restored, uses, config, size, job, at_ms";
+
+/// A row of the log, whose operation may be none.
+type Read = Result<Record, Damage>;
+
+/// The last record of an engine, found by index however long the log is.
+///
+/// # Errors
+/// [`Refusal::Record`] when it tells of an operation that there is not.
+pub fn last_record(tx: &mut dyn Tx, engine: &EngineId) -> Result<Option<Record>, Refusal> {
+    let sql =
+        format!("SELECT {COLUMNS} FROM engine_log WHERE engine = $1 ORDER BY number DESC LIMIT 1");
+    whole(
+        engine,
+        one(tx, &sql, params![engine.as_str()], read_record)?,
+    )
+}
+
+/// A record of an engine.
+///
+/// # Errors
+/// As [`last_record`].
+pub fn record(
+    tx: &mut dyn Tx,
+    engine: &EngineId,
+    id: &RecordId,
+) -> Result<Option<Record>, Refusal> {
+    let sql = format!("SELECT {COLUMNS} FROM engine_log WHERE id = $1 AND engine = $2");
+    whole(
+        engine,
+        one(tx, &sql, params![id.as_str(), engine.as_str()], read_record)?,
+    )
+}
+
+/// One page of the records of an engine, newest first, and how many there are.
+///
+/// # Errors
+/// As [`last_record`].
+pub fn list_records(
+    tx: &mut dyn Tx,
+    engine: &EngineId,
+    page: Page,
+) -> Result<(u64, Vec<Record>), Refusal> {
+    let w = Conditions::new("engine", engine.as_str());
+    let order = "number DESC";
+    let (total, rows) = paged(tx, COLUMNS, "engine_log", w, order, page, read_record)?;
+    let rows = rows
+        .into_iter()
+        .collect::<Result<_, _>>()
+        .map_err(|damage| damaged(engine, damage))?;
+    Ok((total, rows))
+}
+
+/// Adds a record. Its number is the next one of its engine: two of one engine
+/// are never added at once, since a job claims it.
+pub fn insert_record(tx: &mut dyn Tx, record: &Record) -> Result<(), Error> {
+    tx.execute(
+        &format!(
+            "INSERT INTO engine_log ({COLUMNS}) VALUES \
+             ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+        ),
+        params![
+            record.id.as_str(),
+            record.engine.as_str(),
+            record.number.cast_signed(),
+            record.operation.as_str(),
+            record.before.as_ref().map(RecordId::as_str),
+            record.restored.as_ref().map(RecordId::as_str),
+            json_text("uses", &record.uses)?,
+            json_text("config", &record.config)?,
+            i64::from(record.size),
+            record.job.as_str(),
+            record.at.0
+        ],
+    )?;
+    Ok(())
+}
+
+fn whole(engine: &EngineId, read: Option<Read>) -> Result<Option<Record>, Refusal> {
+    read.transpose().map_err(|damage| damaged(engine, damage))
+}
+
+fn damaged(engine: &EngineId, damage: Damage) -> Refusal {
+    Refusal::Record {
+        engine: engine.clone(),
+        damage,
+    }
+}
+
+fn read_record(row: &Row) -> Result<Read, Error> {
+    let word = row.text(3)?;
+    let Some(operation) = Operation::parse(word) else {
+        return Ok(Err(Damage::Operation(word.to_owned())));
+    };
+    Ok(Ok(Record {
+        id: row.parse(0, |t| t.parse().ok())?,
+        engine: row.parse(1, |t| t.parse().ok())?,
+        number: read_u64(row, 2)?,
+        operation,
+        before: optional(row, 4, |row, at| row.parse(at, |t| t.parse().ok()))?,
+        restored: optional(row, 5, |row, at| row.parse(at, |t| t.parse().ok()))?,
+        uses: read_json("uses", row, 6)?,
+        config: read_json("config", row, 7)?,
+        size: read_u32(row, 8)?,
+        job: row.parse(9, |t| t.parse().ok())?,
+        at: Timestamp(row.get(10)?),
+    }))
+}
