@@ -336,6 +336,22 @@ pub(crate) fn put_back(tx: &mut dyn Tx, hold: &Hold, next_run_ms: i64) -> Result
     )? == 1)
 }
 
+/// Whether a job is still in the hands of who was given this fence. The row is
+/// locked by it, so that nobody takes the job before the transaction ends.
+pub(crate) fn is_ours(tx: &mut dyn Tx, job: &JobId, fence: Fence) -> Result<bool, StoreError> {
+    let touched = tx.execute(
+        "UPDATE jobs SET fence = $2 WHERE id = $1 AND fence = $2 AND state = 'running'",
+        params![job.as_str(), fence.0],
+    )?;
+    Ok(touched == 1)
+}
+
+/// Whether somebody asked to cancel a job.
+pub(crate) fn is_cancelled(tx: &mut dyn Tx, job: &JobId) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 FROM jobs WHERE id = $1 AND cancel_requested = 1";
+    Ok(query_one(tx, sql, params![job.as_str()])?.is_some())
+}
+
 /// The columns of [`read_view`], in its order.
 pub(crate) const VIEW_COLUMNS: &str = "id, procedure, title, account, request_id, node, resource, \
     state, outcome, direction, cancel_requested, background, percent, step, words, attempts, \

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use backout_core::code::Code;
 use backout_core::fence::Fence;
@@ -12,6 +13,9 @@ use backout_core::outcome::Outcome;
 use backout_store::{Error as StoreError, Store, Tx};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::Notify;
+
+use crate::worker::Seat;
 
 /// What a step returns while it runs.
 pub type StepFuture<'a> = Pin<Box<dyn Future<Output = Result<Done, StepError>> + Send + 'a>>;
@@ -176,18 +180,59 @@ impl From<StoreError> for StepError {
 /// [`StepError::Cancelled`]; when only the worker stops, it is begun anew by
 /// another.
 #[derive(Clone, Debug, Default)]
-pub struct Cancel(Arc<AtomicBool>);
+pub struct Cancel(Arc<Asked>);
+
+#[derive(Debug, Default)]
+struct Asked {
+    yes: AtomicBool,
+    told: Notify,
+}
 
 impl Cancel {
     /// Whether to stop soon. Long loops ask every few megabytes.
     #[must_use]
     pub fn requested(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.yes.load(Ordering::SeqCst)
     }
 
     /// Asks to stop.
     pub fn request(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.yes.store(true, Ordering::SeqCst);
+        self.0.told.notify_waiters();
+    }
+
+    /// Waits until it is time to stop.
+    pub async fn wait(&self) {
+        loop {
+            let told = self.0.told.notified();
+            if self.requested() {
+                return;
+            }
+            told.await;
+        }
+    }
+}
+
+/// The pause before a write in mid-step is tried again; each further one is
+/// twice as long, up to [`WRITE_PAUSE_MAX`].
+const WRITE_PAUSE: Duration = Duration::from_millis(40);
+
+/// The longest such pause.
+const WRITE_PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// How often a write in mid-step is tried while the store is away: half a
+/// minute, the restart of a database server. Then the step is tried again.
+const WRITE_TRIES: u32 = 20;
+
+/// Why a write in mid-step was not made.
+enum Refused {
+    Lost,
+    Store(StoreError),
+}
+
+impl From<StoreError> for Refused {
+    fn from(e: StoreError) -> Self {
+        Self::Store(e)
     }
 }
 
@@ -209,6 +254,12 @@ pub struct StepContext {
     /// Asked by long steps. While an undo runs it is set only when the job was
     /// lost to another worker, never by a cancel request or a stop.
     pub cancel: Cancel,
+    /// Asked by steps that wait for long, and can be left at any instant since
+    /// they have stored how far they are: set as soon as the worker stops, or
+    /// when the job was lost, in undos too. Such a step returns
+    /// [`StepError::Stale`], and is begun anew by another worker.
+    pub leave: Cancel,
+    pub(crate) seat: Seat,
     pub(crate) input: Input,
     pub(crate) outputs: serde_json::Map<String, serde_json::Value>,
     pub(crate) report: Arc<dyn Fn(u8, String) + Send + Sync>,
@@ -240,6 +291,74 @@ impl StepContext {
                 )
             }),
         }
+    }
+
+    /// Waits for something outside (a person, a time, a slow start) without
+    /// taking the place of a job that has something to do; returns when it has
+    /// a place again. What `wait` does beside waiting should be little.
+    ///
+    /// It should end when [`StepContext::leave`] and, on the way forward,
+    /// [`StepContext::cancel`] are requested.
+    pub async fn aside<T>(&self, wait: impl Future<Output = T>) -> T {
+        let standing = self.seat.stand_up();
+        let waited = wait.await;
+        if let Some(standing) = standing {
+            standing.sit_down(&self.leave).await;
+        }
+        waited
+    }
+
+    /// Writes in the middle of a step, in a transaction that has an effect only
+    /// while the job is this worker's. `write` may be carried out several times:
+    /// it says how things are. It is repeated while the store is away.
+    ///
+    /// # Errors
+    /// [`StepError::Stale`] when another worker has the job; what `write`
+    /// returned, or the store's own error, as [`StepError::Again`].
+    pub async fn write<T: Send + 'static>(
+        &self,
+        write: impl Fn(&mut dyn Tx) -> Result<T, StoreError> + Send + Sync + 'static,
+    ) -> Result<T, StepError> {
+        let write = Arc::new(write);
+        let mut pause = WRITE_PAUSE;
+        let mut tries = WRITE_TRIES;
+        loop {
+            let (write, job, fence) = (Arc::clone(&write), self.job.clone(), self.fence);
+            let written = self
+                .store
+                .write(move |tx| {
+                    if !crate::persistence::is_ours(tx, &job, fence)? {
+                        return Err(Refused::Lost);
+                    }
+                    write(tx).map_err(Refused::Store)
+                })
+                .await;
+            tries -= 1;
+            match written {
+                Ok(value) => return Ok(value),
+                Err(Refused::Lost) => return Err(StepError::Stale),
+                Err(Refused::Store(StoreError::Unavailable { .. } | StoreError::Contended(_)))
+                    if tries > 0 && !self.leave.requested() =>
+                {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(WRITE_PAUSE_MAX);
+                }
+                Err(Refused::Store(e)) => return Err(e.into()),
+            }
+        }
+    }
+
+    /// Whether somebody asked to cancel the job: [`StepContext::cancel`] is also
+    /// requested when only the worker stops.
+    ///
+    /// # Errors
+    /// The store's, as [`StepError::Again`].
+    pub async fn is_cancelled(&self) -> Result<bool, StepError> {
+        let job = self.job.clone();
+        Ok(self
+            .store
+            .read(move |tx| crate::persistence::is_cancelled(tx, &job))
+            .await?)
     }
 
     /// Tells how far the step is, in per cent, with a few words. Cheap: the

@@ -19,12 +19,12 @@ use futures_util::FutureExt;
 
 use crate::model::{Direction, EventKind};
 use crate::persistence::{
-    Claimed, Hold, NewEvent, add_event, cut, for_update, put_back, release_claims,
+    Claimed, Hold, NewEvent, add_event, cut, for_update, is_cancelled, put_back, release_claims,
 };
 use crate::procedure::{Cancel, Commit, Done, Moment, Point, ProbeAction, StepContext, StepError};
 use crate::progress::Progress;
 use crate::registry::Known;
-use crate::worker::Shared;
+use crate::worker::{Seat, Shared};
 
 /// How often a step that says "again" is tried in all.
 pub const MAX_ATTEMPTS: i64 = 5;
@@ -49,6 +49,7 @@ pub(crate) struct Taken {
     pub(crate) hold: Hold,
     pub(crate) cancel: Cancel,
     pub(crate) lost: Cancel,
+    pub(crate) leave: Cancel,
     pub(crate) progress: Arc<Progress>,
     pub(crate) stored: Result<Claimed, StoreError>,
 }
@@ -240,6 +241,7 @@ impl Run {
             rows.insert((step, undo), stored);
         }
         let told = Arc::clone(&taken.progress);
+        let seat = Seat::new(&shared, &taken.hold);
         let undoing = claimed.direction == Direction::Undoing;
         if undoing {
             shared.jobs.unset_running(&taken.hold.job);
@@ -256,6 +258,8 @@ impl Run {
                 } else {
                     taken.cancel
                 },
+                leave: taken.leave,
+                seat,
                 input: claimed.input,
                 outputs,
                 report: Arc::new(move |percent, words| told.tell(percent, words)),
@@ -352,6 +356,33 @@ impl Run {
             .shared
             .store()
             .write::<_, StoreError>(move |tx| put_back(tx, &hold, now))
+            .await;
+        match put {
+            Ok(true) => End::Settled,
+            Ok(false) => End::Lost,
+            Err(e) => WriteError::Store(e).end(&self.hold),
+        }
+    }
+
+    /// Puts the job back to work in the middle of a step that can be left. That
+    /// is no try that failed.
+    async fn leave(&self, step: &'static str, undo: bool) -> End {
+        let hold = self.hold.clone();
+        let now = self.shared.now().0;
+        let put = self
+            .shared
+            .store()
+            .write::<_, StoreError>(move |tx| {
+                if !put_back(tx, &hold, now)? {
+                    return Ok(false);
+                }
+                tx.execute(
+                    "UPDATE job_steps SET tries = tries - 1 \
+                     WHERE job = $1 AND step = $2 AND undo = $3 AND tries > 0",
+                    params![hold.job.as_str(), step, undo],
+                )?;
+                Ok(true)
+            })
             .await;
         match put {
             Ok(true) => End::Settled,
@@ -578,6 +609,8 @@ impl Run {
         e: StepError,
     ) -> Result<StepError, End> {
         match e {
+            // It was told to leave, and did.
+            StepError::Stale if self.shared.is_stopping() => Err(self.leave(step, undo).await),
             // The effect found a newer token than ours. If the job is ours all
             // the same, a higher token comes with the next run.
             StepError::Stale => Err(End::GiveBack),
@@ -616,14 +649,7 @@ impl Run {
         let job = self.hold.job.clone();
         self.shared
             .store()
-            .read::<_, StoreError>(move |tx| {
-                Ok(query_one(
-                    tx,
-                    "SELECT 1 FROM jobs WHERE id = $1 AND cancel_requested = 1",
-                    params![job.as_str()],
-                )?
-                .is_some())
-            })
+            .read(move |tx| is_cancelled(tx, &job))
             .await
             .map_err(|e| WriteError::Store(e).end(&self.hold))
     }

@@ -42,6 +42,10 @@ const CLAIM_BATCH: usize = 256;
 /// How many cancel requests are noticed in one look; the next look is soon.
 const CANCEL_BATCH: i64 = 1_000;
 
+/// How many jobs may wait aside for something outside: each costs a task and
+/// what its step holds, some kilobytes. Beyond that they keep their places.
+const ASIDE_MAX: usize = 4_096;
+
 /// How many workers are looked at in one go. A store has a few.
 const WORKERS_LOOKED_AT: i64 = 1_000;
 
@@ -145,6 +149,19 @@ pub(crate) struct Shared {
     abandon: AtomicBool,
     /// A job has ended, or the worker shall stop.
     stir: Notify,
+    /// Places that jobs come back to which stood aside.
+    places: Mutex<Places>,
+    /// One of those is free.
+    free: Notify,
+}
+
+/// Who needs no place now, and who wants one again.
+#[derive(Clone, Copy, Debug, Default)]
+struct Places {
+    /// Jobs that wait for something outside.
+    aside: usize,
+    /// Of these, those that have something to do again.
+    coming_back: usize,
 }
 
 /// A job that runs here.
@@ -154,6 +171,8 @@ struct Running {
     cancel: Cancel,
     /// Asked by undos: set only when the job was lost.
     lost: Cancel,
+    /// Asked by those who wait for long: set as soon as the worker stops.
+    leave: Cancel,
     progress: Arc<Progress>,
 }
 
@@ -181,6 +200,8 @@ impl Worker {
             stopping: AtomicBool::new(false),
             abandon: AtomicBool::new(false),
             stir: Notify::new(),
+            places: Mutex::default(),
+            free: Notify::new(),
         });
         shared.register().await?;
         shared.bury_the_dead().await?;
@@ -209,8 +230,7 @@ impl Worker {
     /// [`WorkerConfig::stop_wait`] are asked to stop by their
     /// [`Cancel`]; if they do, their step is begun anew by another worker.
     pub async fn stop(mut self) -> Stopped {
-        self.shared.stopping.store(true, Ordering::SeqCst);
-        self.shared.stir.notify_one();
+        self.shared.begin_to_stop();
         if let Some(mut task) = self.task.take() {
             let patience = self.shared.config.stop_wait;
             if tokio::time::timeout(patience, &mut task).await.is_err() {
@@ -234,8 +254,7 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        self.shared.stopping.store(true, Ordering::SeqCst);
-        self.shared.stir.notify_one();
+        self.shared.begin_to_stop();
     }
 }
 
@@ -314,6 +333,30 @@ impl Shared {
 
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::SeqCst)
+    }
+
+    fn begin_to_stop(&self) {
+        // Under the lock under which jobs begin: each is told.
+        let running = self.lock_running();
+        self.stopping.store(true, Ordering::SeqCst);
+        for job in running.values() {
+            job.leave.request();
+        }
+        drop(running);
+        self.stir.notify_one();
+    }
+
+    fn places(&self) -> MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many more jobs may be taken.
+    fn room(&self) -> usize {
+        let running = self.lock_running().len();
+        let places = *self.places();
+        let seated = running.saturating_sub(places.aside);
+        // Those who come back are first.
+        (self.config.concurrency).saturating_sub(seated + places.coming_back)
     }
 
     fn identity(&self) -> Identity {
@@ -424,6 +467,7 @@ impl Shared {
             for job in running.values() {
                 job.cancel.request();
                 job.lost.request();
+                job.leave.request();
             }
         }
         let fresh = Identity::new(&self.config.node, self.jobs.entropy());
@@ -609,10 +653,7 @@ impl Shared {
 
     /// Takes as many jobs as there is room for, and starts them.
     async fn take_jobs(self: &Arc<Self>) -> Result<usize, StoreError> {
-        let room = self
-            .config
-            .concurrency
-            .saturating_sub(self.lock_running().len());
+        let room = self.room();
         if room == 0 || self.names.is_empty() {
             return Ok(0);
         }
@@ -688,6 +729,7 @@ impl Shared {
         };
         let cancel = Cancel::default();
         let lost = Cancel::default();
+        let leave = Cancel::default();
         let progress = Arc::new(Progress::new(hold.clone()));
         let before = self.lock_running().insert(
             job.clone(),
@@ -695,6 +737,7 @@ impl Shared {
                 fence,
                 cancel: cancel.clone(),
                 lost: lost.clone(),
+                leave: leave.clone(),
                 progress: Arc::clone(&progress),
             },
         );
@@ -702,6 +745,10 @@ impl Shared {
             // An earlier run that was lost and has not noticed.
             before.cancel.request();
             before.lost.request();
+            before.leave.request();
+        }
+        if self.is_stopping() {
+            leave.request();
         }
         self.jobs.set_running(&job, cancel.clone());
         let leaving = Leaving {
@@ -713,6 +760,7 @@ impl Shared {
             hold,
             cancel,
             lost,
+            leave,
             progress,
             stored: read_claimed(row),
         };
@@ -772,7 +820,103 @@ impl Drop for Leaving {
             self.shared.give_back_later(self.hold.clone());
         }
         self.shared.jobs.changed(&self.hold.job);
+        self.shared.free.notify_one();
         self.shared.stir.notify_one();
+    }
+}
+
+/// The place of a running job among those of its worker.
+#[derive(Clone)]
+pub(crate) struct Seat {
+    shared: Arc<Shared>,
+    job: JobId,
+    fence: Fence,
+}
+
+impl Seat {
+    pub(crate) fn new(shared: &Arc<Shared>, hold: &Hold) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+            job: hold.job.clone(),
+            fence: hold.fence,
+        }
+    }
+
+    /// Gives the place to others. `None` where it is kept: too many are aside
+    /// already, or the job is not counted any more.
+    pub(crate) fn stand_up(&self) -> Option<Standing> {
+        let running = self.shared.lock_running();
+        if running.get(&self.job).is_none_or(|r| r.fence != self.fence) {
+            return None;
+        }
+        let mut places = self.shared.places();
+        if places.aside >= ASIDE_MAX {
+            return None;
+        }
+        places.aside += 1;
+        drop((places, running));
+        self.shared.free.notify_one();
+        self.shared.stir.notify_one();
+        Some(Standing {
+            shared: Arc::clone(&self.shared),
+            coming_back: false,
+            seated: false,
+        })
+    }
+}
+
+/// A job without a place. However it ends, it is counted as one with a place
+/// afterwards.
+pub(crate) struct Standing {
+    shared: Arc<Shared>,
+    coming_back: bool,
+    seated: bool,
+}
+
+impl Standing {
+    /// Waits for a place, unless there is no time for that.
+    pub(crate) async fn sit_down(mut self, leave: &Cancel) {
+        self.shared.places().coming_back += 1;
+        self.coming_back = true;
+        let shared = Arc::clone(&self.shared);
+        loop {
+            let free = shared.free.notified();
+            if leave.requested() || self.is_seated() {
+                return;
+            }
+            tokio::select! {
+                () = free => {}
+                () = leave.wait() => return,
+            }
+        }
+    }
+
+    fn is_seated(&mut self) -> bool {
+        let running = self.shared.lock_running().len();
+        let mut places = self.shared.places();
+        if running.saturating_sub(places.aside) >= self.shared.config.concurrency {
+            return false;
+        }
+        places.aside -= 1;
+        places.coming_back -= 1;
+        self.seated = true;
+        true
+    }
+}
+
+impl Drop for Standing {
+    fn drop(&mut self) {
+        let mut places = self.shared.places();
+        if !self.seated {
+            places.aside -= 1;
+            places.coming_back -= usize::from(self.coming_back);
+        }
+        let more = places.coming_back > 0;
+        drop(places);
+        // What woke this one may have been meant for two.
+        if more {
+            self.shared.free.notify_one();
+        }
     }
 }
 

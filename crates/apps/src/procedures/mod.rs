@@ -1,0 +1,3 @@
+//! The kinds of job that applications have, a file each.
+
+pub mod order;
