@@ -10,12 +10,12 @@
     reason = "a program for people at a terminal: its tables are what it is for"
 )]
 
+mod apps;
 mod baseline;
 mod calls;
 mod child;
 mod databases;
 mod disks;
-mod gateway;
 mod jobs;
 mod listing;
 mod load;
@@ -35,7 +35,9 @@ backout-bench WHAT...
   recovery   10,000 jobs in flight at kill -9: until all are claimed or queued
   listing    a page among 1,000 and among 1,000,000 restore points
   disks      snapshot and rollback by driver, beside cp
-  gateway    requests a second through the gateway, beside HAProxy
+  apps       requests a second through the gateway, beside HAProxy, and a rollback
+             in batches, beside its starts and beside Swarm
+  gateway    only the gateway
   databases  tables back to an instant, beside flashback and replay
   all        all of them
 
@@ -84,14 +86,15 @@ fn run(whats: &[&str]) -> anyhow::Result<bool> {
             "listing" => listing::run()?,
             "disks" => disks::run()?,
             "databases" => databases::run()?,
-            "gateway" => gateway::run()?,
+            "apps" => apps::run()?,
+            "gateway" => apps::run_gateway()?,
             "all" => run(&[
                 "calls",
                 "jobs",
                 "recovery",
                 "listing",
                 "disks",
-                "gateway",
+                "apps",
                 "databases",
             ])?,
             other => anyhow::bail!("measure {other:?}: there is no such bench\n{USAGE}"),

@@ -48,7 +48,7 @@ impl Measured {
     }
 }
 
-pub(crate) fn run() -> anyhow::Result<bool> {
+pub(super) fn run() -> anyhow::Result<bool> {
     table::title(
         "The gateway: GET, 1 KiB, keep-alive, two instances, beside HAProxy",
         "gateway",
@@ -130,7 +130,7 @@ fn get(address: SocketAddr) -> Target {
 }
 
 /// An address that was free a moment ago.
-fn free() -> anyhow::Result<SocketAddr> {
+pub(super) fn free() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
