@@ -12,6 +12,9 @@ use backout_rollout::{Leg, Plan, Rollout};
 use backout_workloads::{PackageHash, Probe, Task};
 use serde::{Deserialize, Serialize};
 
+use crate::planning::Settings;
+pub use crate::scaling::ScalingRule;
+
 /// Gives an enum a word for each variant, stored and shown.
 macro_rules! words {
     ($name:ident { $($variant:ident = $word:literal),* $(,)? }) => {
@@ -33,6 +36,7 @@ macro_rules! words {
         }
     };
 }
+pub(crate) use words;
 
 /// A room for applications, with names of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -278,19 +282,104 @@ pub struct ConfigMap {
     pub updated: Timestamp,
 }
 
-/// How the number of replicas follows the load.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ScalingRule {
-    /// Its name, unique within the application.
+/// A value of a secret, sealed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SealedSecret {
+    /// Whose it is.
+    pub owner: AccountId,
+    /// The namespace it is in.
+    pub namespace: String,
+    /// What people call it; unique within the namespace.
     pub name: String,
-    /// Whether it is on.
-    pub enabled: bool,
-    /// The fewest replicas.
-    pub least: u32,
-    /// The most replicas.
-    pub most: u32,
-    /// The rule as it was given.
-    pub rule: serde_json::Value,
+    /// From 1 on: each new value is the next.
+    pub revision: u64,
+    /// The value, sealed; it opens with [`SealedSecret::bound_to`].
+    pub sealed: Vec<u8>,
+    /// When it was set.
+    pub created: Timestamp,
+}
+
+impl std::fmt::Debug for SealedSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SealedSecret")
+            .field("namespace", &self.namespace)
+            .field("name", &self.name)
+            .field("revision", &self.revision)
+            .finish_non_exhaustive()
+    }
+}
+
+impl SealedSecret {
+    /// What a value is sealed for: it opens as no other secret, and in no other
+    /// namespace or account.
+    #[must_use]
+    pub fn bound_to(owner: &AccountId, namespace: &str, name: &str, revision: u64) -> String {
+        format!("apps/{owner}/{namespace}/{name}/{revision}")
+    }
+}
+
+/// How many a service has room for, and whether it takes orders: what its
+/// operator says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ServiceSettings {
+    /// The service is being upgraded and takes no orders.
+    pub upgrading: bool,
+    /// How much processor time all replicas may have together, in thousandths
+    /// of one processor; none, no bound.
+    pub cpu_millis: Option<u64>,
+    /// How much memory all replicas may have together, in bytes; none, no bound.
+    pub memory_bytes: Option<u64>,
+    /// The sizes that a replica may have; empty, any.
+    pub sizes: Vec<Size>,
+}
+
+/// How much one replica may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Size {
+    /// Processor time, in thousandths of one processor.
+    pub cpu_millis: u32,
+    /// Memory, in bytes.
+    pub memory_bytes: u64,
+}
+
+/// What an operator says of one account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AccountSettings {
+    /// It owes money: nothing is started for it.
+    pub in_debt: bool,
+    /// How many replicas one of its applications may have.
+    pub replicas_of_application: u32,
+    /// How many replicas its applications may have together.
+    pub replicas_of_account: u32,
+    /// Whose orders wait for approval, beside those of whom a policy asks it.
+    pub approval: ApprovalFor,
+}
+
+impl Default for AccountSettings {
+    /// As many as one host carries, and one plan may have.
+    fn default() -> Self {
+        Self {
+            in_debt: false,
+            replicas_of_application: backout_rollout::plan::INSTANCES_MAX,
+            replicas_of_account: backout_rollout::plan::INSTANCES_MAX,
+            approval: ApprovalFor::Nobody,
+        }
+    }
+}
+
+/// Whose orders wait for approval.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ApprovalFor {
+    /// Nobody's, unless a policy says so.
+    #[default]
+    Nobody,
+    /// Those of sub-accounts.
+    SubAccounts,
+    /// Everybody's.
+    Everybody,
 }
 
 /// One replica: what is known of it beside what its driver tells.
@@ -341,6 +430,8 @@ pub struct Order {
     pub replicas_after: u32,
     /// Free text.
     pub description: String,
+    /// On which terms it was asked for.
+    pub terms: Terms,
     /// How it is done.
     pub plan: Plan,
     /// How far it is; none before it begins.
@@ -355,6 +446,24 @@ pub struct Order {
     pub created: Timestamp,
     /// When it was over.
     pub ended: Option<Timestamp>,
+}
+
+/// On which terms an order was asked for: with these its job plans again, by
+/// what it finds then.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// How it is to be done.
+    pub settings: Settings,
+    /// Whether scaling rules are on afterwards; none, those that were.
+    #[serde(default)]
+    pub scaling_on: Option<bool>,
+    /// The replicas that are started anew, or taken away; empty where it is
+    /// about all.
+    #[serde(default)]
+    pub these: Vec<ReplicaId>,
+    /// The job that it takes back.
+    #[serde(default)]
+    pub undo_of: Option<JobId>,
 }
 
 /// That an order must be approved by somebody else than who asked for it.
@@ -399,6 +508,8 @@ pub enum OrderKind {
     RestartReplicas,
     /// Changes the number of replicas.
     Rescale,
+    /// Takes some replicas away, for good.
+    RemoveReplicas,
     /// Changes how much a replica may take.
     Resize,
     /// Takes the application away.
@@ -413,6 +524,7 @@ words!(OrderKind {
     Restart = "restart",
     RestartReplicas = "restart_replicas",
     Rescale = "rescale",
+    RemoveReplicas = "remove_replicas",
     Resize = "resize",
     Delete = "delete",
 });

@@ -10,8 +10,10 @@ use backout_rollout::{
     Surge, Warning,
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::{Application, ApplicationState, Replica, Version};
-use crate::refusal::Refusal;
+use crate::refusal::{QuotaOf, Refusal};
 
 /// What is to become of the replicas.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +39,9 @@ pub enum Change<'a> {
     RestartThese(&'a [ReplicaId]),
     /// There are so many.
     Rescale(u32),
+    /// These are taken away, for good. Their places are the last
+    /// ([`arranged`]).
+    Remove(&'a [ReplicaId]),
     /// All are stopped, for good.
     Delete,
 }
@@ -51,13 +56,14 @@ impl Change<'_> {
             Self::Stop => "stop",
             Self::Restart | Self::RestartThese(_) => "restart",
             Self::Rescale(_) => "rescale",
+            Self::Remove(_) => "take replicas away from",
             Self::Delete => "delete",
         }
     }
 }
 
 /// How it is to be done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
     /// How many replicas must stay ready; 0 none, -1 a quarter.
     pub least_ready: Option<i64>,
@@ -84,13 +90,27 @@ impl Default for Settings {
     }
 }
 
-/// How many replicas there may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How many replicas there may be, and how much they may take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Quotas {
     /// Of one application.
     pub of_application: u32,
     /// Of all applications of one account together.
     pub of_account: u32,
+    /// The processor time of all replicas of all accounts, in thousandths of
+    /// one processor; none, no bound.
+    pub cpu_millis: Option<u64>,
+    /// Their memory, in bytes; none, no bound.
+    pub memory_bytes: Option<u64>,
+}
+
+/// How much something takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Compute {
+    /// Processor time, in thousandths of one processor.
+    pub cpu_millis: u64,
+    /// Memory, in bytes.
+    pub memory_bytes: u64,
 }
 
 /// A replica that is there.
@@ -121,6 +141,22 @@ pub struct Facts<'a> {
     pub replicas_elsewhere: u64,
     /// How many there may be.
     pub quotas: Quotas,
+    /// What the replicas of all other applications, of all accounts, may take.
+    pub compute_elsewhere: Compute,
+    /// What one replica may take, of the version that new ones run.
+    pub size: Compute,
+    /// Its owner owes money.
+    pub in_debt: bool,
+    /// The service takes no orders.
+    pub upgrading: bool,
+}
+
+/// The replicas in the order in which they are numbered for an order: oldest
+/// first, and last those that it takes away, since the last places go first.
+#[must_use]
+pub fn arranged(mut replicas: Vec<Replica>, leaving: &[ReplicaId]) -> Vec<Replica> {
+    replicas.sort_by_key(|replica| leaving.contains(&replica.id));
+    replicas
 }
 
 /// What an order would do.
@@ -183,6 +219,7 @@ fn number(version: u64) -> Number {
 #[must_use]
 pub fn propose(facts: &Facts<'_>, change: Change<'_>, settings: &Settings) -> Proposal {
     let mut blockers = Vec::new();
+    service(facts, change, &mut blockers);
     busy(facts, &mut blockers);
     state(facts, change, &mut blockers);
     target(change, &mut blockers);
@@ -217,6 +254,18 @@ pub fn propose(facts: &Facts<'_>, change: Change<'_>, settings: &Settings) -> Pr
     }
 }
 
+/// What stands in the way of all orders, or of all of one account.
+fn service(facts: &Facts<'_>, change: Change<'_>, blockers: &mut Vec<Refusal>) {
+    if facts.upgrading {
+        blockers.push(Refusal::Upgrading);
+    }
+    // What takes less is always welcome.
+    let less = matches!(change, Change::Stop | Change::Delete | Change::Remove(_));
+    if facts.in_debt && !less {
+        blockers.push(Refusal::InDebt);
+    }
+}
+
 fn busy(facts: &Facts<'_>, blockers: &mut Vec<Refusal>) {
     let application = facts.application.id.clone();
     if let Some(order) = facts.open_order {
@@ -247,6 +296,7 @@ fn state(facts: &Facts<'_>, change: Change<'_>, blockers: &mut Vec<Refusal>) {
             Change::Rollback { .. }
             | Change::Restart
             | Change::RestartThese(_)
+            | Change::Remove(_)
             | Change::Rescale(_),
         ) => "start it first",
         _ => return,
@@ -287,26 +337,66 @@ fn wanted(facts: &Facts<'_>, change: Change<'_>) -> u32 {
         Change::Start | Change::Restart | Change::RestartThese(_) => facts.application.replicas,
         Change::Stop | Change::Delete => 0,
         Change::Rescale(replicas) => replicas,
+        Change::Remove(these) => {
+            let there = |id: &&ReplicaId| facts.replicas.iter().any(|p| p.replica.id == **id);
+            let leaving = u32::try_from(these.iter().filter(there).count()).unwrap_or(u32::MAX);
+            facts.application.replicas.saturating_sub(leaving)
+        }
     }
 }
 
 fn quotas(facts: &Facts<'_>, wanted: u32, blockers: &mut Vec<Refusal>) {
+    let running = match facts.application.state {
+        ApplicationState::Stopped => 0,
+        ApplicationState::Running | ApplicationState::Deleting => facts.application.replicas,
+    };
+    compute(facts, wanted, running, blockers);
     // Who takes some away is not told that there are too many.
-    if wanted <= facts.application.replicas {
+    if wanted <= running {
         return;
     }
     if wanted > facts.quotas.of_application {
         blockers.push(Refusal::Quota {
-            what: "replicas of one application",
+            of: QuotaOf::ReplicasOfApplication,
             most: facts.quotas.of_application.into(),
         });
     }
     let together = facts.replicas_elsewhere.saturating_add(wanted.into());
     if together > facts.quotas.of_account.into() {
         blockers.push(Refusal::Quota {
-            what: "replicas of one account",
+            of: QuotaOf::ReplicasOfAccount,
             most: facts.quotas.of_account.into(),
         });
+    }
+}
+
+/// Whether there is room for what all take together. A deploy of larger replicas
+/// needs room as well as one of more.
+fn compute(facts: &Facts<'_>, wanted: u32, running: u32, blockers: &mut Vec<Refusal>) {
+    if wanted == 0 || wanted < running {
+        return;
+    }
+    let all =
+        |one: u64, elsewhere: u64| one.saturating_mul(wanted.into()).saturating_add(elsewhere);
+    let Compute {
+        cpu_millis,
+        memory_bytes,
+    } = facts.compute_elsewhere;
+    for (of, needed, most) in [
+        (
+            QuotaOf::Processor,
+            all(facts.size.cpu_millis, cpu_millis),
+            facts.quotas.cpu_millis,
+        ),
+        (
+            QuotaOf::Memory,
+            all(facts.size.memory_bytes, memory_bytes),
+            facts.quotas.memory_bytes,
+        ),
+    ] {
+        if let Some(most) = most.filter(|most| needed > *most) {
+            blockers.push(Refusal::Quota { of, most });
+        }
     }
 }
 
@@ -315,24 +405,31 @@ fn scope(facts: &Facts<'_>, change: Change<'_>, blockers: &mut Vec<Refusal>) -> 
         Change::Deploy(_) | Change::Rollback { .. } => Scope::Others,
         Change::Restart => Scope::All,
         Change::Start | Change::Stop | Change::Rescale(_) | Change::Delete => Scope::None,
-        Change::RestartThese(these) => {
-            let mut slots = Vec::new();
-            for id in these {
-                match facts
-                    .replicas
-                    .iter()
-                    .zip(0..)
-                    .find(|(p, _)| p.replica.id == *id)
-                {
-                    Some((_, slot)) => slots.push(Slot(slot)),
-                    None => blockers.push(Refusal::ReplicaNotFound(id.to_string())),
-                }
-            }
-            slots.sort_unstable();
-            slots.dedup();
-            Scope::These(slots)
+        Change::RestartThese(these) => Scope::These(slots(facts, these, blockers)),
+        Change::Remove(these) => {
+            slots(facts, these, blockers);
+            Scope::None
         }
     }
+}
+
+/// The places of some replicas.
+fn slots(facts: &Facts<'_>, these: &[ReplicaId], blockers: &mut Vec<Refusal>) -> Vec<Slot> {
+    let mut slots = Vec::new();
+    for id in these {
+        match facts
+            .replicas
+            .iter()
+            .zip(0..)
+            .find(|(p, _)| p.replica.id == *id)
+        {
+            Some((_, slot)) => slots.push(Slot(slot)),
+            None => blockers.push(Refusal::ReplicaNotFound(id.to_string())),
+        }
+    }
+    slots.sort_unstable();
+    slots.dedup();
+    slots
 }
 
 /// How many of the replicas that stay are replaced.

@@ -5,14 +5,17 @@
 use std::collections::BTreeMap;
 
 use backout_apps::model::{
-    Application, ApplicationState, Approval, Artifact, Batch, File, Namespace, Order, OrderKind,
-    PackageKind, Release, Replica, ScalingRule, SecretRef, Standing, Tag,
+    AccountSettings, Application, ApplicationState, Approval, ApprovalFor, Artifact, Batch, File,
+    Namespace, Order, OrderKind, PackageKind, Release, Replica, ScalingRule, SealedSecret,
+    SecretRef, ServiceSettings, Size, Standing, Tag, Terms,
 };
 use backout_apps::orders;
 use backout_apps::persistence::{
     self as rows, ApplicationFilter, EVENTS_KEPT, EventFilter, Happened, MIGRATIONS, OrderFilter,
     Page, TagFilter,
 };
+use backout_apps::planning::Settings;
+use backout_apps::scaling::{Measure, Metric, Pace, Target};
 use backout_core::code::Code;
 use backout_core::ids::{
     AccountId, ApplicationId, BatchId, JobId, OrderId, ReplicaId, RequestId, VersionId,
@@ -137,9 +140,19 @@ fn release(n: u64) -> Release {
         scaling: Some(ScalingRule {
             name: "busy".into(),
             enabled: true,
-            least: 1,
-            most: 9,
-            rule: serde_json::json!({"metric": "cpu", "at": 70}),
+            timer: None,
+            metric: Some(Metric {
+                least: 1,
+                most: 9,
+                targets: vec![Target {
+                    of: Measure::Cpu,
+                    percent: 70,
+                }],
+                up: Pace::default(),
+                down: Pace::default(),
+            }),
+            least_ready: Some(1),
+            least_ready_percent: None,
         }),
         kept: BTreeMap::from([("Timezone".into(), "Asia/Shanghai".into())]),
     }
@@ -188,6 +201,15 @@ fn order(n: u64, application: u64) -> Order {
         replicas_before: 2,
         replicas_after: 3,
         description: format!("Deploy_{n}"),
+        terms: Terms {
+            settings: Settings {
+                least_ready: Some(1),
+                ..Settings::default()
+            },
+            scaling_on: Some(false),
+            these: vec![replica_id(n)],
+            undo_of: None,
+        },
         plan: plan(),
         rollout: None,
         standing: Standing::Preparing,
@@ -215,8 +237,8 @@ fn applications_are_found_by_what_they_are_asked_for() {
             );
             assert_eq!(rows::applications_named(tx, &owner(0), "shop_1")?.len(), 2);
             assert_eq!(rows::count_applications(tx, &owner(0))?, 5);
-            assert_eq!(rows::count_replicas_wanted(tx, &owner(0))?, 10);
-            assert_eq!(rows::count_replicas_wanted(tx, &owner(1))?, 0);
+            assert_eq!(rows::count_replicas_wanted(tx, &owner(0), None)?, 10);
+            assert_eq!(rows::count_replicas_wanted(tx, &owner(1), None)?, 0);
             assert_eq!(
                 rows::application(tx, &owner(0), app_id(3).as_str())?,
                 Some(application(3))
@@ -472,7 +494,7 @@ fn an_order_that_is_taken_back_goes_on_as_another() {
                     },
                 )?;
             }
-            let numbered = rows::number_replicas(tx, &app_id(1), &order_id(1))?;
+            let numbered = rows::number_replicas(tx, &app_id(1), &order_id(1), &[])?;
             assert_eq!(numbered.iter().map(|r| r.slot).collect::<Vec<_>>(), [0, 1]);
             assert!(orders::supports_rollback(&forward));
 
@@ -646,4 +668,198 @@ fn what_a_batch_shows() {
     );
     let back = orders::batch(&machine, 1).unwrap();
     assert_eq!(back.status, backout_rollout::BatchStatus::Running);
+}
+
+#[test]
+fn values_of_secrets_stay_as_long_as_a_version_has_them() {
+    on_both(MIGRATIONS, |store| {
+        write(&store, |tx| {
+            let secret = |name: &str, revision| SealedSecret {
+                owner: owner(0),
+                namespace: "test".into(),
+                name: name.into(),
+                revision,
+                sealed: vec![0, 159, u8::try_from(revision).unwrap()],
+                created: at(revision),
+            };
+            assert_eq!(
+                rows::secret_revision(tx, &owner(0), "test", "shop-token")?,
+                0
+            );
+            for revision in 1..=5 {
+                assert!(rows::insert_secret(tx, &secret("shop-token", revision))?);
+                assert!(!rows::insert_secret(tx, &secret("shop-token", revision))?);
+            }
+            assert!(rows::insert_secret(tx, &secret("another", 1))?);
+            // A version of an application in that namespace has the third value.
+            rows::insert_application(tx, &application(1))?;
+            rows::insert_version(tx, &version_id(1), &app_id(1), &release(1), "", at(1))?;
+            assert_eq!(
+                rows::version_with_secret(tx, &owner(0), "test", "shop-token")?,
+                Some(version_id(1))
+            );
+            assert_eq!(
+                rows::version_with_secret(tx, &owner(0), "live", "shop-token")?,
+                None
+            );
+            rows::forget_old_values(tx, &owner(0), "test", "shop-token")?;
+            let mut kept = Vec::new();
+            for revision in 1..=5 {
+                let found = rows::secret(tx, &owner(0), "test", "shop-token", revision)?;
+                kept.extend(found.map(|s| s.revision));
+            }
+            assert_eq!(kept, [3, 5]);
+            assert_eq!(
+                rows::secret(tx, &owner(0), "test", "shop-token", 3)?,
+                Some(secret("shop-token", 3))
+            );
+            let (count, listed) = rows::list_secrets(tx, &owner(0), "test", ALL)?;
+            assert_eq!(count, 2);
+            assert_eq!(listed, [secret("another", 1), secret("shop-token", 5)]);
+            // Gone with the version.
+            rows::delete_version(tx, &version_id(1))?;
+            assert_eq!(
+                rows::version_with_secret(tx, &owner(0), "test", "shop-token")?,
+                None
+            );
+            assert!(rows::delete_secret(tx, &owner(0), "test", "shop-token")?);
+            assert!(!rows::delete_secret(tx, &owner(0), "test", "shop-token")?);
+            Ok(())
+        });
+    });
+}
+
+#[test]
+fn rules_are_switched_and_come_back_with_their_version() {
+    on_both(MIGRATIONS, |store| {
+        write(&store, |tx| {
+            rows::insert_application(tx, &application(1))?;
+            let busy = release(1).scaling.unwrap();
+            let mut other = busy.clone();
+            other.name = "other".into();
+            other.enabled = false;
+            rows::put_scaling_rule(tx, &app_id(1), &busy, at(1))?;
+            rows::put_scaling_rule(tx, &app_id(1), &other, at(2))?;
+            assert!(rows::switch_scaling_rule(
+                tx,
+                &app_id(1),
+                "busy",
+                false,
+                at(3)
+            )?);
+            assert!(!rows::switch_scaling_rule(
+                tx,
+                &app_id(1),
+                "none",
+                false,
+                at(3)
+            )?);
+            let row = rows::scaling_rule(tx, &app_id(1), "busy")?.unwrap();
+            assert!(!row.rule.enabled);
+            assert_eq!(
+                (row.created, row.updated, row.disabled, row.scaled),
+                (at(1), at(3), Some(at(3)), None)
+            );
+            rows::switch_scaling_rule(tx, &app_id(1), "busy", true, at(4))?;
+            rows::set_scaled(tx, &app_id(1), at(5))?;
+            let row = rows::scaling_rule(tx, &app_id(1), "busy")?.unwrap();
+            assert_eq!((row.disabled, row.scaled), (Some(at(3)), Some(at(5))));
+            assert_eq!(row.rule, busy);
+
+            // A rollback brings back what the version had, and then does as its
+            // terms say; one that failed does nothing.
+            rows::delete_scaling_rule(tx, &app_id(1), "busy")?;
+            let mut back = order(1, 1);
+            back.kind = OrderKind::Rollback;
+            back.terms.scaling_on = None;
+            rows::settle_scaling(tx, &back, Standing::Aborted, &release(1), at(6))?;
+            assert_eq!(rows::scaling_rule(tx, &app_id(1), "busy")?, None);
+            rows::settle_scaling(tx, &back, Standing::Succeeded, &release(1), at(6))?;
+            let on = |tx: &mut dyn Tx| -> Result<Vec<bool>, Error> {
+                let all = rows::scaling_rules(tx, &app_id(1))?;
+                Ok(all.iter().map(|row| row.rule.enabled).collect())
+            };
+            assert_eq!(on(tx)?, [true, false]);
+            back.terms.scaling_on = Some(false);
+            rows::settle_scaling(tx, &back, Standing::Succeeded, &release(1), at(7))?;
+            assert_eq!(on(tx)?, [false, false]);
+            back.terms.scaling_on = Some(true);
+            rows::settle_scaling(tx, &back, Standing::Succeeded, &release(1), at(8))?;
+            assert_eq!(on(tx)?, [true, true]);
+            rows::delete_application(tx, &app_id(1))?;
+            assert!(rows::scaling_rules(tx, &app_id(1))?.is_empty());
+            Ok(())
+        });
+    });
+}
+
+#[test]
+fn settings_and_what_is_taken_are_counted() {
+    on_both(MIGRATIONS, |store| {
+        write(&store, |tx| {
+            assert_eq!(rows::service_settings(tx)?, ServiceSettings::default());
+            let service = ServiceSettings {
+                upgrading: true,
+                cpu_millis: Some(8000),
+                memory_bytes: None,
+                sizes: vec![Size {
+                    cpu_millis: 500,
+                    memory_bytes: 1 << 30,
+                }],
+            };
+            rows::set_service_settings(tx, &service)?;
+            rows::set_service_settings(tx, &service)?;
+            assert_eq!(rows::service_settings(tx)?, service);
+            let account = AccountSettings {
+                in_debt: true,
+                approval: ApprovalFor::SubAccounts,
+                ..AccountSettings::default()
+            };
+            rows::set_account_settings(tx, &owner(1), &account)?;
+            assert_eq!(rows::account_settings(tx, &owner(1))?, account);
+            assert_eq!(
+                rows::account_settings(tx, &owner(0))?,
+                AccountSettings::default()
+            );
+
+            // Two replicas each; an order makes three of the first.
+            for n in 1..=2 {
+                rows::insert_application(tx, &application(n))?;
+                let mut sized = release(n);
+                sized.cpu_millis = Some(100);
+                sized.memory_bytes = Some(1 << 40);
+                rows::insert_version(tx, &version_id(n), &app_id(n), &sized, "", at(n))?;
+                rows::set_application_version(tx, &app_id(n), &version_id(n))?;
+            }
+            assert_eq!(rows::compute_wanted(tx, None)?, (400, 4 << 40));
+            let mut more = order(1, 1);
+            more.to = Some(version_id(1));
+            rows::insert_order(tx, &more)?;
+            assert_eq!(rows::compute_wanted(tx, None)?, (500, 5 << 40));
+            assert_eq!(rows::compute_wanted(tx, Some(&app_id(1)))?, (200, 2 << 40));
+            assert_eq!(rows::count_replicas_wanted(tx, &owner(0), None)?, 5);
+            assert_eq!(
+                rows::count_replicas_wanted(tx, &owner(0), Some(&app_id(1)))?,
+                2
+            );
+
+            let again =
+                |tx: &mut dyn Tx| rows::remember_asked(tx, &owner(0), "key", "hash", &order_id(1));
+            assert!(again(tx)?);
+            assert!(!again(tx)?);
+            assert_eq!(
+                rows::asked_before(tx, &owner(0), "key")?,
+                Some((order_id(1), "hash".to_owned()))
+            );
+            assert_eq!(rows::asked_before(tx, &owner(1), "key")?, None);
+            assert_eq!(
+                rows::order_of_request(tx, &owner(0), &RequestId("request-1".into()))?,
+                Some(more)
+            );
+            rows::end_order(tx, &order_id(1), Standing::Aborted, None, at(2))?;
+            rows::forget_orders(tx, at(3), 10)?;
+            assert_eq!(rows::asked_before(tx, &owner(0), "key")?, None);
+            Ok(())
+        });
+    });
 }

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use backout_apps::model::{
     Application, ApplicationState, Artifact, PackageKind, Release, Replica, ScalingRule, Version,
 };
-use backout_apps::planning::{Change, Facts, Present, Proposal, Quotas, Settings, propose};
+use backout_apps::planning::{
+    Change, Compute, Facts, Present, Proposal, Quotas, Settings, arranged, propose,
+};
 use backout_core::code::Code;
 use backout_core::ids::{JobId, OrderId, ReplicaId};
 use backout_core::time::Timestamp;
@@ -65,9 +67,10 @@ fn version(number: u64, replicas: u32) -> Version {
             scaling: Some(ScalingRule {
                 name: "busy".into(),
                 enabled: true,
-                least: 1,
-                most: 9,
-                rule: serde_json::Value::Null,
+                timer: None,
+                metric: None,
+                least_ready: None,
+                least_ready_percent: None,
             }),
             kept: BTreeMap::new(),
         },
@@ -111,7 +114,13 @@ fn facts<'a>(application: &'a Application, replicas: &'a [Present]) -> Facts<'a>
         quotas: Quotas {
             of_application: 50,
             of_account: 60,
+            cpu_millis: Some(100_000),
+            memory_bytes: None,
         },
+        compute_elsewhere: Compute::default(),
+        size: Compute::default(),
+        in_debt: false,
+        upgrading: false,
     }
 }
 
@@ -324,5 +333,82 @@ fn what_should_be_known() {
         surging.message.contains("up to 1 more"),
         "{}",
         surging.message
+    );
+}
+
+#[test]
+fn replicas_that_are_named_are_the_ones_that_go() {
+    let app = application(ApplicationState::Running, 4);
+    let these = [replica_id(0), replica_id(2)];
+    let all = present(&[2, 2, 2, 2]);
+    let order = arranged(all.iter().map(|p| p.replica.clone()).collect(), &these);
+    let ids: Vec<ReplicaId> = order.iter().map(|r| r.id.clone()).collect();
+    assert_eq!(ids, [1, 3, 0, 2].map(replica_id));
+    let replicas: Vec<Present> = order
+        .into_iter()
+        .map(|replica| Present {
+            replica,
+            version: 2,
+            ready: true,
+        })
+        .collect();
+    let settings = Settings::default();
+    let change = Change::Remove(&these);
+    let proposal = propose(&facts(&app, &replicas), change, &settings);
+    assert_eq!(proposal.wanted, 2);
+    assert!(proposal.blockers.is_empty());
+    let mut machine = proposal.machine(&replicas, LIMITS).unwrap();
+    let commands = machine.apply(Event::Begin, Timestamp(0)).unwrap();
+    assert_eq!(
+        commands,
+        [
+            Command::Drain { slot: Slot(2) },
+            Command::Drain { slot: Slot(3) }
+        ]
+    );
+    let strange = [replica_id(9)];
+    let proposal = propose(&facts(&app, &replicas), Change::Remove(&strange), &settings);
+    assert_eq!(
+        (codes(&proposal).0, proposal.wanted),
+        (vec![Code::NotFound], 4)
+    );
+}
+
+#[test]
+fn what_operators_say_stands_in_the_way() {
+    let app = application(ApplicationState::Running, 4);
+    let replicas = present(&[2, 2, 2, 2]);
+    let settings = Settings::default();
+    let mut met = facts(&app, &replicas);
+    met.in_debt = true;
+    assert_eq!(
+        codes(&propose(&met, Change::Restart, &settings)).0,
+        [Code::InDebt]
+    );
+    // Who owes may always take less.
+    for less in [Change::Stop, Change::Delete] {
+        assert!(propose(&met, less, &settings).blockers.is_empty());
+    }
+    met.upgrading = true;
+    assert_eq!(
+        codes(&propose(&met, Change::Stop, &settings)).0,
+        [Code::Upgrading]
+    );
+    // 100 processors in all, 97.6 of them elsewhere: room for 24 of a tenth.
+    let mut met = facts(&app, &replicas);
+    met.compute_elsewhere.cpu_millis = 97_600;
+    met.size.cpu_millis = 100;
+    let codes_of = |wanted| codes(&propose(&met, Change::Rescale(wanted), &settings)).0;
+    assert_eq!(codes_of(24), []);
+    assert_eq!(codes_of(25), [Code::Quota]);
+    // Larger ones need room as well, though there are no more of them.
+    let two = version(2, 4);
+    met.size.cpu_millis = 601;
+    let proposal = propose(&met, Change::Deploy(&two), &settings);
+    assert_eq!(codes(&proposal).0, [Code::Quota]);
+    assert!(
+        propose(&met, Change::Rescale(3), &settings)
+            .blockers
+            .is_empty()
     );
 }

@@ -2,7 +2,9 @@
 
 use backout_core::ids::{AccountId, ApplicationId, OrderId, ReplicaId, VersionId};
 use backout_core::time::Timestamp;
-use backout_store::rows::{Conditions, Page, TagFilter, json_text, optional, paged, read_json};
+use backout_store::rows::{
+    Conditions, Page, TagFilter, count, json_text, optional, paged, read_json,
+};
 use backout_store::{Error, Row, Tx, params, query_one};
 
 use super::{one, read_u32, several};
@@ -69,8 +71,8 @@ pub fn update_namespace(tx: &mut dyn Tx, namespace: &Namespace) -> Result<bool, 
     Ok(changed > 0)
 }
 
-/// Forgets a namespace in which no application is, with its orders, events and
-/// config maps. Returns false when there are applications, or no such namespace.
+/// Forgets a namespace in which no application is, with its orders, events,
+/// config maps and secrets. Returns false when there are applications, or no such namespace.
 pub fn delete_namespace(tx: &mut dyn Tx, owner: &AccountId, id: &str) -> Result<bool, Error> {
     let gone = tx.execute(
         "DELETE FROM app_namespaces WHERE owner = $1 AND id = $2 \
@@ -83,9 +85,12 @@ pub fn delete_namespace(tx: &mut dyn Tx, owner: &AccountId, id: &str) -> Result<
     for sql in [
         "DELETE FROM app_batches WHERE order_id IN \
          (SELECT o.id FROM app_orders o WHERE o.owner = $1 AND o.namespace = $2)",
+        "DELETE FROM app_asked WHERE order_id IN \
+         (SELECT o.id FROM app_orders o WHERE o.owner = $1 AND o.namespace = $2)",
         "DELETE FROM app_orders WHERE owner = $1 AND namespace = $2",
         "DELETE FROM app_events WHERE owner = $1 AND namespace = $2",
         "DELETE FROM app_config_maps WHERE owner = $1 AND namespace = $2",
+        "DELETE FROM app_secrets WHERE owner = $1 AND namespace = $2",
     ] {
         tx.execute(sql, params![owner.as_str(), id])?;
     }
@@ -159,6 +164,19 @@ pub fn application_by_id(
     one(tx, &sql, params![id.as_str()], read_application)
 }
 
+/// An application by its name within a namespace.
+pub fn application_in(
+    tx: &mut dyn Tx,
+    owner: &AccountId,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<Application>, Error> {
+    let sql =
+        format!("SELECT {APPLICATION} FROM apps WHERE owner = $1 AND namespace = $2 AND name = $3");
+    let values = params![owner.as_str(), namespace, name];
+    one(tx, &sql, values, read_application)
+}
+
 /// The applications of a name, over all of an owner's namespaces; at most two,
 /// which is enough to tell that the name is not one's alone.
 pub fn applications_named(
@@ -174,20 +192,23 @@ pub fn applications_named(
 
 /// How many applications an owner has.
 pub fn count_applications(tx: &mut dyn Tx, owner: &AccountId) -> Result<u64, Error> {
-    sum(tx, "SELECT COUNT(*) FROM apps WHERE owner = $1", owner)
+    let w = Conditions::new("owner", owner.as_str());
+    count(tx, "apps", &w)
 }
 
-/// How many replicas an owner's applications are to have together.
-pub fn count_replicas_wanted(tx: &mut dyn Tx, owner: &AccountId) -> Result<u64, Error> {
-    sum(
-        tx,
-        "SELECT CAST(COALESCE(SUM(replicas), 0) AS BIGINT) FROM apps WHERE owner = $1",
-        owner,
-    )
-}
-
-fn sum(tx: &mut dyn Tx, sql: &str, owner: &AccountId) -> Result<u64, Error> {
-    let row = query_one(tx, sql, params![owner.as_str()])?
+/// How many replicas an owner's applications other than `but` are to have
+/// together. What an open order will start counts.
+pub fn count_replicas_wanted(
+    tx: &mut dyn Tx,
+    owner: &AccountId,
+    but: Option<&ApplicationId>,
+) -> Result<u64, Error> {
+    let sql = "SELECT CAST(COALESCE(SUM(CASE WHEN o.replicas_after > a.replicas \
+         THEN o.replicas_after ELSE a.replicas END), 0) AS BIGINT) FROM apps a \
+         LEFT JOIN app_orders o ON o.app = a.id AND o.ended_ms IS NULL \
+         WHERE a.owner = $1 AND a.id <> $2";
+    let but = but.map_or("", ApplicationId::as_str);
+    let row = query_one(tx, sql, params![owner.as_str(), but])?
         .ok_or_else(|| Error::corrupt("a sum gave no row"))?;
     Ok(row.get::<i64>(0)?.cast_unsigned())
 }
@@ -292,6 +313,8 @@ fn write_tags(tx: &mut dyn Tx, id: &ApplicationId, tags: &[Tag]) -> Result<(), E
 /// events stay for a while.
 pub fn delete_application(tx: &mut dyn Tx, id: &ApplicationId) -> Result<(), Error> {
     for sql in [
+        "DELETE FROM app_version_secrets WHERE app = $1",
+        "DELETE FROM app_scaling_rules WHERE app = $1",
         "DELETE FROM app_tags WHERE resource = $1",
         "DELETE FROM app_replicas WHERE app = $1",
         "DELETE FROM app_versions WHERE app = $1",
@@ -338,13 +361,14 @@ pub fn replica_of_slot(
 }
 
 /// Numbers the replicas of an application for an order that begins, oldest
-/// first, and returns them so.
+/// first, and those last that it takes away; returns them so.
 pub fn number_replicas(
     tx: &mut dyn Tx,
     id: &ApplicationId,
     order: &OrderId,
+    leaving: &[ReplicaId],
 ) -> Result<Vec<Replica>, Error> {
-    let mut replicas = replicas_of(tx, id)?;
+    let mut replicas = crate::planning::arranged(replicas_of(tx, id)?, leaving);
     for (replica, slot) in replicas.iter_mut().zip(0u32..) {
         replica.order = order.clone();
         replica.slot = slot;

@@ -9,7 +9,11 @@ mod applications;
 mod config_maps;
 mod events;
 mod orders;
+mod scaling;
+mod secrets;
+mod settings;
 mod versions;
+mod words;
 
 pub use backout_store::rows::{Page, TagFilter};
 use backout_store::{Error, Migration, Row, Tx, Value, query_one};
@@ -18,10 +22,16 @@ pub use applications::*;
 pub use config_maps::*;
 pub use events::*;
 pub use orders::*;
+pub use scaling::*;
+pub use secrets::*;
+pub use settings::*;
 pub use versions::*;
+pub use words::*;
 
 /// The tables of this crate.
-pub const MIGRATIONS: &[Migration] = &[Migration {
+pub const MIGRATIONS: &[Migration] = &[TABLES, WORDS];
+
+const TABLES: Migration = Migration {
     name: "apps-0001",
     sql: "
 CREATE TABLE app_namespaces (
@@ -62,6 +72,8 @@ CREATE TABLE app_versions (
   release TEXT NOT NULL,
   package TEXT,
   package_version TEXT,
+  cpu_millis BIGINT NOT NULL,
+  memory_bytes BIGINT NOT NULL,
   label TEXT NOT NULL,
   barred TEXT,
   created_ms BIGINT NOT NULL,
@@ -93,6 +105,7 @@ CREATE TABLE app_orders (
   replicas_before BIGINT NOT NULL,
   replicas_after BIGINT NOT NULL,
   description TEXT NOT NULL,
+  terms TEXT NOT NULL,
   plan TEXT NOT NULL,
   rollout TEXT,
   standing TEXT NOT NULL,
@@ -139,13 +152,56 @@ CREATE TABLE app_config_maps (
   updated_ms BIGINT NOT NULL,
   UNIQUE (owner, namespace, name)
 );
+CREATE TABLE app_secrets (
+  owner TEXT NOT NULL,
+  namespace TEXT NOT NULL,
+  name TEXT NOT NULL,
+  revision BIGINT NOT NULL,
+  sealed BYTEA NOT NULL,
+  created_ms BIGINT NOT NULL,
+  PRIMARY KEY (owner, namespace, name, revision)
+);
+CREATE TABLE app_version_secrets (
+  version TEXT NOT NULL,
+  app TEXT NOT NULL,
+  owner TEXT NOT NULL,
+  namespace TEXT NOT NULL,
+  name TEXT NOT NULL,
+  revision BIGINT NOT NULL,
+  PRIMARY KEY (version, name, revision)
+);
+CREATE INDEX app_version_secrets_of ON app_version_secrets (owner, namespace, name);
+CREATE INDEX app_version_secrets_by_app ON app_version_secrets (app);
+CREATE TABLE app_scaling_rules (
+  app TEXT NOT NULL,
+  name TEXT NOT NULL,
+  rule TEXT NOT NULL,
+  enabled BIGINT NOT NULL,
+  created_ms BIGINT NOT NULL,
+  updated_ms BIGINT NOT NULL,
+  disabled_ms BIGINT,
+  scaled_ms BIGINT,
+  PRIMARY KEY (app, name)
+);
+CREATE TABLE app_settings (
+  owner TEXT PRIMARY KEY,
+  settings TEXT NOT NULL
+);
+CREATE TABLE app_asked (
+  owner TEXT NOT NULL,
+  idem_key TEXT NOT NULL,
+  idem_hash TEXT NOT NULL,
+  order_id TEXT NOT NULL,
+  PRIMARY KEY (owner, idem_key)
+);
+CREATE INDEX app_asked_by_order ON app_asked (order_id);
 CREATE TABLE app_numbers (
   kind TEXT PRIMARY KEY,
   last BIGINT NOT NULL
 );
 INSERT INTO app_numbers (kind, last) VALUES ('event', 0);
 INSERT INTO app_numbers (kind, last) VALUES ('config map', 0);",
-}];
+};
 
 /// From 1 on, each once, in the order of the transactions that draw them.
 fn next_number(tx: &mut dyn Tx, kind: &str) -> Result<u64, Error> {

@@ -16,7 +16,7 @@ use crate::model::{Approval, Batch, Order, OrderKind, Standing};
 
 const COLUMNS: &str = "id, owner, operator, request, app, namespace, kind, job, takes_back, \
      version_from, version_to, replicas_before, replicas_after, description, plan, rollout, \
-     standing, approval, error_code, error_message, created_ms, ended_ms";
+     standing, approval, error_code, error_message, created_ms, ended_ms, terms";
 
 /// Which orders. Empty lists leave a condition out; conditions are joined by
 /// AND, the values inside one by OR.
@@ -42,9 +42,9 @@ pub fn insert_order(tx: &mut dyn Tx, order: &Order) -> Result<bool, Error> {
     let added = tx.execute(
         "INSERT INTO app_orders (id, owner, operator, request, app, namespace, kind, job, \
          takes_back, version_from, version_to, replicas_before, replicas_after, description, \
-         plan, rollout, standing, approval, error_code, error_message, created_ms, ended_ms) \
+         plan, rollout, standing, approval, error_code, error_message, created_ms, ended_ms, terms) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, \
-         $18, $19, $20, $21, $22) ON CONFLICT DO NOTHING",
+         $18, $19, $20, $21, $22, $23) ON CONFLICT DO NOTHING",
         params![
             order.id.as_str(),
             order.owner.as_str(),
@@ -67,7 +67,8 @@ pub fn insert_order(tx: &mut dyn Tx, order: &Order) -> Result<bool, Error> {
             code,
             message,
             order.created.0,
-            order.ended.map(|t| t.0)
+            order.ended.map(|t| t.0),
+            json_text("terms", &order.terms)?
         ],
     )?;
     Ok(added > 0)
@@ -83,6 +84,19 @@ pub fn order(tx: &mut dyn Tx, owner: &AccountId, id: &str) -> Result<Option<Orde
 pub fn order_by_id(tx: &mut dyn Tx, id: &OrderId) -> Result<Option<Order>, Error> {
     let sql = format!("SELECT {COLUMNS} FROM app_orders WHERE id = $1");
     one(tx, &sql, params![id.as_str()], read_order)
+}
+
+/// The order that a call asked for; the first of several.
+pub fn order_of_request(
+    tx: &mut dyn Tx,
+    owner: &AccountId,
+    request: &RequestId,
+) -> Result<Option<Order>, Error> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM app_orders WHERE owner = $1 AND request = $2 \
+         ORDER BY created_ms, id LIMIT 1"
+    );
+    one(tx, &sql, params![owner.as_str(), &request.0], read_order)
 }
 
 /// The order that a job does now: of one that is taken back, the way back.
@@ -259,6 +273,7 @@ pub fn forget_orders(tx: &mut dyn Tx, before: Timestamp, limit: u64) -> Result<u
     })?;
     for id in &old {
         tx.execute("DELETE FROM app_batches WHERE order_id = $1", params![id])?;
+        tx.execute("DELETE FROM app_asked WHERE order_id = $1", params![id])?;
         tx.execute("DELETE FROM app_orders WHERE id = $1", params![id])?;
     }
     Ok(old.len() as u64)
@@ -314,6 +329,7 @@ fn read_order(row: &Row) -> Result<Order, Error> {
         })?,
         created: Timestamp(row.get(20)?),
         ended: optional(row, 21, |row, at| row.get(at))?.map(Timestamp),
+        terms: read_json("terms", row, 22)?,
     })
 }
 

@@ -24,13 +24,7 @@ pub fn insert_version(
     label: &str,
     now: Timestamp,
 ) -> Result<u64, Error> {
-    let row = query_one(
-        tx,
-        "SELECT COALESCE(MAX(number), 0) + 1 FROM app_versions WHERE app = $1",
-        params![application.as_str()],
-    )?
-    .ok_or_else(|| Error::corrupt("MAX() gave no row"))?;
-    let number: i64 = row.get(0)?;
+    let number = next_version_number(tx, application)?.cast_signed();
     let (package, package_version) = match &release.artifact {
         Artifact::Package { hash, version, .. } => {
             let named = (!version.is_empty()).then(|| version.clone());
@@ -40,7 +34,8 @@ pub fn insert_version(
     };
     tx.execute(
         "INSERT INTO app_versions (id, app, number, release, package, package_version, label, \
-         barred, created_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, NULL, $8)",
+         barred, created_ms, cpu_millis, memory_bytes) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, NULL, $8, $9, $10)",
         params![
             id.as_str(),
             application.as_str(),
@@ -49,10 +44,64 @@ pub fn insert_version(
             package,
             package_version,
             label,
-            now.0
+            now.0,
+            i64::from(release.cpu_millis.unwrap_or(0)),
+            release.memory_bytes.unwrap_or(0).cast_signed()
         ],
     )?;
+    for secret in &release.secrets {
+        tx.execute(
+            "INSERT INTO app_version_secrets (version, app, owner, namespace, name, revision) \
+             SELECT $1, a.id, a.owner, a.namespace, $3, $4 FROM apps a WHERE a.id = $2 \
+             ON CONFLICT DO NOTHING",
+            params![
+                id.as_str(),
+                application.as_str(),
+                &secret.secret,
+                secret.revision.cast_signed()
+            ],
+        )?;
+    }
     Ok(number.cast_unsigned())
+}
+
+/// The number that an application's next version gets.
+pub fn next_version_number(tx: &mut dyn Tx, application: &ApplicationId) -> Result<u64, Error> {
+    let row = query_one(
+        tx,
+        "SELECT COALESCE(MAX(number), 0) + 1 FROM app_versions WHERE app = $1",
+        params![application.as_str()],
+    )?
+    .ok_or_else(|| Error::corrupt("MAX() gave no row"))?;
+    read_u64(&row, 0)
+}
+
+/// The newest version of an application that has this label.
+pub fn version_labelled(
+    tx: &mut dyn Tx,
+    application: &ApplicationId,
+    label: &str,
+) -> Result<Option<Version>, Error> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM app_versions WHERE app = $1 AND label = $2 \
+         ORDER BY number DESC LIMIT 1"
+    );
+    one(tx, &sql, params![application.as_str(), label], read_version)
+}
+
+/// The newest version of an application that is older than number `before` and
+/// may be gone back to.
+pub fn version_before(
+    tx: &mut dyn Tx,
+    application: &ApplicationId,
+    before: u64,
+) -> Result<Option<Version>, Error> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM app_versions WHERE app = $1 AND number < $2 AND barred IS NULL \
+         ORDER BY number DESC LIMIT 1"
+    );
+    let values = params![application.as_str(), before.cast_signed()];
+    one(tx, &sql, values, read_version)
 }
 
 /// A version of an application by its id.
@@ -135,10 +184,12 @@ pub fn versions_in_use(
 
 /// Forgets a version.
 pub fn delete_version(tx: &mut dyn Tx, id: &VersionId) -> Result<(), Error> {
-    tx.execute(
+    for sql in [
+        "DELETE FROM app_version_secrets WHERE version = $1",
         "DELETE FROM app_versions WHERE id = $1",
-        params![id.as_str()],
-    )?;
+    ] {
+        tx.execute(sql, params![id.as_str()])?;
+    }
     Ok(())
 }
 
