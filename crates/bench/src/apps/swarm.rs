@@ -140,7 +140,8 @@ impl Swarm {
                 "--health-cmd",
                 "busybox wget -q -O - http://127.0.0.1:$PORT/",
             ],
-            &["--health-interval", "250ms"],
+            &["--health-interval", "250ms", "--health-start-period", "60s"],
+            &["--restart-delay", "0s"],
             // What it watches for after a task is started is no part of it.
             &["--update-parallelism", &at_once, "--update-monitor", "1ms"],
             &[
