@@ -36,7 +36,8 @@ pub use limiter::{DEFAULT_CALLS, Limiter, Limits, Throttled, WINDOW_MS, WINDOWS_
 pub use master::{MasterKey, MasterKeyError};
 pub use model::{
     Account, KeyInfo, KeyKind, KeyMaterial, KeyPair, KeyStatus, LIFETIME_S_MAX, LIFETIME_S_MIN,
-    NAME_CHARS_MAX, PAGE_MAX, PERMANENT_KEYS_MAX, Principal, SUB_ACCOUNTS_MAX, TEMPORARY_KEYS_MAX,
+    NAME_CHARS_MAX, PAGE_MAX, PERMANENT_KEYS_MAX, Permission, Principal, SUB_ACCOUNTS_MAX,
+    TEMPORARY_KEYS_MAX,
 };
 pub use nonces::{NONCES_MAX, NonceError, Nonces, Unique};
 pub use persistence::{MIGRATIONS, holds_secrets};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use backout_core::ids::AccountId;
-use backout_core::policy::Policy;
+use backout_core::policy::{Decision, Policy};
 use backout_core::time::Timestamp;
 use serde::Serialize;
 
@@ -155,7 +155,7 @@ pub struct Principal {
 }
 
 impl Principal {
-    /// Whether it may do `action` to `resources` *of its owner*; see
+    /// Whether it may do `action` to `resources` *of its owner* at once; see
     /// [`Policy::evaluate`] for their form. Whose the resources are is for the
     /// caller to check.
     #[must_use]
@@ -163,6 +163,25 @@ impl Principal {
         self.policy
             .as_ref()
             .is_none_or(|policy| policy.evaluate(action, resources).is_allowed())
+    }
+
+    /// Whether it may do `action` to `resources` of its owner, and whether it
+    /// waits for approval: for what has a state in which it can wait. All else
+    /// asks [`Principal::allows`], which does not let in what should wait.
+    #[must_use]
+    pub fn permission(&self, action: &str, resources: &[Vec<String>]) -> Permission {
+        let Some(policy) = &self.policy else {
+            return Permission::Granted;
+        };
+        match policy.evaluate(action, resources) {
+            Decision::Allow => Permission::Granted,
+            Decision::Approve(number) => Permission::AfterApproval(format!(
+                "statement {} of the policy of account {}",
+                number + 1,
+                self.name
+            )),
+            Decision::Deny(_) => Permission::Denied,
+        }
     }
 
     /// As [`Principal::allows`], for an action that a policy must spell out; see
@@ -205,6 +224,34 @@ impl Principal {
             is_admin: account.is_admin,
             policy,
         })
+    }
+}
+
+/// What a principal may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Permission {
+    /// It may.
+    Granted,
+    /// It may, once somebody else has approved it; the rule that says so.
+    AfterApproval(String),
+    /// It may not.
+    Denied,
+}
+
+impl Permission {
+    /// Whether it may, at once or after approval.
+    #[must_use]
+    pub const fn is_granted(&self) -> bool {
+        !matches!(self, Self::Denied)
+    }
+
+    /// The rule by which it waits for approval; none when it does not.
+    #[must_use]
+    pub fn approval(self) -> Option<String> {
+        match self {
+            Self::AfterApproval(rule) => Some(rule),
+            Self::Granted | Self::Denied => None,
+        }
     }
 }
 

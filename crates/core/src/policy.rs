@@ -11,6 +11,16 @@
 //! reader does not know it refuses. A `condition` that was silently dropped
 //! would turn a narrow permission into a wide one.
 //!
+//! Beside `allow` and `deny` there is an effect of our own, `approve`: what such a
+//! statement matches is allowed, but waits until somebody else approves it. It
+//! wins over an `allow`, and a `deny` over it. What cannot wait, because what is
+//! asked for has no such state, is not allowed by it.
+//!
+//! ```json
+//! {"Version":"1","Statement":[{"Effect":"Allow","Action":"sae:*","Resource":"*"},
+//!   {"Effect":"Approve","Action":"sae:RollbackApplication","Resource":"*"}]}
+//! ```
+//!
 //! # Matching
 //! - `*` stands for any run of characters, also none, also `:` and `/`; `?` for
 //!   exactly one character.
@@ -134,13 +144,16 @@ pub enum PolicyError {
 pub enum Decision {
     /// Every resource is covered by an allow, and none by a deny.
     Allow,
+    /// As allow, but once somebody else has approved it: the statement with
+    /// this number, from 0, says so of one of the resources.
+    Approve(usize),
     /// Not allowed. Either the statement with this number, from 0, denies it,
     /// or (`None`) no statement allows it.
     Deny(Option<usize>),
 }
 
 impl Decision {
-    /// Whether the request may go on.
+    /// Whether the request may go on at once.
     #[must_use]
     pub const fn is_allowed(self) -> bool {
         matches!(self, Self::Allow)
@@ -154,9 +167,16 @@ pub struct Policy {
     statements: Vec<Statement>,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Effect {
+    Allow,
+    Approve,
+    Deny,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Statement {
-    allow: bool,
+    effect: Effect,
     /// Lower-case, without `name/`.
     actions: Vec<String>,
     resources: Vec<String>,
@@ -257,31 +277,34 @@ impl Policy {
         }
         let action = action.to_ascii_lowercase();
         let mut allowed = vec![false; resources.len()];
+        let mut approve = None;
         for (number, statement) in self.statements.iter().enumerate() {
-            let speaks = |pattern: &String| match named && statement.allow {
-                true => *pattern == action,
-                false => glob(pattern, &action),
-            };
-            if !statement.actions.iter().any(speaks) {
+            let effect = statement.effect;
+            if !statement.actions.iter().any(|p| glob(p, &action)) {
                 continue;
             }
+            // What only a wildcard speaks of is not allowed in passing; but what
+            // waits for approval by one does wait.
+            let covers = !named || statement.actions.contains(&action);
             for (resource, allowed) in resources.iter().zip(&mut allowed) {
                 // What is allowed already needs no second look.
-                if statement.allow && *allowed {
+                if effect == Effect::Allow && (*allowed || !covers) {
                     continue;
                 }
                 if statement.speaks_of(resource) {
-                    if !statement.allow {
-                        return Decision::Deny(Some(number));
+                    match effect {
+                        Effect::Deny => return Decision::Deny(Some(number)),
+                        Effect::Approve => approve = approve.or(Some(number)),
+                        Effect::Allow => {}
                     }
-                    *allowed = true;
+                    *allowed |= covers;
                 }
             }
         }
-        if allowed.into_iter().all(|yes| yes) {
-            Decision::Allow
-        } else {
-            Decision::Deny(None)
+        match (allowed.into_iter().all(|yes| yes), approve) {
+            (true, None) => Decision::Allow,
+            (true, Some(number)) => Decision::Approve(number),
+            (false, _) => Decision::Deny(None),
         }
     }
 }
@@ -293,15 +316,16 @@ impl Statement {
         let Json::Text(effect) = effect else {
             return Err(wrong_type(place(), "effect", "a text"));
         };
-        let allow = match effect.as_str() {
-            "allow" | "Allow" => true,
-            "deny" | "Deny" => false,
+        let effect = match effect.as_str() {
+            "allow" | "Allow" => Effect::Allow,
+            "approve" | "Approve" => Effect::Approve,
+            "deny" | "Deny" => Effect::Deny,
             _ => {
                 return Err(PolicyError::Value {
                     place: place(),
                     member: "effect",
                     value: quote(&effect),
-                    expected: "\"allow\" or \"deny\"",
+                    expected: "\"allow\", \"approve\" or \"deny\"",
                 });
             }
         };
@@ -332,7 +356,7 @@ impl Statement {
             });
         }
         Ok(Self {
-            allow,
+            effect,
             actions: read_actions,
             resources,
         })
@@ -766,6 +790,52 @@ mod tests {
             assert_eq!(got, expected, "{statements}");
         }
         assert!(on(all).evaluate("s:burn", &other).is_allowed());
+    }
+
+    #[test]
+    fn what_waits_for_approval_is_not_allowed_at_once() {
+        let on =
+            |statements: &str| policy(&format!(r#"{{"Version":"1","Statement":[{statements}]}}"#));
+        let all = r#"{"Effect":"Allow","Action":"s:*","Resource":"*"}"#;
+        let wait = r#"{"Effect":"Approve","Action":"s:Burn","Resource":"app/live"}"#;
+        let wide = r#"{"Effect":"approve","Action":"s:*","Resource":"*"}"#;
+        let deny = r#"{"Effect":"Deny","Action":"s:Burn","Resource":"*"}"#;
+        let (live, test) = (&["app/live"][..], &["app/test"][..]);
+        for (statements, list, expected) in [
+            (format!("{all},{wait}"), vec![test], Decision::Allow),
+            (format!("{all},{wait}"), vec![live], Decision::Approve(1)),
+            (format!("{wait},{all}"), vec![live], Decision::Approve(0)),
+            // One of several waits: all do.
+            (
+                format!("{all},{wait}"),
+                vec![test, live],
+                Decision::Approve(1),
+            ),
+            // It allows by itself, what it speaks of.
+            (wait.to_owned(), vec![live], Decision::Approve(0)),
+            (wait.to_owned(), vec![test], Decision::Deny(None)),
+            (
+                format!("{wait},{deny}"),
+                vec![live],
+                Decision::Deny(Some(1)),
+            ),
+            (wide.to_owned(), vec![test], Decision::Approve(0)),
+        ] {
+            let got = on(&statements).evaluate("s:burn", &resources(&list));
+            assert_eq!(got, expected, "{statements} {list:?}");
+            assert_eq!(got.is_allowed(), expected == Decision::Allow);
+        }
+        // What must be spelled out is allowed by no wildcard; but one lets it
+        // wait.
+        let named = r#"{"Effect":"Allow","Action":"s:Burn","Resource":"*"}"#;
+        for (statements, expected) in [
+            (wide.to_owned(), Decision::Deny(None)),
+            (format!("{named},{wide}"), Decision::Approve(1)),
+            (named.to_owned(), Decision::Allow),
+        ] {
+            let got = on(&statements).evaluate_named("s:burn", &resources(&[live]));
+            assert_eq!(got, expected, "{statements}");
+        }
     }
 
     #[test]
