@@ -189,6 +189,16 @@ pub enum Refusal {
         /// The key.
         key: String,
     },
+    /// Another application is reached on the port.
+    #[error(
+        "reach the application on port {port}: application {by} of this host is reached there; give another port"
+    )]
+    PortTaken {
+        /// The port.
+        port: u16,
+        /// The other application.
+        by: ApplicationId,
+    },
     /// Two files are to be at one place.
     #[error("put a file at {0:?}: another is there, or above or below it; choose another path")]
     MountConflict(String),
@@ -296,7 +306,7 @@ impl Refusal {
             | Self::ConfigMapNotFound(_)
             | Self::ConfigMapKeyNotFound { .. }
             | Self::BatchNotFound(_) => Code::NotFound,
-            Self::Taken(..) => Code::NameTaken,
+            Self::Taken(..) | Self::PortTaken { .. } => Code::NameTaken,
             Self::OrderRunning { .. } | Self::Busy { .. } | Self::NamespaceUsed(_) => {
                 Code::ResourceBusy
             }

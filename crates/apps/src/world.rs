@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use backout_core::ids::{JobId, OrderId, ReplicaId, VersionId};
+use backout_core::ids::{ApplicationId, JobId, OrderId, ReplicaId, VersionId};
 use backout_core::outcome::Outcome;
 use backout_store::{Error, Tx};
 
@@ -12,6 +12,7 @@ use crate::persistence;
 use crate::planning::{
     Change, Compute, Facts, Present, Proposal, Quotas, Settings, arranged, propose,
 };
+use crate::refusal::Refusal;
 
 /// Which replicas take requests, by their ids; those that are not there take
 /// none.
@@ -35,6 +36,7 @@ pub struct World {
     quotas: Quotas,
     in_debt: bool,
     upgrading: bool,
+    port_taken: Option<(u16, ApplicationId)>,
 }
 
 impl World {
@@ -97,6 +99,7 @@ impl World {
             },
             in_debt: account.in_debt,
             upgrading: service.upgrading,
+            port_taken: None,
             application,
         })
     }
@@ -114,6 +117,22 @@ impl World {
         world.open_order = world.open_order.filter(|id| *id != order.id);
         world.held_by = world.held_by.filter(|job| Some(job) != order.job.as_ref());
         Ok(Some(world))
+    }
+
+    /// Looks whether another application is reached on the port of `release`,
+    /// which is then in the way of whatever goes to it.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn look_at_port(&mut self, tx: &mut dyn Tx, release: &Release) -> Result<(), Error> {
+        let Application { id, node, .. } = &self.application;
+        self.port_taken = match release.port {
+            Some(port) => {
+                persistence::application_on_port(tx, node, port, id)?.map(|by| (port, by))
+            }
+            None => None,
+        };
+        Ok(())
     }
 
     /// Says what an order would do, with all that stands in its way.
@@ -138,7 +157,12 @@ impl World {
             in_debt: self.in_debt,
             upgrading: self.upgrading,
         };
-        propose(&facts, change, settings)
+        let mut proposal = propose(&facts, change, settings);
+        if let Some((port, by)) = &self.port_taken {
+            let (port, by) = (*port, by.clone());
+            proposal.blockers.push(Refusal::PortTaken { port, by });
+        }
+        proposal
     }
 
     /// Says what an order does, as its job finds it now. `to` is the version

@@ -74,6 +74,7 @@ CREATE TABLE app_versions (
   package_version TEXT,
   cpu_millis BIGINT NOT NULL,
   memory_bytes BIGINT NOT NULL,
+  port BIGINT,
   label TEXT NOT NULL,
   barred TEXT,
   created_ms BIGINT NOT NULL,

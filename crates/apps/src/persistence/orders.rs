@@ -30,6 +30,9 @@ pub struct OrderFilter {
     pub kinds: Vec<OrderKind>,
     /// Standing like one of these.
     pub standings: Vec<Standing>,
+    /// Only those after which there are more replicas than before, or only the
+    /// others.
+    pub grows: Option<bool>,
     /// With this in their description, whatever the case.
     pub text: Option<String>,
     /// Oldest first.
@@ -141,6 +144,11 @@ pub fn list_orders(
     w.is("namespace", filter.namespace.as_deref());
     w.one_of("kind", filter.kinds.iter().map(|k| k.as_str()));
     w.one_of("standing", filter.standings.iter().map(|s| s.as_str()));
+    w.sql.push_str(match filter.grows {
+        Some(true) => " AND replicas_after > replicas_before",
+        Some(false) => " AND replicas_after <= replicas_before",
+        None => "",
+    });
     w.contains(&["description"], filter.text.as_deref());
     let order = match filter.oldest_first {
         true => "created_ms, id",
@@ -189,6 +197,16 @@ pub fn set_progress(
     tx.execute(
         "UPDATE app_orders SET rollout = $2, standing = $3 WHERE id = $1",
         params![id.as_str(), machine_text(rollout)?, standing.as_str()],
+    )?;
+    Ok(())
+}
+
+/// Records how an order stands that is not over. Says how things are: may be
+/// said again.
+pub fn set_standing(tx: &mut dyn Tx, id: &OrderId, standing: Standing) -> Result<(), Error> {
+    tx.execute(
+        "UPDATE app_orders SET standing = $2 WHERE id = $1 AND ended_ms IS NULL",
+        params![id.as_str(), standing.as_str()],
     )?;
     Ok(())
 }

@@ -34,8 +34,8 @@ pub fn insert_version(
     };
     tx.execute(
         "INSERT INTO app_versions (id, app, number, release, package, package_version, label, \
-         barred, created_ms, cpu_millis, memory_bytes) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, NULL, $8, $9, $10)",
+         barred, created_ms, cpu_millis, memory_bytes, port) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, NULL, $8, $9, $10, $11)",
         params![
             id.as_str(),
             application.as_str(),
@@ -46,7 +46,8 @@ pub fn insert_version(
             label,
             now.0,
             i64::from(release.cpu_millis.unwrap_or(0)),
-            release.memory_bytes.unwrap_or(0).cast_signed()
+            release.memory_bytes.unwrap_or(0).cast_signed(),
+            release.port.map(i64::from)
         ],
     )?;
     for secret in &release.secrets {
@@ -63,6 +64,22 @@ pub fn insert_version(
         )?;
     }
     Ok(number.cast_unsigned())
+}
+
+/// The application of a host other than `but` that is reached on a port, or will
+/// be when its open order is done.
+pub fn application_on_port(
+    tx: &mut dyn Tx,
+    node: &str,
+    port: u16,
+    but: &ApplicationId,
+) -> Result<Option<ApplicationId>, Error> {
+    let sql = "SELECT a.id FROM apps a \
+         LEFT JOIN app_orders o ON o.app = a.id AND o.ended_ms IS NULL \
+         JOIN app_versions v ON v.id = a.version OR v.id = o.version_to \
+         WHERE a.node = $1 AND v.port = $2 AND a.id <> $3 ORDER BY a.id LIMIT 1";
+    let values = params![node, i64::from(port), but.as_str()];
+    one(tx, sql, values, |row| row.parse(0, |t| t.parse().ok()))
 }
 
 /// The number that an application's next version gets.

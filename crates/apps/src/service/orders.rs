@@ -706,7 +706,7 @@ fn look(
         OrderKind::RemoveReplicas => resolved.these.as_slice(),
         _ => &[],
     };
-    let world = World::read(tx, application, leaving, ready)?;
+    let mut world = World::read(tx, application, leaving, ready)?;
     let to = match (&resolved.release, &resolved.earlier) {
         (Some(release), _) => {
             blockers.extend(package_version_taken(tx, resolved)?);
@@ -723,6 +723,9 @@ fn look(
         (None, Some(earlier)) => Some(version_of(tx, id, earlier.id.as_str())?),
         (None, None) => None,
     };
+    if let Some(to) = &to {
+        world.look_at_port(tx, &to.release)?;
+    }
     let change = match (resolved.kind, &to) {
         (OrderKind::Rollback, Some(to)) => Change::Rollback {
             to,

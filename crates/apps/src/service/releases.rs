@@ -56,6 +56,10 @@ const PATH_MAX_BYTES: usize = 1024;
 const CPU_MILLIS: std::ops::RangeInclusive<u32> = 1..=1_024_000;
 const MEMORY_BYTES: std::ops::RangeInclusive<u64> = (1 << 20)..=(64 << 40);
 
+/// Among what a release is started with, what is no component but a text for
+/// one.
+const OPTIONS: [&str; 2] = ["java_options", "java_arguments"];
+
 /// Stands for the hash of a package that is not fetched yet. Nothing has it.
 const UNFETCHED: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -371,7 +375,11 @@ impl NewRelease {
         if kind.is_none() {
             return Ok(());
         }
-        for (component, version) in self.components.iter().filter(|(_, v)| !v.is_empty()) {
+        let given = self.components.iter().filter(|(_, v)| !v.is_empty());
+        for (component, version) in given {
+            if OPTIONS.contains(&component.as_str()) {
+                continue;
+            }
             if known.fitting(component, Some(version)).is_none() {
                 return Err(Refusal::ComponentNotFound {
                     component: component.chars().take(100).collect(),
@@ -789,6 +797,11 @@ mod tests {
                 kind: "fat_jar"
             })
         ));
+        let mut options = jar();
+        options
+            .components
+            .insert("java_options".into(), "-Xmx1g".into());
+        assert!(checked(&options).is_ok());
         let mut unknown = jar();
         unknown.components.insert(JDK.into(), "Open JDK 7".into());
         assert!(matches!(

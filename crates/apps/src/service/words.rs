@@ -2,6 +2,8 @@
 //! order's job takes it up; what the order could not take at this moment is
 //! refused at once.
 
+use std::time::Duration;
+
 use backout_core::ids::OrderId;
 use backout_core::time::Timestamp;
 use backout_rollout::{Event, NotNow};
@@ -13,6 +15,10 @@ use crate::model::{Order, Standing};
 use crate::orders::supports_rollback;
 use crate::persistence::{self, Word};
 use crate::refusal::Refusal;
+
+/// How long a call waits for what was said to be taken up: a job that runs takes
+/// it up at once.
+const HEARD_MAX: Duration = Duration::from_secs(2);
 
 impl Apps {
     /// Lets the batch with this id go that waits for a word, or, without
@@ -52,8 +58,10 @@ impl Apps {
         let wanted = order.to_owned();
         self.say(caller, move |tx, caller| {
             let order = order_of(tx, &caller.owner, &wanted)?;
+            // The one that waits follows the one that is done.
             let current = order.rollout.as_ref().map(|r| r.progress().current);
-            Ok((order, confirming(current.unwrap_or(0), go_on)))
+            let next = current.map_or(0, |current| current + 1);
+            Ok((order, confirming(next, go_on)))
         })
         .await
     }
@@ -139,20 +147,33 @@ impl Apps {
         find: impl FnOnce(&mut dyn Tx, &Caller) -> Result<(Order, Word), Refusal> + Send + 'static,
     ) -> Result<OrderId, Refusal> {
         let (caller, now) = (caller.clone(), self.clock.now());
-        let order = self
+        let mut heard = self.runtime.heard.listen();
+        let (order, number) = self
             .store
             .write(move |tx| {
                 let (order, word) = find(tx, &caller)?;
                 takes(&order, &word, now)?;
                 let said = persistence::speak(tx, &order.id, &word, &caller.account, now)?;
                 match said {
-                    Some(_) => Ok(order.id),
+                    Some(number) => Ok((order.id, number)),
                     None => Err(Refusal::Unheard(order.id)),
                 }
             })
             .await?;
         self.runtime.spoken.wake();
+        // Whoever looks at the order next should find it as it was told to be.
+        let taken = async { while self.waits(number).await && heard.changed().await.is_ok() {} };
+        // Not a fault when it takes longer: the word is written down.
+        let _elapsed = tokio::time::timeout(HEARD_MAX, taken).await;
         Ok(order)
+    }
+
+    /// Whether a word still waits to be taken up.
+    async fn waits(&self, number: u64) -> bool {
+        self.store
+            .read(move |tx| Ok::<_, Refusal>(persistence::waits(tx, number)?))
+            .await
+            .unwrap_or(false)
     }
 }
 
