@@ -10,7 +10,7 @@ use backout_gateway::{Client, Host, Settings};
 use backout_rollout::Limits;
 use backout_workloads::packages::Packages;
 use backout_workloads::{InstanceId, LogChunk, LogFrom, Status, Workloads};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::components::Components;
 use crate::model::Artifact;
@@ -26,7 +26,19 @@ pub const LIMITS: Limits = Limits {
 };
 
 /// How many statuses are read at a time: each is a few small files.
-const READERS: usize = 32;
+const READERS: usize = 8;
+
+/// How many are read by one reader at least: a thread for one would be more
+/// work than the reading.
+const READ_AT_LEAST: usize = 8;
+
+/// How many orders hear of changes of their replicas at once; others look now
+/// and then. Each takes a thread, and one of the kernel's watches, of which a
+/// user has 128.
+const WATCHERS: usize = 48;
+
+/// What came of a look at a replica.
+pub type Looked = Result<Option<Status>, Refusal>;
 
 /// Seals and opens secrets. The store holds nothing else of them.
 pub trait Secrets: Send + Sync {
@@ -101,6 +113,7 @@ pub struct Runtime {
     pub spoken: Wake,
     /// Woken when an order has taken up what was said to it.
     pub heard: Wake,
+    pub(crate) watchers: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for Runtime {
@@ -135,6 +148,7 @@ impl Runtime {
             without_limits: false,
             spoken: Wake::default(),
             heard: Wake::default(),
+            watchers: Arc::new(Semaphore::new(WATCHERS)),
         }
     }
 
@@ -169,16 +183,27 @@ impl Runtime {
         &self,
         replicas: Vec<(ReplicaId, Artifact)>,
     ) -> BTreeMap<ReplicaId, Status> {
+        let looked = self.look(replicas).await;
+        looked
+            .into_iter()
+            .filter_map(|(id, status)| Some((id, status.ok()??)))
+            .collect()
+    }
+
+    /// The same, told apart: none where the driver knows of none.
+    pub async fn look(&self, replicas: Vec<(ReplicaId, Artifact)>) -> BTreeMap<ReplicaId, Looked> {
         let mut found = BTreeMap::new();
         let mut readers = tokio::task::JoinSet::new();
-        let size = replicas.len().div_ceil(READERS).max(1);
+        let size = replicas.len().div_ceil(READERS).max(READ_AT_LEAST);
         for part in replicas.chunks(size) {
             let (runtime, part) = (self.clone(), part.to_vec());
             readers.spawn_blocking(move || {
-                let looked = part.into_iter().filter_map(|(id, artifact)| {
-                    let driver = runtime.driver(&artifact).ok()?;
-                    let status = driver.status(&instance(&id)).ok()??;
-                    Some((id, status))
+                let looked = part.into_iter().map(|(id, artifact)| {
+                    let status = match runtime.driver(&artifact) {
+                        Ok(driver) => driver.status(&instance(&id)).map_err(Refusal::Workload),
+                        Err(refusal) => Err(refusal),
+                    };
+                    (id, status)
                 });
                 looked.collect::<Vec<_>>()
             });

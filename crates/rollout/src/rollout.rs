@@ -557,6 +557,20 @@ impl Rollout {
         Ok(out)
     }
 
+    /// Takes back what the way forward changed, also when that is over: for a
+    /// caller that cannot let stand what it has done. People say
+    /// [`Event::Abort`].
+    ///
+    /// # Errors
+    /// As [`Rollout::apply`]; nothing was changed.
+    pub fn take_back(&mut self, now: Timestamp) -> Result<Vec<Command>, NotNow> {
+        let over = matches!(self.status, Status::Ended(End::Succeeded | End::Aborted));
+        if over && self.leg() == Leg::Forward {
+            self.status = Status::Running;
+        }
+        self.apply(Event::Abort { rollback: true }, now)
+    }
+
     /// Takes in what really is there, after a crash of the caller or at any
     /// other time, and says all that is to be done: what was said before and is
     /// not done yet is said again. Instances that are not listed are missing;
