@@ -3,7 +3,10 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
 
-use backout_accounts::{Accounts, KeyError, Limiter, NonceError, Nonces, Principal, Unique};
+use backout_accounts::{
+    Accounts, KeyError, Limiter, NonceError, Nonces, Permission, Principal, Unique,
+};
+use backout_apps::Apps;
 use backout_core::ids::{Entropy, JobId, RequestId};
 use backout_core::time::Clock;
 use backout_databases::Databases;
@@ -21,6 +24,7 @@ use crate::cdb::{self, Cdb};
 use crate::cdb_v2::{self, CdbV2};
 use crate::kept::Body;
 use crate::lighthouse::{self, Lighthouse};
+use crate::sae::{self, Sae};
 
 /// What the operator decided about vendors' calls.
 #[derive(Clone, Debug)]
@@ -109,9 +113,11 @@ pub(crate) fn spelled_regions(region: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The codes that operations have of their own for what a policy does not allow.
-const NO_PERMISSION: [&str; 2] = [
+const NO_PERMISSION: [&str; 3] = [
     "UnauthorizedOperation.NoPermission",
     "OperationDenied.UserHasNoStrategy",
+    // Spelled so.
+    "Resouce.no.permission",
 ];
 
 /// What one call was, for the request log.
@@ -162,6 +168,7 @@ pub struct Front {
     lighthouse: Lighthouse,
     cdb: Cdb,
     cdb_v2: CdbV2,
+    sae: Option<Sae>,
     faults: Option<Faults>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
@@ -187,6 +194,8 @@ pub struct Admitted {
     pub request: RequestId,
     /// The job that it made, or acted on, once that is so: for the audit trail.
     pub job: Arc<OnceLock<JobId>>,
+    /// The rule by which what it asks for waits for approval, once that is known.
+    pub approval: OnceLock<String>,
 }
 
 /// Why a call was not answered as asked: by us, or by the operation.
@@ -222,11 +231,19 @@ impl Front {
             lighthouse: Lighthouse::new(parts.servers, &parts.settings.regions),
             cdb: Cdb::new(parts.databases.clone()),
             cdb_v2: CdbV2::new(parts.databases),
+            sae: None,
             faults: parts.faults,
             clock: parts.clock,
             entropy: parts.entropy,
             settings: parts.settings,
         }
+    }
+
+    /// With applications. Without any, what asks for some is not served.
+    #[must_use]
+    pub fn with_apps(mut self, apps: Apps) -> Self {
+        self.sae = Some(Sae::new(apps, &self.settings.regions));
+        self
     }
 
     /// Whether an operation of the contract is served here.
@@ -236,7 +253,8 @@ impl Front {
             Service::Lighthouse => lighthouse::serves(operation.name),
             Service::Cdb => cdb::serves(operation.name),
             Service::CdbV2 => cdb_v2::serves(operation.name),
-            Service::Dlc | Service::Sae => false,
+            Service::Sae => sae::serves(operation.name),
+            Service::Dlc => false,
         }
     }
 
@@ -249,7 +267,7 @@ impl Front {
         too_large: bool,
     ) -> (Reply, CallLog) {
         let request = RequestId::random(self.entropy.as_ref());
-        let trace = trace_id(raw).map(str::to_owned);
+        let trace = trace_of(protocol, raw, &request);
         let mut log = CallLog {
             request: request.clone(),
             account: None,
@@ -368,13 +386,15 @@ impl Front {
         if principal.is_limited() {
             let resources = match call.operation.service {
                 Service::Cdb | Service::CdbV2 => cdb::policy_resources(call, &principal.owner),
+                Service::Sae => match &self.sae {
+                    Some(sae) => Some(sae.policy_resources(call, &principal.owner).await),
+                    None => None,
+                },
                 _ => Some(lighthouse::policy_resources(call, &principal.owner)),
             };
             // Where there are none yet, the operation asks.
-            if let Some(resources) = resources
-                && !principal.allows(&call.operation.policy_action(), &resources)
-            {
-                return Err(denied(principal, call.operation));
+            if let Some(resources) = resources {
+                permitted(admitted, &resources)?;
             }
         }
         self.let_fail(admitted).await?;
@@ -382,8 +402,12 @@ impl Front {
             Service::Lighthouse => self.lighthouse.act(admitted).await,
             Service::Cdb => self.cdb.act(admitted).await,
             Service::CdbV2 => self.cdb_v2.act(admitted).await,
+            Service::Sae => match &self.sae {
+                Some(sae) => sae.act(admitted).await,
+                None => Err(not_served(call.operation).into()),
+            },
             // Kept in step with `serves`, which has been asked.
-            Service::Dlc | Service::Sae => Err(not_served(call.operation).into()),
+            Service::Dlc => Err(not_served(call.operation).into()),
         }
     }
 
@@ -460,6 +484,9 @@ impl Front {
         }
         let call = match (protocol, signed.decode()) {
             (Protocol::QcloudV2, Err(e)) => return Err(cdb::codes::legacy_parameter(e)),
+            (Protocol::AlibabaRoa | Protocol::Acs3, Err(e)) => {
+                return Err(sae::codes::parameter(e));
+            }
             (_, decoded) => decoded?,
         };
         let action = call.operation.policy_action();
@@ -482,6 +509,7 @@ impl Front {
             principal,
             request: request.clone(),
             job: Arc::default(),
+            approval: OnceLock::new(),
         })
     }
 
@@ -499,6 +527,36 @@ impl Front {
             )),
             _ => Ok(()),
         }
+    }
+}
+
+/// Refuses a call that the caller's policy is against, and one that would wait
+/// for approval where there is nothing that could wait.
+fn permitted(admitted: &Admitted, resources: &[Vec<String>]) -> Result<(), Refused> {
+    let (operation, principal) = (admitted.call.operation, &admitted.principal);
+    match principal.permission(&operation.policy_action(), resources) {
+        Permission::Granted => Ok(()),
+        Permission::AfterApproval(rule)
+            if operation.service == Service::Sae && sae::makes_orders(operation.name) =>
+        {
+            // Asked once a call.
+            let _ = admitted.approval.set(rule);
+            Ok(())
+        }
+        Permission::AfterApproval(_) | Permission::Denied => Err(denied(principal, operation)),
+    }
+}
+
+/// The client's own id of a call, to be echoed. Answers of one vendor have one
+/// always (SEMANTICS section 6): of a call without, the id of the call stands
+/// there, in the form that the vendor's have.
+fn trace_of(protocol: Protocol, raw: RawRequest<'_>, request: &RequestId) -> Option<String> {
+    let own = trace_id(raw).map(str::to_owned);
+    match protocol {
+        Protocol::AlibabaRoa | Protocol::Acs3 => {
+            Some(own.unwrap_or_else(|| request.0.replace('-', "")))
+        }
+        Protocol::Tc3 | Protocol::TencentV1 | Protocol::QcloudV2 => own,
     }
 }
 
@@ -528,6 +586,7 @@ pub(crate) fn denied(principal: &Principal, operation: &Operation) -> Refused {
 fn named_ids(call: &Call) -> Vec<String> {
     match call.operation.service {
         Service::Cdb | Service::CdbV2 => cdb::named_ids(call),
+        Service::Sae => sae::named_ids(call),
         _ => lighthouse::named_ids(call),
     }
 }

@@ -390,10 +390,9 @@ fn wrong(what: &'static str) -> Problem {
 fn settle(done: Result<Map<String, Value>, Problem>) -> Result<Map<String, Value>, Rejection> {
     done.map_err(|problem| {
         let path: Vec<String> = problem.path.iter().rev().map(|s| shown(s)).collect();
-        Rejection::new(
-            problem.fault,
-            format!("parameter `{}` {}", path.join("."), problem.what),
-        )
+        let path = path.join(".");
+        let message = format!("parameter `{path}` {}", problem.what);
+        Rejection::new(problem.fault, message).about(path)
     })
 }
 

@@ -14,6 +14,8 @@ pub struct Rejection {
     pub fault: Fault,
     /// What the caller is told.
     pub message: String,
+    /// The parameter that it is about, where it is about one.
+    pub parameter: Option<String>,
 }
 
 impl Rejection {
@@ -23,7 +25,15 @@ impl Rejection {
         Self {
             fault,
             message: message.into(),
+            parameter: None,
         }
+    }
+
+    /// The same, about this parameter.
+    #[must_use]
+    pub fn about(mut self, parameter: impl Into<String>) -> Self {
+        self.parameter = Some(parameter.into());
+        self
     }
 }
 

@@ -186,11 +186,19 @@ pub fn encode_rejection(
     }
 }
 
-/// The message of an SAE error code, with its placeholder filled.
+/// The message of an SAE error code, with its placeholders filled in their order;
+/// `None` for a code that has none.
 #[must_use]
-pub fn sae_message(code: &str, filling: &str) -> Option<String> {
+pub fn sae_message(code: &str, fillings: &[&str]) -> Option<String> {
     let (_, _, template) = ERRORS.iter().find(|(known, _, _)| *known == code)?;
-    Some(template.replacen("%s", filling, 1))
+    let mut pieces = template.split("%s");
+    let mut out = pieces.next().unwrap_or_default().to_owned();
+    let mut fillings = fillings.iter();
+    for piece in pieces {
+        out.push_str(fillings.next().unwrap_or(&""));
+        out.push_str(piece);
+    }
+    Some(out)
 }
 
 /// The `codeDesc` of a module number.

@@ -224,11 +224,27 @@ fn surface_errors() {
             )
         );
     }
-    assert_eq!(
-        sae_message("InvalidParameter.NotEmpty", "AppId").as_deref(),
-        Some("You must specify the parameter AppId.")
-    );
-    assert_eq!(sae_message("NoSuch.Code", ""), None);
+    for (code, fillings, expect) in [
+        (
+            "InvalidParameter.NotEmpty",
+            &["AppId"][..],
+            Some("You must specify the parameter AppId."),
+        ),
+        (
+            "InvalidParameter.WithMessage",
+            &["Envs", "not a list"],
+            Some("The parameter is invalid {Envs}: not a list"),
+        ),
+        (
+            "InvalidParameter.WithMessage",
+            &["Envs"],
+            Some("The parameter is invalid {Envs}: "),
+        ),
+        ("rollback.error", &["odd"], Some("Failed to roll back.")),
+        ("NoSuch.Code", &[], None),
+    ] {
+        assert_eq!(sae_message(code, fillings).as_deref(), expect, "{code}");
+    }
 }
 
 /// Every condition, in the words of every vendor.
