@@ -218,7 +218,6 @@ pub(crate) fn archive(files: &[MountedFile]) -> std::io::Result<Option<Vec<u8>>>
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
     use super::*;
     use crate::model::Limits;
 

@@ -503,7 +503,6 @@ fn unseen(piece: LogOutput, since: Timestamp) -> Option<LogOutput> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
     use super::*;
 
     #[test]
