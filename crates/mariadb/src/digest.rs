@@ -4,8 +4,9 @@
 //! same from row images, so that what a table must become is known before it is
 //! made: see [`backout_history::digest`].
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use backout_history::layout::Layout;
 use backout_history::value::{DIGEST_SETTINGS, ValueError, row_hash_expression};
@@ -24,6 +25,17 @@ const SESSIONS_MAX: usize = 16;
 /// cancellation is heard soon and no session waits long for the last one.
 const PART_ROWS: u64 = 250_000;
 
+/// The same beside the work of others: some hundredths of a second, the longest
+/// that one of two cores is taken from them at a time.
+const PART_ROWS_BESIDE: u64 = 25_000;
+
+/// How much longer than it worked a session rests beside the work of others: of
+/// two cores it then takes a fourteenth.
+const REST: u32 = 6;
+
+/// How often a rest asks whether to go on.
+const REST_TICK: Duration = Duration::from_millis(20);
+
 /// The most parts: keys with wide gaps make many of them empty, at no cost.
 const PARTS_MAX: u64 = 4096;
 
@@ -32,6 +44,16 @@ const ROWS_BETWEEN_QUESTIONS: u64 = 10_000;
 
 /// What the server says when it does not know a function.
 const NO_SUCH_FUNCTION: u16 = 1305;
+
+/// Whose work the server is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// Ours: as fast as it goes.
+    Own,
+    /// That of others. While they have statements running, one session works in
+    /// small parts and rests between them.
+    Beside,
+}
 
 /// The digest of a whole table; of a system-versioned one with its history.
 ///
@@ -47,6 +69,7 @@ pub fn digest(
     endpoint: &Endpoint,
     def: &TableDef,
     sessions: usize,
+    pace: Pace,
     cancelled: &(dyn Fn() -> bool + Sync),
 ) -> Result<RowDigest> {
     let doing = format!("compute the digest of {}", def.name);
@@ -61,7 +84,7 @@ pub fn digest(
         )?;
         session.exec(&doing, "START TRANSACTION WITH CONSISTENT SNAPSHOT")?;
     }
-    let parts = parts(&mut session, def, &doing)?;
+    let parts = parts(&mut session, def, pace, &doing)?;
     let history = if def
         .columns
         .iter()
@@ -80,10 +103,12 @@ pub fn digest(
         parts: &parts,
         next: AtomicUsize::new(0),
         failed: AtomicBool::new(false),
+        pace,
+        ours: Mutex::new(vec![session.id()]),
         sum: Mutex::new(RowDigest::default()),
     };
-    let work = |session: &mut Session| -> Result<()> {
-        let done = queue.work(session, &doing, cancelled);
+    let work = |session: &mut Session, first: bool| -> Result<()> {
+        let done = queue.work(session, first, &doing, cancelled);
         if done.is_err() {
             queue.failed.store(true, Ordering::Relaxed);
         }
@@ -91,9 +116,15 @@ pub fn digest(
     };
     std::thread::scope(|scope| {
         let others: Vec<_> = (1..sessions.min(parts.len()))
-            .map(|_| scope.spawn(|| work(&mut open(endpoint)?)))
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut session = open(endpoint)?;
+                    locked(&queue.ours).push(session.id());
+                    work(&mut session, false)
+                })
+            })
             .collect();
-        let mut done = work(&mut session);
+        let mut done = work(&mut session, true);
         for other in others {
             let theirs = other.join().unwrap_or_else(|_| {
                 Err(Error::State {
@@ -116,11 +147,8 @@ pub fn digest(
         },
         other => other,
     })?;
-    let sum = queue
-        .sum
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
-    Ok(*sum)
+    let sum = *locked(&queue.sum);
+    Ok(sum)
 }
 
 fn open(endpoint: &Endpoint) -> Result<Session> {
@@ -137,6 +165,10 @@ fn odd(def: &TableDef, error: &ValueError) -> Error {
     }
 }
 
+fn locked<T>(value: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Parts of a table that sessions take one after another.
 struct Queue<'a> {
     head: &'a str,
@@ -144,6 +176,9 @@ struct Queue<'a> {
     parts: &'a [String],
     next: AtomicUsize,
     failed: AtomicBool,
+    pace: Pace,
+    /// The ids of our sessions.
+    ours: Mutex<Vec<u32>>,
     sum: Mutex<RowDigest>,
 }
 
@@ -151,37 +186,95 @@ impl Queue<'_> {
     fn work(
         &self,
         session: &mut Session,
+        first: bool,
         doing: &str,
         cancelled: &(dyn Fn() -> bool + Sync),
     ) -> Result<()> {
-        while let Some(part) = self.parts.get(self.next.fetch_add(1, Ordering::Relaxed)) {
-            if self.failed.load(Ordering::Relaxed) {
+        loop {
+            let busy = self.pace == Pace::Beside && self.others_work(session, doing)?;
+            if busy && !first {
+                // The first does it alone for now.
+                if self.next.load(Ordering::Relaxed) >= self.parts.len() {
+                    return Ok(());
+                }
+                self.rest(REST_TICK * REST, cancelled)?;
+                continue;
+            }
+            let began = Instant::now();
+            if !self.take(session, doing, cancelled)? {
+                return Ok(());
+            }
+            if busy {
+                self.rest(began.elapsed() * REST, cancelled)?;
+            }
+        }
+    }
+
+    /// Whether others have statements running.
+    fn others_work(&self, session: &mut Session, doing: &str) -> Result<bool> {
+        let ours: Vec<String> = locked(&self.ours).iter().map(u32::to_string).collect();
+        let running: Option<u64> = session.first(
+            doing,
+            format!(
+                "SELECT COUNT(*) FROM information_schema.PROCESSLIST \
+                 WHERE COMMAND IN ('Query', 'Execute') AND ID NOT IN ({})",
+                ours.join(",")
+            ),
+        )?;
+        Ok(running.unwrap_or(0) > 0)
+    }
+
+    fn rest(&self, span: Duration, cancelled: &(dyn Fn() -> bool + Sync)) -> Result<()> {
+        let until = Instant::now() + span;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.failed.load(Ordering::Relaxed) {
                 return Ok(());
             }
             if cancelled() {
                 return Err(Error::Cancelled);
             }
-            let (rows, sum): (u64, String) = session
-                .first(doing, format!("{}{part}", self.head))?
-                .unwrap_or_default();
-            let sum = sum.parse().map_err(|_| Error::State {
-                what: doing.to_owned(),
-                why: format!("the server said that a sum is {sum:?}; report it"),
-            })?;
-            self.sum
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner)
-                .add(&RowDigest::new(rows, sum));
+            std::thread::sleep(left.min(REST_TICK));
         }
-        Ok(())
+    }
+
+    /// Does the next part; `false` when none is left.
+    fn take(
+        &self,
+        session: &mut Session,
+        doing: &str,
+        cancelled: &(dyn Fn() -> bool + Sync),
+    ) -> Result<bool> {
+        let Some(part) = self.parts.get(self.next.fetch_add(1, Ordering::Relaxed)) else {
+            return Ok(false);
+        };
+        if self.failed.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        if cancelled() {
+            return Err(Error::Cancelled);
+        }
+        let (rows, sum): (u64, String) = session
+            .first(doing, format!("{}{part}", self.head))?
+            .unwrap_or_default();
+        let sum = sum.parse().map_err(|_| Error::State {
+            what: doing.to_owned(),
+            why: format!("the server said that a sum is {sum:?}; report it"),
+        })?;
+        locked(&self.sum).add(&RowDigest::new(rows, sum));
+        Ok(true)
     }
 }
 
-/// The conditions of parts of about [`PART_ROWS`] rows, by ranges of the key's
+/// The conditions of parts of about as many rows as the pace allows, by ranges of the key's
 /// first column when that is an integer; else one part.
-fn parts(session: &mut Session, def: &TableDef, doing: &str) -> Result<Vec<String>> {
+fn parts(session: &mut Session, def: &TableDef, pace: Pace, doing: &str) -> Result<Vec<String>> {
     let whole = vec![String::new()];
-    let wanted = (def.rows / PART_ROWS).min(PARTS_MAX);
+    let rows = match pace {
+        Pace::Own => PART_ROWS,
+        Pace::Beside => PART_ROWS_BESIDE,
+    };
+    let wanted = (def.rows / rows).min(PARTS_MAX);
     let (Some(column), Some(index)) = (def.key_columns().first().copied(), &def.key_name) else {
         return Ok(whole);
     };

@@ -25,12 +25,14 @@
 use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 use backout_history::TableName;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog;
+use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::scratch::Scratch;
@@ -680,6 +682,21 @@ const CHECKPOINT: Duration = Duration::from_secs(60);
 /// How often it is looked at.
 const TICK: Duration = Duration::from_millis(20);
 
+/// What is done by [`settle`].
+const SETTLING: &str = "make the tables safe from a crash of the server";
+
+/// How much longer than to the checkpoint that we need the server may take by
+/// itself to end what it was asked for. It goes on writing pages at full speed
+/// until the log stands still for a moment, which beside busy writers it never
+/// does (10.11).
+const UNASKED: Duration = Duration::from_millis(100);
+
+/// How long commits are held back at most, so that the log stands still.
+const HELD: Duration = Duration::from_millis(500);
+
+/// How long that waits for a statement that is in its way, in seconds.
+const HELD_LOCK_S: u32 = 1;
+
 /// What the log holds at least when all is written: the record of the
 /// checkpoint itself, in bytes.
 const CHECKPOINT_BYTES: u64 = 64;
@@ -693,41 +710,97 @@ const CHECKPOINT_BYTES: u64 = 64;
 /// # Errors
 /// [`Error::Settings`] when none comes and we may not ask for one;
 /// [`Error::Refused`], [`Error::Lost`], [`Error::Cancelled`].
-pub fn settle(session: &mut Session, cancelled: &dyn Fn() -> bool) -> Result<()> {
-    let doing = "make the tables safe from a crash of the server";
-    let written = status(session, "INNODB_LSN_CURRENT")?;
-    let dirty = status(session, "INNODB_BUFFER_POOL_PAGES_DIRTY")?;
+pub fn settle(endpoint: &Endpoint, cancelled: &dyn Fn() -> bool) -> Result<()> {
+    let mut session = Session::open(endpoint)?;
+    let written = status(&mut session, "INNODB_LSN_CURRENT")?;
+    let dirty = status(&mut session, "INNODB_BUFFER_POOL_PAGES_DIRTY")?;
     let begun = Instant::now();
-    let mut ask = true;
-    loop {
-        let checkpoint = status(session, "INNODB_LSN_LAST_CHECKPOINT")?;
-        if let (Some(written), Some(checkpoint)) = (written, checkpoint)
-            && checkpoint + CHECKPOINT_BYTES >= written
-        {
-            return Ok(());
-        }
-        if cancelled() {
-            return Err(Error::Cancelled);
-        }
-        if ask && (dirty.is_some_and(|pages| pages <= FEW_PAGES) || begun.elapsed() > BY_ITSELF) {
-            ask = false;
-            match session.exec(doing, "SET GLOBAL innodb_log_checkpoint_now=ON") {
-                Ok(_) if written.is_none() || checkpoint.is_none() => return Ok(()),
-                // It may come by itself.
-                Ok(_) | Err(Error::Refused { .. }) => continue,
-                Err(e) => return Err(e),
+    std::thread::scope(|scope| {
+        let mut asked = None;
+        let mut refused = false;
+        let mut passed_at: Option<Instant> = None;
+        loop {
+            let checkpoint = status(&mut session, "INNODB_LSN_LAST_CHECKPOINT")?;
+            let passed = written
+                .zip(checkpoint)
+                .is_some_and(|(written, checkpoint)| checkpoint + CHECKPOINT_BYTES >= written);
+            match &asked {
+                None if passed => return Ok(()),
+                Some(asking) if ScopedJoinHandle::is_finished(asking) => {
+                    match asked.take().map(ScopedJoinHandle::join) {
+                        // Where it does not tell, what it says counts.
+                        Some(Ok(Ok(_))) if written.is_none() || checkpoint.is_none() => {
+                            return Ok(());
+                        }
+                        // It may come by itself.
+                        Some(Ok(Ok(_) | Err(Error::Refused { .. }))) | None => refused = true,
+                        Some(Ok(Err(e))) => return Err(e),
+                        Some(Err(_)) => return Err(panicked()),
+                    }
+                    continue;
+                }
+                Some(_) if passed => {
+                    // The server goes on until nothing was written for a moment.
+                    let since = *passed_at.get_or_insert_with(Instant::now);
+                    if since.elapsed() > UNASKED {
+                        passed_at = None;
+                        // Who may not, or meets a long statement, tries later.
+                        let _ = hold_commits(&mut session, &|| {
+                            asked.as_ref().is_none_or(ScopedJoinHandle::is_finished)
+                        });
+                    }
+                }
+                _ => {}
             }
+            // What was asked for cannot be taken back: it is waited for.
+            if asked.is_none() {
+                if cancelled() {
+                    return Err(Error::Cancelled);
+                }
+                let few = dirty.is_some_and(|pages| pages <= FEW_PAGES);
+                if !refused && (few || begun.elapsed() > BY_ITSELF) {
+                    asked = Some(scope.spawn(|| {
+                        Session::open(endpoint)?
+                            .exec(SETTLING, "SET GLOBAL innodb_log_checkpoint_now=ON")
+                    }));
+                }
+                if begun.elapsed() > CHECKPOINT {
+                    return Err(Error::Settings {
+                        why: format!(
+                            "{SETTLING}: its log has come to no checkpoint, and the account may \
+                             not ask for one; run GRANT SUPER ON *.* TO it, or SET GLOBAL \
+                             innodb_log_checkpoint_now=ON as root, and try again"
+                        ),
+                    });
+                }
+            }
+            std::thread::sleep(TICK);
         }
-        if begun.elapsed() > CHECKPOINT {
-            return Err(Error::Settings {
-                why: format!(
-                    "{doing}: its log has come to no checkpoint, and the account may not ask for \
-                     one; run GRANT SUPER ON *.* TO it, or SET GLOBAL \
-                     innodb_log_checkpoint_now=ON as root, and try again"
-                ),
-            });
-        }
-        std::thread::sleep(TICK);
+    })
+}
+
+/// Holds commits back for a moment, as a backup does, until `done` says that it
+/// was long enough.
+fn hold_commits(session: &mut Session, done: &dyn Fn() -> bool) -> Result<()> {
+    session.exec(
+        SETTLING,
+        format!("SET SESSION lock_wait_timeout={HELD_LOCK_S}"),
+    )?;
+    let held = session
+        .exec(SETTLING, "BACKUP STAGE START")
+        .and_then(|_| session.exec(SETTLING, "BACKUP STAGE BLOCK_COMMIT"));
+    let until = Instant::now() + HELD;
+    while held.is_ok() && !done() && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    // Its end, or that of the session, lets them go.
+    session.exec(SETTLING, "BACKUP STAGE END").map(drop)
+}
+
+fn panicked() -> Error {
+    Error::State {
+        what: SETTLING.to_owned(),
+        why: "a thread panicked; report it".to_owned(),
     }
 }
 

@@ -11,7 +11,7 @@ use backout_history::{
     RowDigest, TableName,
 };
 use backout_mariadb::catalog::{self, TableDef};
-use backout_mariadb::digest::{digest, predicted, verify};
+use backout_mariadb::digest::{Pace, digest, predicted, verify};
 use backout_mariadb::testing::PrivateServer;
 use backout_mariadb::{Endpoint, Error, Session};
 
@@ -48,11 +48,13 @@ fn def(session: &mut Session, table: &str) -> TableDef {
 }
 
 fn now(endpoint: &Endpoint, def: &TableDef) -> RowDigest {
-    let one = digest(endpoint, def, 1, &|| false).unwrap();
+    let one = digest(endpoint, def, 1, Pace::Own, &|| false).unwrap();
     // In many parts, by several sessions.
     let mut large = def.clone();
     large.rows = 10_000_000;
-    assert_eq!(digest(endpoint, &large, 3, &|| false).unwrap(), one);
+    for pace in [Pace::Own, Pace::Beside] {
+        assert_eq!(digest(endpoint, &large, 3, pace, &|| false).unwrap(), one);
+    }
     one
 }
 
@@ -449,11 +451,51 @@ fn a_digest_stops_when_nobody_wants_it() {
     let mut def = def(&mut session, "t");
     def.rows = 10_000_000;
     let asked = AtomicUsize::new(0);
-    let stopped = digest(&endpoint, &def, 2, &|| {
+    let stopped = digest(&endpoint, &def, 2, Pace::Own, &|| {
         asked.fetch_add(1, Ordering::Relaxed) > 5
     });
     assert!(matches!(stopped, Err(Error::Cancelled)));
     def.columns[0].column_type = "json".to_owned();
-    let refused = digest(&endpoint, &def, 2, &|| false).unwrap_err();
+    let refused = digest(&endpoint, &def, 2, Pace::Own, &|| false).unwrap_err();
     assert!(matches!(refused, Error::Table { .. }), "{refused}");
+}
+
+#[test]
+fn beside_the_statements_of_others_the_digest_is_the_same() {
+    let (_server, endpoint, mut session) = server();
+    session
+        .exec("make", "CREATE TABLE t (id INT PRIMARY KEY, v TEXT)")
+        .unwrap();
+    session
+        .exec(
+            "fill",
+            "INSERT INTO t SELECT seq, REPEAT('x', seq) FROM seq_1_to_500",
+        )
+        .unwrap();
+    let mut def = def(&mut session, "t");
+    let alone = digest(&endpoint, &def, 2, Pace::Own, &|| false).unwrap();
+    // Twenty parts, so that there are rests between them.
+    def.rows = 500_000;
+    let mut other = Session::open(&endpoint).unwrap();
+    let id = other.id();
+    let asleep = std::thread::spawn(move || other.exec("sleep", "DO SLEEP(3600)"));
+    let running = format!(
+        "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID = {id} AND COMMAND = 'Query'"
+    );
+    while session.first("look", running.clone()).unwrap() != Some(1_u64) {
+        std::thread::yield_now();
+    }
+    let asked = AtomicUsize::new(0);
+    let beside = digest(&endpoint, &def, 2, Pace::Beside, &|| {
+        asked.fetch_add(1, Ordering::Relaxed);
+        false
+    });
+    assert_eq!(beside.unwrap(), alone);
+    assert!(
+        asked.load(Ordering::Relaxed) > 20,
+        "each rest asks whether to go on"
+    );
+    session.exec("wake it", format!("KILL QUERY {id}")).unwrap();
+    // That it was woken is not an error of ours.
+    let _ = asleep.join().unwrap();
 }

@@ -22,10 +22,10 @@ use crate::table::{self, Rounds, Table, number};
 const TABLES: [(&str, u64); 2] = [("bench.t1", 1_000_000), ("bench.t5", 5_000_000)];
 /// A table that is hardly written to, and its rows.
 const QUIET: (&str, u64) = ("quiet.t", 100_000);
-/// Operations on each table in the window, between the base and the instant,
-/// and on the quiet table.
+/// Operations on each table in the window, between the base and the instant
+/// (which is half-way between the base and now), and on the quiet table.
 const WINDOW: u64 = 2_000_000;
-const BEFORE: u64 = 150_000;
+const BEFORE: u64 = WINDOW;
 const FEW: u64 = 20_000;
 /// How much log a long window has, in bytes.
 const LONG_BYTES: u64 = 3_100_000_000;
@@ -54,13 +54,21 @@ pub(crate) fn run() -> anyhow::Result<bool> {
         reached: true,
     };
     let scene = bench.scene()?;
-    bench.roads(&scene)?;
+    if wanted("roads") {
+        bench.roads(&scene)?;
+    }
     if std::env::var_os("BACKOUT_BENCH_LONG").is_some() {
         bench.long(&scene)?;
     }
-    bench.quiet(&scene)?;
-    bench.in_place()?;
-    bench.writers(&scene)?;
+    if wanted("quiet") {
+        bench.quiet(&scene)?;
+    }
+    if wanted("in-place") {
+        bench.in_place()?;
+    }
+    if wanted("writers") {
+        bench.writers(&scene)?;
+    }
     bench.reached &= table::at_most(
         "memory of a rollback at its most",
         bench.memory as f64 / f64::from(1 << 20),
@@ -135,7 +143,7 @@ impl Bench<'_> {
         let instant = &scene.instant;
         let mut undo = [Rounds::default(), Rounds::default()];
         let mut floor = [Rounds::default(), Rounds::default()];
-        let mut restore = Rounds::default();
+        let (mut both_back, mut restore) = (Rounds::default(), Rounds::default());
         for _ in 0..ROUNDS {
             for (i, (name, _)) in TABLES.iter().enumerate() {
                 undo[i].seconds(self.back(&[name], instant, Way::Undo)?);
@@ -144,6 +152,7 @@ impl Bench<'_> {
         }
         let both = TABLES.map(|t| t.0);
         for _ in 1..ROUNDS {
+            both_back.seconds(self.back(&both, instant, Way::Chosen)?);
             restore.seconds(self.back(&both, instant, Way::Restore)?);
         }
         let mut table = Table::new(&["seconds", "median", "spread"]);
@@ -155,6 +164,7 @@ impl Bench<'_> {
                 &floor[i],
             );
         }
+        table.rounds("ours, as it chooses, both in one job", &both_back);
         table.rounds("ours, restore road, both in one job", &restore);
         table.print();
         for i in 0..2 {
@@ -172,13 +182,13 @@ impl Bench<'_> {
             self.server
                 .run(&format!("DROP TABLE {}", others::replayed(name)))?;
         }
-        self.beside("restore, replay and move, both", replay, &restore, 4.0);
+        self.beside("restore, replay and move, both", replay, &both_back, 4.0);
         match &scene.dump {
             Some(dump) => {
                 let wanted: Vec<(&str, Digest)> =
                     both.map(|name| (name, self.truth[name])).to_vec();
                 let load = others::load(self.server, dump, instant, &wanted, self.folder)?;
-                self.beside("myloader and replay, both", load, &restore, 6.0);
+                self.beside("myloader and replay, both", load, &both_back, 6.0);
             }
             None => println!("  myloader and replay: left out, mydumper is not installed"),
         }
@@ -312,8 +322,21 @@ impl Bench<'_> {
         let before = rate(Duration::from_secs(8));
         let (from, began) = (writers.done(), Instant::now());
         let back = format!("{other}_back");
-        self.ours
-            .rollback(&[(other, &back)], scene.instant.us, Way::Undo)?;
+        let ended = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut line = String::new();
+                while !ended.load(std::sync::atomic::Ordering::Relaxed) {
+                    line.push_str(&format!("{} ", rate(Duration::from_millis(500)) as u64));
+                }
+                println!("    rates {line}");
+            });
+            let done = self
+                .ours
+                .rollback(&[(other, &back)], scene.instant.us, Way::Undo);
+            ended.store(true, std::sync::atomic::Ordering::Relaxed);
+            done
+        })?;
         let during = (writers.done() - from) as f64 / began.elapsed().as_secs_f64();
         let after = rate(Duration::from_secs(8));
         writers.stop()?;
@@ -368,6 +391,11 @@ impl Digest {
         let (rows, one, other) = row.context("compute a digest")?;
         Ok(Self(rows, one, other))
     }
+}
+
+/// `BACKOUT_BENCH_ONLY=writers` leaves the other parts out.
+fn wanted(part: &str) -> bool {
+    std::env::var("BACKOUT_BENCH_ONLY").map_or(true, |only| only.split(',').any(|p| p == part))
 }
 
 /// `BACKOUT_BENCH_SCALE=10` makes everything a tenth, to try the bench itself.

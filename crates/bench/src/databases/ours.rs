@@ -30,6 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(1800);
 /// Which way tables are taken back.
 #[derive(Clone, Copy)]
 pub(crate) enum Way {
+    /// As the preflight chooses.
+    Chosen,
     Undo,
     Restore,
 }
@@ -201,10 +203,11 @@ impl Ours {
                 })
                 .collect(),
             torn: true,
-            road: Some(match way {
-                Way::Undo => Road::Undo,
-                Way::Restore => Road::Restore,
-            }),
+            road: match way {
+                Way::Chosen => None,
+                Way::Undo => Some(Road::Undo),
+                Way::Restore => Some(Road::Restore),
+            },
         };
         let before = forget_peak()?;
         let began = Instant::now();

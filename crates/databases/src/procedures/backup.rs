@@ -18,7 +18,7 @@ use backout_jobs::{Commit, Done, Procedure, Step, StepContext, StepError, Undo};
 use backout_mariadb::backup::{self, Kind, Options};
 use serde::{Deserialize, Serialize};
 
-use super::{database_error, instance, refusal_error, settle_task, under_lock};
+use super::{database_error, instance, refusal_error, settle_task, under_lock, yielding};
 use crate::files;
 use crate::model::{Backup, BackupState, Method, Way};
 use crate::persistence::{self, Made};
@@ -168,23 +168,25 @@ async fn take(procedure: &TakeBackup, ctx: &StepContext) -> Result<Done, StepErr
     let base = base_of(ctx, &row).await?;
     let taken = under_lock(ctx, &procedure.0, &input.instance, move |ctx| {
         let endpoint = runtime.endpoint(&instance).map_err(refusal_error)?;
-        let cancelled = || ctx.cancel.requested();
-        let options = Options {
-            threads: THREADS,
-            cancelled: &cancelled,
-        };
         let to = std::path::absolute(&row.folder).unwrap_or_else(|_| row.folder.clone());
         if let Some(above) = to.parent() {
             files::make_folder(above)?;
         }
         ctx.progress(0, "copying files");
         // What a crash left whole counts.
-        let manifest = match (row.method, &base) {
-            (Method::Partial, _) => backup::tables(&endpoint, &row.tables, &to, &options),
-            (_, Some(base)) => backup::incremental(&endpoint, &to, &base.folder, &options),
-            (_, None) => backup::full(&endpoint, &to, &options),
-        }
-        .map_err(database_error)?;
+        let manifest = yielding(|| {
+            let cancelled = || ctx.cancel.requested();
+            let options = Options {
+                threads: THREADS,
+                cancelled: &cancelled,
+            };
+            match (row.method, &base) {
+                (Method::Partial, _) => backup::tables(&endpoint, &row.tables, &to, &options),
+                (_, Some(base)) => backup::incremental(&endpoint, &to, &base.folder, &options),
+                (_, None) => backup::full(&endpoint, &to, &options),
+            }
+            .map_err(database_error)
+        })?;
         Ok(Taken {
             position: manifest.position.clone(),
             gtid: Some(manifest.gtid.clone()).filter(|gtid| !gtid.is_empty()),

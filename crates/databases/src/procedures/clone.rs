@@ -24,11 +24,12 @@ use backout_core::outcome::Outcome;
 use backout_core::time::{Clock as _, SystemClock};
 use backout_history::{Position, TableName};
 use backout_jobs::{Commit, Done, Procedure, Step, StepContext, StepError, Undo};
+use backout_mariadb::digest::{self, Pace};
 use backout_mariadb::local::{Inherited, Options as ServerOptions};
 use backout_mariadb::replay::{self, Target};
 use backout_mariadb::scratch::{Options as ScratchOptions, Scratch};
 use backout_mariadb::session::{quoted, text};
-use backout_mariadb::{Endpoint, Session, backup, catalog, digest};
+use backout_mariadb::{Endpoint, Session, backup, catalog};
 use serde::{Deserialize, Serialize};
 
 use super::adopt::{begin_history, made, remove_home};
@@ -420,7 +421,7 @@ fn read_whole(
 ) -> backout_mariadb::Result<(u64, String)> {
     let cancel = ctx.cancel.clone();
     let def = catalog::table(session, name)?;
-    match digest::digest(endpoint, &def, SESSIONS, &|| cancel.requested()) {
+    match digest::digest(endpoint, &def, SESSIONS, Pace::Own, &|| cancel.requested()) {
         Ok(digest) => return Ok((digest.rows(), digest.to_string())),
         Err(backout_mariadb::Error::Table { .. }) => {}
         Err(e) => return Err(e),

@@ -62,6 +62,28 @@ pub(crate) async fn under_lock<T: Send + 'static>(
     .await
 }
 
+/// How much less of the processors than the rest of the host work gets that can
+/// wait: a tenth where both want all of it, and all when nobody else does.
+const NICE: i32 = 10;
+
+/// Does work that can wait: on a thread of low priority, which the threads and
+/// the programs that it starts have as well.
+pub(crate) fn yielding<T: Send>(
+    work: impl FnOnce() -> Result<T, StepError> + Send,
+) -> Result<T, StepError> {
+    let work = || {
+        // Where it is not allowed, the work is done all the same.
+        let _ = rustix::process::setpriority_process(None, NICE);
+        work()
+    };
+    std::thread::scope(|scope| scope.spawn(work).join()).unwrap_or_else(|_| {
+        Err(StepError::failed(
+            Code::Internal,
+            "finish a step: it panicked",
+        ))
+    })
+}
+
 /// A session with the server of an instance. Blocking.
 pub(crate) fn session(runtime: &Runtime, instance: &Instance) -> Result<Session, StepError> {
     let endpoint = runtime.endpoint(instance).map_err(refusal_error)?;

@@ -31,17 +31,19 @@ use backout_jobs::{Commit, Done, Procedure, Step, StepContext, StepError, Undo};
 use backout_mariadb::apply::{self, ApplyOptions};
 use backout_mariadb::catalog::{self, TableDef};
 use backout_mariadb::definitions::KeyClause;
+use backout_mariadb::digest::{self, Pace};
 use backout_mariadb::error::number;
 use backout_mariadb::scratch::{Options as ScratchOptions, Scratch};
 use backout_mariadb::session::{ident, quoted, text};
 use backout_mariadb::transport::{self, Live, Place};
-use backout_mariadb::{Endpoint, Session, backup, copy, digest, guard, replay};
+use backout_mariadb::{Endpoint, Session, backup, copy, guard, replay};
 use serde::{Deserialize, Serialize};
 
 use self::ahead::Ahead;
 use super::beside::{self, Key as ForeignKey};
 use super::{
     database_error, found, history_error, instance, refusal_error, settle_task, under_lock,
+    yielding,
 };
 use crate::beside::Placed;
 use crate::cascade::Replay;
@@ -404,7 +406,10 @@ async fn at_work<T: Send + 'static>(
         input,
         folder,
     };
-    under_lock(ctx, &runtime, &id, move |ctx| work(&bench, ctx)).await
+    under_lock(ctx, &runtime, &id, move |ctx| {
+        yielding(|| work(&bench, ctx))
+    })
+    .await
 }
 
 fn cancelled(ctx: &StepContext) -> impl Fn() -> bool + Sync {
@@ -814,7 +819,7 @@ fn segment(
             defs.iter()
                 .map(|(_, def)| match digestible {
                     false => Ok(None),
-                    true => digest::digest(&endpoint, def, SESSIONS, &stop)
+                    true => digest::digest(&endpoint, def, SESSIONS, Pace::Own, &stop)
                         .map(Some)
                         .map_err(database_error),
                 })
@@ -987,7 +992,8 @@ fn replayed(
     for table in &bench.input.tables {
         ctx.progress(80, format!("computing the digest of {}", table.from));
         let def = definition(&mut session, &table.from)?;
-        let digest = digest::digest(&endpoint, &def, SESSIONS, &stop).map_err(database_error)?;
+        let digest =
+            digest::digest(&endpoint, &def, SESSIONS, Pace::Own, &stop).map_err(database_error)?;
         let keys = transport::Definition::parse(&def.create_sql)
             .map(|parts| parts.foreign_keys)
             .unwrap_or_default();
@@ -1250,9 +1256,8 @@ impl Settling {
                 let (endpoint, stop) = (bench.endpoint()?, Arc::clone(&stop));
                 let cancel = ctx.cancel.clone();
                 Some(std::thread::spawn(move || {
-                    let mut session = Session::open(&endpoint)?;
                     let unwanted = || stop.load(Ordering::Relaxed) || cancel.requested();
-                    transport::settle(&mut session, &unwanted)
+                    transport::settle(&endpoint, &unwanted)
                 }))
             }
         };
@@ -1327,7 +1332,7 @@ async fn prove(procedure: &Rollback, ctx: &StepContext) -> Result<Done, StepErro
             );
             let place = bench.input.staged(ctx, i);
             let def = definition(&mut live, &place)?;
-            let digest = digest::digest(&endpoint, &def, PROVERS, &cancelled(ctx))
+            let digest = digest::digest(&endpoint, &def, PROVERS, Pace::Beside, &cancelled(ctx))
                 .map_err(database_error)?;
             let by = match must.digest {
                 Some(wanted) if wanted == digest => {

@@ -14,8 +14,9 @@ use backout_core::outcome::Outcome;
 use backout_history::TableName;
 use backout_jobs::{Commit, Done, Procedure, Step, StepContext, StepError, Undo};
 use backout_mariadb::catalog::{self, Kind};
+use backout_mariadb::digest::{self, Pace};
 use backout_mariadb::session::{ident, quoted};
-use backout_mariadb::{Session, definitions, digest, transport};
+use backout_mariadb::{Session, definitions, transport};
 use serde::{Deserialize, Serialize};
 
 use super::beside::{Key, keys_of, make_early, make_late, unmake};
@@ -109,7 +110,7 @@ async fn check(procedure: &Withdraw, ctx: &StepContext) -> Result<Done, StepErro
         let cancel = ctx.cancel.clone();
         for (table, digest) in input.tables.iter().zip(&input.digests) {
             let def = definition(&mut session, table)?;
-            let now = digest::digest(&endpoint, &def, SESSIONS, &|| cancel.requested())
+            let now = digest::digest(&endpoint, &def, SESSIONS, Pace::Beside, &|| cancel.requested())
                 .map_err(database_error)?;
             if now.to_string() != *digest {
                 return Err(StepError::failed(
