@@ -26,5 +26,5 @@ pub use service::{
     DESCRIPTION_MAX_CHARS, ENTRIES_MAX_BYTES, FILES_MAX, Group, How, LABEL_MAX_CHARS,
     NAME_MAX_CHARS, NAMESPACES_MAX, NamespaceResources, NewApplication, NewArtifact, NewFile,
     NewRelease, OrderMetric, OrderView, PACKAGE_VERSION_MAX_CHARS, Proposal, ReplicaView,
-    SECRET_MAX_BYTES, SECRETS_MAX, TAGS_MAX, Usage, Wanted,
+    SECRET_MAX_BYTES, SECRETS_MAX, Swept, TAGS_MAX, Tended, Usage, Wanted,
 };

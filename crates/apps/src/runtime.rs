@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use backout_core::ids::{ApplicationId, ReplicaId};
 use backout_gateway::{Client, Host, Settings};
@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::components::Components;
 use crate::model::Artifact;
 use crate::refusal::Refusal;
+use crate::service::Memory;
 
 /// How long things of an order may take where a release says nothing else: five
 /// minutes until ready, as others have it; a minute to drain; and to stop what a
@@ -114,6 +115,8 @@ pub struct Runtime {
     /// Woken when an order has taken up what was said to it.
     pub heard: Wake,
     pub(crate) watchers: Arc<Semaphore>,
+    /// What the keeper remembers.
+    pub(crate) memory: Arc<Mutex<Memory>>,
 }
 
 impl std::fmt::Debug for Runtime {
@@ -149,6 +152,7 @@ impl Runtime {
             spoken: Wake::default(),
             heard: Wake::default(),
             watchers: Arc::new(Semaphore::new(WATCHERS)),
+            memory: Arc::default(),
         }
     }
 

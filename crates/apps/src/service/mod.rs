@@ -10,10 +10,12 @@
 //! | `words` | what a person says to an order that is under way |
 //! | `queries` | orders, batches, replicas, logs and events |
 //! | `rules` | how the number of replicas follows the load |
+//! | `keeper` | what is done without being asked for |
 //! | `kept` | config maps and secrets |
 //! | `settings` | what operators say of the service and of accounts |
 
 mod applications;
+mod keeper;
 mod kept;
 mod namespaces;
 mod orders;
@@ -38,6 +40,8 @@ pub use self::applications::{
     APPLICATIONS_MAX, Created, DESCRIPTION_MAX_CHARS, Group, NAME_MAX_CHARS, NewApplication,
     TAGS_MAX, Usage,
 };
+pub(crate) use self::keeper::Memory;
+pub use self::keeper::{Swept, Tended};
 pub use self::kept::{CONFIG_MAPS_MAX, ENTRIES_MAX_BYTES, SECRET_MAX_BYTES, SECRETS_MAX};
 pub use self::namespaces::{DEFAULT_NAMESPACE, NAMESPACES_MAX, NamespaceResources};
 pub use self::orders::{BATCH_MAX, Wanted};
