@@ -1,5 +1,6 @@
-//! The passwords of databases are sealed under the same master key as those of
-//! accounts. Neither crate knows the other; they meet here.
+//! The passwords of databases and the secrets of applications are sealed under the
+//! same master key as the keys of accounts. None of the crates knows the others;
+//! they meet here.
 
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use backout_accounts::Vault;
 use backout_core::ids::Entropy;
 use backout_databases::Secrets;
 
-/// A vault that databases can use.
+/// A vault that databases and applications can use.
 #[derive(Clone)]
 pub struct Sealed {
     vault: Vault,
@@ -40,6 +41,16 @@ impl Secrets for Sealed {
             .open(bound_to, sealed)
             .map(|secret| secret.expose().to_owned())
             .map_err(|e| e.to_string())
+    }
+}
+
+impl backout_apps::Secrets for Sealed {
+    fn seal(&self, bound_to: &str, secret: &str) -> Result<Vec<u8>, String> {
+        Secrets::seal(self, bound_to, secret)
+    }
+
+    fn open(&self, bound_to: &str, sealed: &[u8]) -> Result<String, String> {
+        Secrets::open(self, bound_to, sealed)
     }
 }
 

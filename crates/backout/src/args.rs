@@ -3,6 +3,7 @@
 mod apps;
 mod databases;
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
@@ -120,6 +121,13 @@ pub(crate) enum Command {
     Shim {
         /// The run folder of the process
         folder: PathBuf,
+    },
+    /// Keep one container, or work in it: its shim runs this, nobody else should
+    #[command(hide = true)]
+    Container {
+        /// What to do, and for which
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
     },
 }
 

@@ -82,7 +82,8 @@ pub(crate) fn run(shell: &Shell, command: &Command) -> Outcome<Said> {
         Command::Serve(_)
         | Command::Completions { .. }
         | Command::Shim { .. }
-        | Command::Gateway { .. } => Err(Failure::usage("run this here")),
+        | Command::Gateway { .. }
+        | Command::Container { .. } => Err(Failure::usage("run this here")),
         Command::Version => version(shell),
         Command::Doctor(args::Doctor { path }) => doctor_of(shell, path.as_deref()),
         Command::Resources => {

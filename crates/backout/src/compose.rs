@@ -2,7 +2,7 @@
 //! and for tests.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,10 +14,13 @@ use backout_api::audit;
 use backout_api::front::{self, Front};
 use backout_api::native::{Native, Parts};
 use backout_api::secrets::Sealed;
+use backout_apps::components::Components;
+use backout_apps::{Apps, procedures};
 use backout_core::ids::{Entropy, OsEntropy};
 use backout_core::time::{Clock, SystemClock};
 use backout_databases::Databases;
 use backout_faults::Faults;
+use backout_gateway::Host;
 use backout_jobs::{
     Jobs, NoProbe, Point, Probe, ProbeAction, ProbeFuture, Registry, Stopped, Worker, WorkerConfig,
 };
@@ -25,6 +28,7 @@ use backout_server::{Addresses, App, Config, RequestLog, Server};
 use backout_servers::{Runtime, Servers};
 use backout_shim::Shim;
 use backout_store::{Migration, Store};
+use backout_workloads::process::{self, Processes};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
@@ -65,6 +69,7 @@ pub fn migrations() -> Vec<Migration> {
         audit::MIGRATIONS,
         backout_faults::MIGRATIONS,
         backout_databases::MIGRATIONS,
+        backout_apps::MIGRATIONS,
     ]
     .concat()
 }
@@ -80,6 +85,8 @@ pub struct World {
     pub probe: Arc<dyn Probe>,
     /// What keeps the processes that Backout runs.
     pub shim: Shim,
+    /// How the gateways of applications are run.
+    pub gateways: Host,
     /// How long a job's lease lasts, when not as usual.
     pub lease_ms: Option<i64>,
     /// The text of `BACKOUT_MASTER_KEY`.
@@ -93,6 +100,7 @@ impl Default for World {
             entropy: Arc::new(OsEntropy),
             probe: Arc::new(NoProbe),
             shim: Shim::own(&["shim"]),
+            gateways: Host::own(&["shim"], &["gateway", "--dir"]),
             lease_ms: None,
             master_key: None,
         }
@@ -209,11 +217,15 @@ impl Backout {
             settings.node.clone(),
             runtime,
         );
-        let mut runtime = backout_databases::Runtime::new(
-            &path.join("databases"),
-            world.shim.clone(),
-            Arc::new(sealed),
-        );
+        let sealed = Arc::new(sealed);
+        let work = ApplicationWork {
+            folder: path.join("apps"),
+            shim: world.shim.clone(),
+            gateways: world.gateways.clone(),
+            secrets: Arc::clone(&sealed),
+        };
+        let mut runtime =
+            backout_databases::Runtime::new(&path.join("databases"), world.shim.clone(), sealed);
         if let Some(days) = settings.safety_days {
             runtime.safety_keep_ms = i64::from(days) * DAY_MS;
         }
@@ -225,6 +237,14 @@ impl Backout {
             settings.node.clone(),
             runtime,
         );
+        let apps = Apps::new(
+            store.clone(),
+            jobs.clone(),
+            Arc::clone(&world.clock),
+            Arc::clone(&world.entropy),
+            settings.node.clone(),
+            work.open().await?,
+        );
         let log = RequestLog::open(&path.join("requests"))?;
         let mut vendors = front::Settings {
             public_hosts: settings.public_hosts.clone(),
@@ -234,6 +254,14 @@ impl Backout {
             vendors.regions.clone_from(&settings.regions);
         }
         let registry = databases.register(servers.register(Registry::new()));
+        let registry = procedures::register(
+            registry,
+            &procedures::Work {
+                runtime: apps.runtime().clone(),
+                clock: Arc::clone(&world.clock),
+                entropy: Arc::clone(&world.entropy),
+            },
+        );
         let faults = match settings.faults {
             false => None,
             true => {
@@ -260,13 +288,15 @@ impl Backout {
             clock: Arc::clone(&world.clock),
             entropy: Arc::clone(&world.entropy),
             settings: vendors,
-        });
+        })
+        .with_apps(apps.clone());
         let native = Native::new(Parts {
             store: store.clone(),
             accounts: accounts.clone(),
             limiter,
             servers: servers.clone(),
             databases: databases.clone(),
+            apps,
             jobs: jobs.clone(),
             faults: faults.clone(),
             requests: Arc::new(log.clone()),
@@ -366,6 +396,38 @@ impl Backout {
             cut,
             running: left_running,
         }
+    }
+}
+
+/// What the work on applications is made of.
+struct ApplicationWork {
+    /// Where instances, packages and gateways have their files.
+    folder: PathBuf,
+    shim: Shim,
+    gateways: Host,
+    secrets: Arc<Sealed>,
+}
+
+impl ApplicationWork {
+    /// Opens the folders, and looks what there is on this host.
+    async fn open(self) -> anyhow::Result<backout_apps::Runtime> {
+        let looked = tokio::task::spawn_blocking(move || {
+            let config = process::Config::new(self.folder.clone(), self.shim);
+            let processes = Processes::open(config)?;
+            let packages = processes.packages().clone();
+            let mut runtime = backout_apps::Runtime::new(
+                &self.folder,
+                Arc::new(processes),
+                packages,
+                self.gateways,
+                self.secrets,
+            );
+            runtime.components = Arc::new(Components::find());
+            Ok::<_, backout_workloads::Error>(runtime)
+        });
+        Ok(looked
+            .await
+            .map_err(|e| anyhow!("look what runs applications here: {e}"))??)
     }
 }
 

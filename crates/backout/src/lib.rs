@@ -38,6 +38,7 @@ pub fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Serve(args) => return end(&shell, serve::run(&shell, args)),
         Command::Shim { folder } => return backout_shim::main(folder),
+        Command::Container { args } => return backout_workloads::docker::main(args),
         Command::Gateway { dir } => return backout_gateway::main(dir),
         Command::Completions { shell: which } => Ok(completions(*which)),
         other => commands::run(&shell, other),

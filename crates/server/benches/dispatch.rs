@@ -19,15 +19,18 @@ use backout_accounts::{Accounts, Limiter, Limits, MasterKey, Vault};
 use backout_api::front::CallLog;
 use backout_api::native::{Native, Parts};
 use backout_api::secrets::Sealed;
+use backout_apps::Apps;
 use backout_core::ids::{OsEntropy, RequestId};
 use backout_core::time::SystemClock;
 use backout_databases::Databases;
+use backout_gateway::Host;
 use backout_jobs::Jobs;
 use backout_server::{App, Config, RequestLog, Server, VendorFuture, VendorHandler};
 use backout_servers::{Runtime, Servers};
 use backout_shim::Shim;
 use backout_store::Store;
 use backout_wire::{RawRequest, Reply};
+use backout_workloads::process::{self, Processes};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
@@ -73,6 +76,7 @@ async fn ours(folder: &std::path::Path) -> SocketAddr {
         backout_jobs::MIGRATIONS,
         backout_servers::MIGRATIONS,
         backout_databases::MIGRATIONS,
+        backout_apps::MIGRATIONS,
     ]
     .concat();
     let store = Store::open_sqlite(&folder.join("state.db"), &migrations).unwrap();
@@ -102,6 +106,26 @@ async fn ours(folder: &std::path::Path) -> SocketAddr {
             Arc::new(Sealed::new(Vault::new(&master), entropy.clone())),
         ),
     );
+    let processes = Processes::open(process::Config::new(
+        folder.join("apps"),
+        Shim::own(&["shim"]),
+    ))
+    .unwrap();
+    let packages = processes.packages().clone();
+    let apps = Apps::new(
+        store.clone(),
+        jobs.clone(),
+        clock.clone(),
+        entropy.clone(),
+        "bench".into(),
+        backout_apps::Runtime::new(
+            &folder.join("apps"),
+            Arc::new(processes),
+            packages,
+            Host::own(&["shim"], &["gateway", "--dir"]),
+            Arc::new(Sealed::new(Vault::new(&master), entropy.clone())),
+        ),
+    );
     let log = RequestLog::open(&folder.join("requests")).unwrap();
     let native = Native::new(Parts {
         store,
@@ -109,6 +133,7 @@ async fn ours(folder: &std::path::Path) -> SocketAddr {
         limiter: Arc::new(Limiter::new(clock.clone(), Limits::default())),
         servers,
         databases,
+        apps,
         jobs,
         faults: None,
         requests: Arc::new(log.clone()),

@@ -1,5 +1,6 @@
 //! The paths of the native API, and the document that describes them.
 
+mod apps;
 mod databases;
 
 use std::sync::Arc;
@@ -89,7 +90,7 @@ pub(crate) fn render(request: &RequestId, error: &NativeError) -> Bytes {
 #[openapi(
     info(
         title = "Backout",
-        description = "Take anything back: servers, databases, and the jobs that roll back. \
+        description = "Take anything back: servers, databases, applications, and the jobs that roll back. \
                        The rules are in docs/native-api.md."
     ),
     tags(
@@ -97,6 +98,7 @@ pub(crate) fn render(request: &RequestId, error: &NativeError) -> Bytes {
         (name = "disks", description = "Data disks, and their restore points"),
         (name = "images", description = "What servers are made of"),
         (name = "databases", description = "Databases: their history, the ways back, their backups"),
+        (name = "apps", description = "Applications: their versions, orders, replicas and logs"),
         (name = "rollback", description = "Judge, plan and roll back"),
         (name = "jobs", description = "What runs, and what ran"),
         (name = "accounts", description = "Who may call"),
@@ -137,6 +139,7 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(compact))
         .routes(routes!(plan_compact))
         .merge(databases::routes())
+        .merge(apps::routes())
         .routes(routes!(list_jobs))
         .routes(routes!(get_job))
         .routes(routes!(job_events))
@@ -278,8 +281,8 @@ struct JobsQuery {
     /// `queued`, `running` or `done`; or how they ended: `applied`, `reverted` or
     /// `held`.
     state: Option<String>,
-    /// `server/NAME`, `disk/NAME`, `database/NAME`, one of them with an id, or
-    /// just the name of a server.
+    /// `server/NAME`, `disk/NAME`, `database/NAME`, `app/NAME`, one of them with an
+    /// id, or just the name of a server.
     resource: Option<String>,
 }
 

@@ -127,7 +127,8 @@ impl Native {
                     };
                     let owns = list_servers(tx, owner, &ServerFilter::default(), one)?.0 > 0
                         || list_disks(tx, owner, &DiskFilter::default(), one)?.0 > 0
-                        || list_blueprints(tx, owner, &BlueprintFilter::default(), one)?.0 > 0;
+                        || list_blueprints(tx, owner, &BlueprintFilter::default(), one)?.0 > 0
+                        || backout_apps::persistence::count_applications(tx, owner)? > 0;
                     if !owns {
                         backout_faults::forget_owner(tx, owner)?;
                     }

@@ -13,9 +13,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+mod apps;
 mod databases;
 mod servers;
 
+pub use apps::*;
 pub use databases::*;
 pub use servers::*;
 
@@ -98,7 +100,7 @@ pub struct Note {
 }
 
 impl Note {
-    fn of(code: Code, message: String) -> Self {
+    pub(super) fn of(code: Code, message: String) -> Self {
         Self {
             code: code.as_str().into(),
             title: code.title().into(),

@@ -191,6 +191,21 @@ impl From<backout_databases::Refusal> for NativeError {
     }
 }
 
+impl From<backout_apps::Refusal> for NativeError {
+    fn from(e: backout_apps::Refusal) -> Self {
+        match e {
+            backout_apps::Refusal::Store(e) => store_error(&e),
+            other if other.code() == Code::Internal => {
+                tracing::error!(error = %other, "the applications failed a native call");
+                Self::internal(
+                    "use the application: look for this request id in the log of the server",
+                )
+            }
+            other => Self::new(other.code(), other.to_string()),
+        }
+    }
+}
+
 impl From<AccountsError> for NativeError {
     fn from(e: AccountsError) -> Self {
         match e {

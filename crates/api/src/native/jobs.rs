@@ -17,8 +17,8 @@ pub struct JobFilter {
     /// `queued`, `running` or `done`; or how they ended: `applied`, `reverted` or
     /// `held`.
     pub state: Option<String>,
-    /// `server/NAME`, `disk/NAME`, `database/NAME`, one of them with an id, or
-    /// just the name of a server.
+    /// `server/NAME`, `disk/NAME`, `database/NAME`, `app/NAME`, one of them with an
+    /// id, or just the name of a server.
     pub resource: Option<String>,
 }
 
@@ -93,6 +93,7 @@ impl Native {
                 Err(e) => Err(e.into()),
             },
             Named::Database(name) => self.database_resource(call, name).await,
+            Named::App(name) => self.app_resource(call, name).await,
         }
     }
 
@@ -195,6 +196,9 @@ impl Native {
                     Err(e) => return Err(e),
                 }
             }
+            if view.procedure.starts_with("apps.") {
+                return self.undo_app_job(call, &view.id).await;
+            }
             if view.procedure.starts_with("databases.") {
                 return self.undo_database_job(call, &view.id).await;
             }
@@ -234,6 +238,11 @@ impl Native {
             && let Ok(id) = id.parse()
         {
             return self.database_spellings(call, &id).await;
+        }
+        if let Some(id) = job.resource.strip_prefix("application/")
+            && let Ok(id) = id.parse()
+        {
+            return self.app_spellings(call, &id).await;
         }
         match subject_of(job) {
             Some(subject) => self.subject_spellings(call, &subject).await,

@@ -9,6 +9,7 @@
 //! OpenAPI document belong to `server`.
 
 mod accounts;
+mod apps;
 pub mod auth;
 mod databases;
 mod disks;
@@ -30,6 +31,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backout_accounts::{Accounts, Limiter, Principal};
+use backout_apps::Apps;
 use backout_core::code::Code;
 use backout_core::ids::{Entropy, JobId, RequestId};
 use backout_core::time::Clock;
@@ -39,6 +41,7 @@ use backout_jobs::{Idempotency, Jobs};
 use backout_servers::{Caller, Servers};
 use backout_store::Store;
 
+pub use apps::{LOG_LINES_MAX, LogTails, LogsWanted, OrdersWanted};
 pub use databases::{LifeStep, TransactionsWanted};
 pub use disks::DisksWanted;
 pub use error::{Kind, NativeError};
@@ -162,6 +165,45 @@ pub mod action {
     pub const CREATE_BACKUP: &str = "backout:CreateBackup";
     /// Deletes a base backup of a database.
     pub const DELETE_BACKUP: &str = "backout:DeleteBackup";
+    /// Looks at applications: versions, replicas, orders, events, settings.
+    pub const DESCRIBE_APPS: &str = "backout:DescribeApps";
+    /// Reads what replicas write.
+    pub const READ_APP_LOGS: &str = "backout:ReadAppLogs";
+    /// Makes an application.
+    pub const CREATE_APP: &str = "backout:CreateApp";
+    /// Deploys a version of an application.
+    pub const DEPLOY_APP: &str = "backout:DeployApp";
+    /// Describes and labels an application.
+    pub const CHANGE_APP: &str = "backout:ChangeApp";
+    /// Starts applications.
+    pub const START_APPS: &str = "backout:StartApps";
+    /// Stops applications.
+    pub const STOP_APPS: &str = "backout:StopApps";
+    /// Starts replicas anew.
+    pub const RESTART_APPS: &str = "backout:RestartApps";
+    /// Changes how many replicas there are, how much they may take, and the rules
+    /// for that.
+    pub const SCALE_APPS: &str = "backout:ScaleApps";
+    /// Takes an application away.
+    pub const DELETE_APP: &str = "backout:DeleteApp";
+    /// Marks versions as ones not to go back to.
+    pub const BAR_VERSION: &str = "backout:BarVersion";
+    /// Lets batches go.
+    pub const CONFIRM_ORDER: &str = "backout:ConfirmOrder";
+    /// Ends orders, and takes back what they changed.
+    pub const ABORT_ORDER: &str = "backout:AbortOrder";
+    /// Tries again what an order is stuck on.
+    pub const RETRY_ORDER: &str = "backout:RetryOrder";
+    /// Approves orders that somebody else asked for.
+    pub const APPROVE_ORDER: &str = "backout:ApproveOrder";
+    /// Makes, changes and takes away namespaces.
+    pub const MANAGE_NAMESPACES: &str = "backout:ManageNamespaces";
+    /// Sets and deletes secrets.
+    pub const MANAGE_SECRETS: &str = "backout:ManageSecrets";
+    /// Makes, changes and deletes config maps.
+    pub const MANAGE_CONFIG_MAPS: &str = "backout:ManageConfigMaps";
+    /// Says how much accounts may have.
+    pub const MANAGE_APP_SETTINGS: &str = "backout:ManageAppSettings";
     /// Looks at what the host can do.
     pub const DOCTOR: &str = "backout:Doctor";
 }
@@ -254,6 +296,8 @@ pub struct Parts {
     pub servers: Servers,
     /// The databases.
     pub databases: Databases,
+    /// The applications.
+    pub apps: Apps,
     /// The jobs.
     pub jobs: Jobs,
     /// The fault switch, where there is one.
@@ -302,6 +346,14 @@ impl Outcome for dto::Server {}
 impl Outcome for dto::Snapshot {}
 impl Outcome for dto::Image {}
 impl Outcome for dto::Database {}
+impl Outcome for dto::App {}
+impl Outcome for dto::AppVersion {}
+impl Outcome for dto::NamespaceView {}
+impl Outcome for dto::SecretView {}
+impl Outcome for dto::ConfigMapView {}
+impl Outcome for dto::ScalingRuleView {}
+impl Outcome for dto::AccountSettings {}
+impl Outcome for dto::ServiceSettings {}
 
 /// What makes a job, or several: the first stands for the call.
 macro_rules! made_a_job {
@@ -319,6 +371,8 @@ made_a_job! {
     Accepted: |a| Some(&a.job);
     AcceptedClone: |a| Some(&a.job);
     AcceptedJobs: |a| a.jobs.first();
+    AcceptedOrder: |a| a.job.as_ref();
+    OrderView: |a| a.job.as_ref();
     AcceptedRollback: |a| Some(&a.job);
     AddedServer: |a| Some(&a.job);
     AddedDisk: |a| Some(&a.job);

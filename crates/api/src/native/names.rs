@@ -19,21 +19,24 @@ pub(super) enum Named<'a> {
     Disk(&'a str),
     /// A database, by name or id.
     Database(&'a str),
+    /// An application, by name, `NAMESPACE/NAME` or id.
+    App(&'a str),
 }
 
-/// `server/NAME`, `disk/NAME`, `database/NAME`, or just the NAME of a server. A name with a `/`
-/// in it needs the word before it.
+/// `server/NAME`, `disk/NAME`, `database/NAME`, `app/NAME`, or just the NAME of a
+/// server. A name with a `/` in it needs the word before it.
 pub(super) fn named(resource: &str) -> Result<Named<'_>> {
     let (of, name): (fn(_) -> _, _) = match resource.split_once('/') {
         Some(("server", name)) => (Named::Server, name),
         Some(("disk", name)) => (Named::Disk, name),
         Some(("database", name)) => (Named::Database, name),
+        Some(("app" | "application", name)) => (Named::App, name),
         Some(_) => (Named::Server, ""),
         None => (Named::Server, resource),
     };
     if name.is_empty() {
         return Err(NativeError::malformed(format!(
-            "read the resource {:?}: give server/NAME, disk/NAME, database/NAME, one of them with an id, or just the name of a server",
+            "read the resource {:?}: give server/NAME, disk/NAME, database/NAME, app/NAME, one of them with an id, or just the name of a server",
             resource.chars().take(80).collect::<String>()
         )));
     }
@@ -189,6 +192,12 @@ impl Native {
                 .allowed_disk(call, action, name, touches)
                 .await?
                 .subject(),
+            Named::App(name) => {
+                self.allowed_app(call, action, name).await?;
+                return Err(NativeError::malformed(format!(
+                    "take an application back to a restore point: it goes back to a version, with: backout apps rollback {name}"
+                )));
+            }
             Named::Database(name) => {
                 self.allowed_database(call, action, name).await?;
                 return Err(NativeError::malformed(format!(
@@ -293,7 +302,10 @@ mod tests {
             ("disk/", None),
             ("database/shop", Some(Named::Database("shop"))),
             ("database/", None),
-            ("app/web", None),
+            ("app/web", Some(Named::App("web"))),
+            ("app/test/web", Some(Named::App("test/web"))),
+            ("app/", None),
+            ("apps/web", None),
             ("/web", None),
         ] {
             assert_eq!(named(text).ok(), want, "{text:?}");

@@ -63,7 +63,12 @@ impl Native {
             )
             .await?;
         items.extend(found);
-        let next = next_offset(offset, items.len(), servers + disks + databases);
+        let before = servers + disks + databases;
+        let (apps, found) = self
+            .app_resources(call, offset.saturating_sub(before), limit - items.len())
+            .await?;
+        items.extend(found);
+        let next = next_offset(offset, items.len(), before + apps);
         Ok(List { items, next })
     }
 

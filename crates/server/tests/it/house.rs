@@ -14,10 +14,12 @@ use backout_api::audit;
 use backout_api::front::{self, CallLog, Front, Settings};
 use backout_api::native::{Native, Parts};
 use backout_api::secrets::Sealed;
+use backout_apps::Apps;
 use backout_core::ids::{OsEntropy, RequestId};
 use backout_core::time::{Clock as _, ManualClock, SystemClock};
 use backout_databases::Databases;
 use backout_faults::Faults;
+use backout_gateway::Host;
 use backout_jobs::{Jobs, Registry, Worker, WorkerConfig};
 use backout_server::{
     Addresses, App, Config, RequestLog, Server, Tls, VendorFuture, VendorHandler,
@@ -26,6 +28,7 @@ use backout_servers::Servers;
 use backout_shim::Shim;
 use backout_store::Store;
 use backout_wire::{RawRequest, Reply, sign};
+use backout_workloads::process::{self, Processes};
 use base64::Engine as _;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -45,6 +48,24 @@ pub struct Wish {
     /// With the fault switch.
     pub faults: bool,
     pub drain: Option<Duration>,
+}
+
+/// What works on applications; nothing is run here.
+fn application_work(
+    folder: &Path,
+    master: &MasterKey,
+    entropy: Arc<OsEntropy>,
+) -> backout_apps::Runtime {
+    let config = process::Config::new(folder.join("apps"), Shim::own(&["shim"]));
+    let processes = Processes::open(config).unwrap();
+    let packages = processes.packages().clone();
+    backout_apps::Runtime::new(
+        &folder.join("apps"),
+        Arc::new(processes),
+        packages,
+        Host::own(&["shim"], &["gateway", "--dir"]),
+        Arc::new(Sealed::new(Vault::new(master), entropy)),
+    )
 }
 
 pub struct House {
@@ -87,6 +108,7 @@ impl House {
                 audit::MIGRATIONS,
                 backout_faults::MIGRATIONS,
                 backout_databases::MIGRATIONS,
+                backout_apps::MIGRATIONS,
             ]
             .concat();
             let store = Store::open_sqlite(&path.join("state.db"), &migrations).unwrap();
@@ -129,6 +151,14 @@ impl House {
                     Arc::new(Sealed::new(Vault::new(&master), entropy.clone())),
                 ),
             );
+            let apps = Apps::new(
+                store.clone(),
+                jobs.clone(),
+                clock.clone(),
+                entropy.clone(),
+                NODE.into(),
+                application_work(&path, &master, entropy.clone()),
+            );
             let registry = databases.register(servers.register(Registry::new()));
             let faults = if wish.faults {
                 let opened =
@@ -141,18 +171,21 @@ impl House {
             let vendor: Arc<dyn VendorHandler> = if wish.echo {
                 Arc::new(Echo)
             } else {
-                Arc::new(Front::new(front::Parts {
-                    accounts: accounts.clone(),
-                    limiter: limiter.clone(),
-                    nonces: Arc::new(Nonces::new(clock.clone(), NONCES_MAX)),
-                    store: store.clone(),
-                    servers: servers.clone(),
-                    databases: databases.clone(),
-                    faults: faults.clone(),
-                    clock: clock.clone(),
-                    entropy: entropy.clone(),
-                    settings: Settings::default(),
-                }))
+                Arc::new(
+                    Front::new(front::Parts {
+                        accounts: accounts.clone(),
+                        limiter: limiter.clone(),
+                        nonces: Arc::new(Nonces::new(clock.clone(), NONCES_MAX)),
+                        store: store.clone(),
+                        servers: servers.clone(),
+                        databases: databases.clone(),
+                        faults: faults.clone(),
+                        clock: clock.clone(),
+                        entropy: entropy.clone(),
+                        settings: Settings::default(),
+                    })
+                    .with_apps(apps.clone()),
+                )
             };
             let native = Native::new(Parts {
                 store: store.clone(),
@@ -160,6 +193,7 @@ impl House {
                 limiter,
                 servers: servers.clone(),
                 databases,
+                apps,
                 jobs: jobs.clone(),
                 faults: faults.clone(),
                 requests: Arc::new(log.clone()),
