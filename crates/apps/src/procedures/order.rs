@@ -251,10 +251,16 @@ async fn prepare(work: &Work, ctx: &StepContext) -> Result<Done, StepError> {
         }
         None => true,
     };
-    let order = ground.order.clone();
+    let (order, to) = (ground.order.clone(), ground.to.clone());
     let world = ctx
         .store
-        .read::<_, StoreError>(move |tx| World::of_order(tx, &order, &ready))
+        .read::<_, StoreError>(move |tx| {
+            let mut world = World::of_order(tx, &order, &ready)?;
+            if let (Some(world), Some(to)) = (&mut world, &to) {
+                world.look_at_port(tx, &to.release)?;
+            }
+            Ok(world)
+        })
         .await?
         .ok_or_else(|| {
             let id = &ground.application.id;
