@@ -12,7 +12,7 @@
 
 use std::fs::File;
 use std::io::{PipeReader, PipeWriter, Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -35,6 +35,9 @@ const ANSWER_MAX_BYTES: usize = 8 << 10;
 /// The longest that [`Care::after_end`] may take, in milliseconds: who looks
 /// meanwhile waits for what becomes of the process, and not for ever.
 pub const AFTER_END_MAX_MS: u64 = 5000;
+
+/// More than this is no address.
+const ADDRESS_MAX_BYTES: u64 = 64;
 
 /// A probe does not ask more often.
 const PERIOD_MIN: Duration = Duration::from_millis(10);
@@ -224,8 +227,12 @@ impl Shared {
                     port,
                     path,
                     headers,
-                } => http(*port, path, headers, limit),
-                Ask::Tcp { port } => connect(*port, limit).map(drop),
+                } => self
+                    .address(*port)
+                    .and_then(|at| http(at, path, headers, limit)),
+                Ask::Tcp { port } => self
+                    .address(*port)
+                    .and_then(|at| connect(at, limit).map(drop)),
                 Ask::Exec { argv } => {
                     let task = Task {
                         argv: argv.clone(),
@@ -238,6 +245,19 @@ impl Shared {
                 return;
             }
         }
+    }
+
+    /// Where a port is asked.
+    fn address(&self, port: u16) -> Result<SocketAddr, String> {
+        let Some(file) = &self.care.address else {
+            return Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        };
+        let mut text = String::new();
+        let read = File::open(file)
+            .and_then(|file| file.take(ADDRESS_MAX_BYTES).read_to_string(&mut text));
+        let ip = read.ok().and_then(|_| text.trim().parse::<IpAddr>().ok());
+        ip.map(|ip| SocketAddr::new(ip, port))
+            .ok_or_else(|| format!("ask at port {port}: its address is not known"))
     }
 
     /// Runs a small program to its end, which comes with that of the process at
@@ -370,20 +390,21 @@ fn poll_for(polled: &mut [PollFd<'_>], patience: Duration) {
     }
 }
 
-fn connect(port: u16, limit: Duration) -> Result<TcpStream, String> {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    TcpStream::connect_timeout(&address, limit).map_err(|e| format!("connect to port {port}: {e}"))
+fn connect(at: SocketAddr, limit: Duration) -> Result<TcpStream, String> {
+    TcpStream::connect_timeout(&at, limit)
+        .map_err(|e| format!("connect to port {}: {e}", at.port()))
 }
 
 /// One request over a connection of its own.
 fn http(
-    port: u16,
+    at: SocketAddr,
     path: &str,
     headers: &std::collections::BTreeMap<String, String>,
     limit: Duration,
 ) -> Result<(), String> {
     let until = Instant::now() + limit;
-    let mut stream = connect(port, limit)?;
+    let mut stream = connect(at, limit)?;
+    let port = at.port();
     let failed = |e: &dyn std::fmt::Display| format!("GET {path} on port {port}: {e}");
     let mut request =
         format!("GET {path} HTTP/1.1\r\nconnection: close\r\nuser-agent: backout\r\n");

@@ -102,6 +102,11 @@ pub struct Care {
     /// process leaves elsewhere. Takes [`crate::AFTER_END_MAX_MS`] at most.
     #[serde(default)]
     pub after_end: Option<Task>,
+    /// A file with the IP address at which its ports are asked, for a process
+    /// that serves elsewhere; `None` is the loopback interface. Read anew for
+    /// each question.
+    #[serde(default)]
+    pub address: Option<PathBuf>,
     /// How long ending it takes, in milliseconds, when a probe failed:
     /// `before_stop`, and the process itself.
     pub grace_ms: u64,
@@ -139,7 +144,8 @@ impl Probe {
     }
 }
 
-/// What is asked of a process. Ports are those of the loopback interface.
+/// What is asked of a process. Ports are those of the loopback interface, unless
+/// [`Care::address`] says otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case")]
 pub enum Ask {

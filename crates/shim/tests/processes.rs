@@ -649,3 +649,63 @@ fn a_process_with_care_is_asked_and_ended_by_its_shim() {
     end(&folder, PATIENCE).unwrap();
     end(&place.0.path().join("none"), PATIENCE).unwrap();
 }
+
+#[test]
+fn ports_are_asked_at_the_address_in_a_file_where_one_is_named() {
+    let place = Place::new();
+    let folder = place.folder();
+    // Nobody listens at the same port of the usual address.
+    let listener = std::net::TcpListener::bind("127.0.0.2:0").unwrap();
+    let address = place.0.path().join("address");
+    let mut spec = sh("exec sleep 600");
+    spec.care = Some(Care {
+        readiness: Some(Probe {
+            period_ms: 10,
+            timeout_ms: 60_000,
+            ..Probe::new(Ask::Tcp {
+                port: listener.local_addr().unwrap().port(),
+            })
+        }),
+        address: Some(address.clone()),
+        ..Care::default()
+    });
+    start(&folder, &shim(), &spec).unwrap();
+    let health = || report(&folder).unwrap().health.unwrap_or_default();
+    let why = until("it says why not", || health().why);
+    assert!(why.contains("not known"), "{why}");
+    std::fs::write(&address, "127.0.0.2\n").unwrap();
+    until("ready", || {
+        (health().readiness == Readiness::Ready).then_some(())
+    });
+    std::fs::write(&address, "127.0.0.1\n").unwrap();
+    until("unready", || {
+        (health().readiness == Readiness::Unready).then_some(())
+    });
+}
+
+#[test]
+fn what_runs_after_the_end_runs_after_a_kill_too() {
+    let place = Place::new();
+    let folder = place.folder();
+    let mut spec = sh("exec sleep 600");
+    spec.care = Some(Care {
+        after_end: Some(Task {
+            argv: vec!["/bin/sh".into(), "-c".into(), "echo after".into()],
+            timeout_ms: 60_000,
+        }),
+        ..Care::default()
+    });
+    start(&folder, &shim(), &spec).unwrap();
+    signal(&folder, Signal::Kill).unwrap();
+    let exit = wait_ended(&folder, PATIENCE).unwrap();
+    assert_eq!(exit, Some(Exit::Signal { signal: 9 }));
+    assert_eq!(log(&folder), "after\n");
+    // One that fails is told of.
+    spec.care.as_mut().unwrap().after_end.as_mut().unwrap().argv[2] = "exit 3".into();
+    start(&folder, &shim(), &spec).unwrap();
+    end(&folder, Duration::ZERO).unwrap();
+    let events = report(&folder).unwrap().health.unwrap().events;
+    let failed = |e: &&backout_shim::Event| e.kind == EventKind::TaskFailed;
+    let failed = events.iter().find(failed).unwrap();
+    assert!(failed.text.starts_with("after its end: "), "{failed:?}");
+}

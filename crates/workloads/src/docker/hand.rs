@@ -6,12 +6,10 @@
 //! | `keep` | the program of the shim | starts the container, passes on its output, ends as it ends |
 //! | `opened ARGV...` | after the start | waits until the container runs, then runs `ARGV` in it |
 //! | `exec ARGV...` | probe, before the stop | runs `ARGV` in the container |
-//! | `tcp PORT`, `http PORT PATH [NAME VALUE]...` | probe | asks in the container's network |
 //! | `clear` | after the end | ends a container that outlived its keeper |
 
 use std::ffi::OsString;
 use std::io::Write as _;
-use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::ExitCode;
@@ -33,6 +31,10 @@ use crate::docker::engine::{Client, Engine, Found};
 use crate::docker::seen::{Run, Seen};
 use crate::error::{Error, Result};
 use crate::root::{kept, run_folder};
+
+/// The file in the run folder with the address at which the host reaches the
+/// container.
+pub(crate) const ADDRESS: &str = "address";
 
 /// The exit code of a keeper that could not start its container: as `docker run`
 /// has it.
@@ -80,8 +82,6 @@ pub fn main(args: &[OsString]) -> ExitCode {
         ("keep", []) => return hand.keep(),
         ("opened", argv) => hand.opened(limit, argv),
         ("exec", argv) if !argv.is_empty() => hand.exec(limit, argv),
-        ("tcp", [port]) => hand.tcp(limit, port),
-        ("http", [port, path, headers @ ..]) => hand.http(limit, port, path, headers),
         ("clear", []) => hand.clear(),
         _ => Err(format!("{what:?} is nothing that it does")),
     };
@@ -120,22 +120,19 @@ impl Hand {
         })
     }
 
-    /// What the present keeper says of the container, when that runs.
-    fn running(&self) -> Option<Option<String>> {
+    /// Whether the present keeper says that the container runs.
+    fn runs(&self) -> bool {
         let Ok(State::On { pid, .. }) = backout_shim::look(&self.run) else {
-            return None;
+            return false;
         };
-        let seen = Seen::read(&self.run).ok()??;
-        match seen.run {
-            Run::Runs { ip, .. } if seen.keeper == pid => Some(ip),
-            _ => None,
-        }
+        let seen = Seen::read(&self.run).ok().flatten();
+        seen.is_some_and(|seen| seen.keeper == pid && matches!(seen.run, Run::Runs { .. }))
     }
 
     /// Waits until the container runs, however long that takes: the shim ends
     /// this with the keeper. Then runs what is to run first.
     fn opened(&self, limit: Duration, argv: &[String]) -> Result<(), String> {
-        while self.running().is_none() {
+        while !self.runs() {
             std::thread::sleep(TICK);
         }
         match argv {
@@ -157,50 +154,6 @@ impl Hand {
                 argv.join(" "),
                 limit.as_millis()
             )),
-        }
-    }
-
-    fn address(&self, port: &str) -> Result<SocketAddr, String> {
-        let ip = self.running().flatten();
-        let ip = ip.and_then(|ip| ip.parse::<IpAddr>().ok());
-        let port = port.parse().map_err(|_| format!("{port:?} is no port"))?;
-        ip.map(|ip| SocketAddr::new(ip, port))
-            .ok_or_else(|| "the container has no address".to_owned())
-    }
-
-    fn tcp(&self, limit: Duration, port: &str) -> Result<(), String> {
-        let address = self.address(port)?;
-        TcpStream::connect_timeout(&address, limit.max(Duration::from_millis(1)))
-            .map(drop)
-            .map_err(|e| format!("connect to port {port}: {e}"))
-    }
-
-    fn http(
-        &self,
-        limit: Duration,
-        port: &str,
-        path: &str,
-        headers: &[String],
-    ) -> Result<(), String> {
-        let address = self.address(port)?;
-        let said = |e: &dyn std::fmt::Display| format!("GET {path} on port {port}: {e}");
-        let config = ureq::Agent::config_builder()
-            .timeout_global(Some(limit))
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .build();
-        let mut request =
-            ureq::Agent::new_with_config(config).get(format!("http://{address}{path}"));
-        for pair in headers.chunks_exact(2) {
-            if let [name, value] = pair {
-                request = request.header(name, value);
-            }
-        }
-        match request.call() {
-            Ok(answer) if (200..400).contains(&answer.status().as_u16()) => Ok(()),
-            Ok(answer) => Err(said(&format!("status {}", answer.status().as_u16()))),
-            Err(e) => Err(said(&e)),
         }
     }
 
@@ -341,10 +294,7 @@ impl<'a> Keeper<'a> {
             Some(found) => {
                 if found.out_of_memory {
                     self.memory_kills += 1;
-                    self.say(Run::Runs {
-                        pid: None,
-                        ip: None,
-                    });
+                    self.say(Run::Runs { pid: None });
                 }
                 ExitCode::from(u8::try_from(found.exit_code).unwrap_or(u8::MAX))
             }
@@ -398,7 +348,12 @@ impl<'a> Keeper<'a> {
         client.start(id).await?;
         match client.find(id).await? {
             None => return Ok(Begun::Ends(self.gone())),
-            Some(found) => self.say(runs(&found)),
+            Some(found) => {
+                let path = self.hand.run.join(ADDRESS);
+                let ip = found.ip.unwrap_or_default();
+                std::fs::write(&path, ip).map_err(|e| Error::io("write", &path, e))?;
+                self.say(Run::Runs { pid: found.pid });
+            }
         }
         Ok(Begun::Runs(attached.output))
     }
@@ -441,13 +396,6 @@ impl<'a> Keeper<'a> {
                 }
             }
         }
-    }
-}
-
-fn runs(found: &Found) -> Run {
-    Run::Runs {
-        pid: found.pid,
-        ip: found.ip.clone(),
     }
 }
 

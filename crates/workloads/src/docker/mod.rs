@@ -7,6 +7,7 @@
 //! | `containers/<id>/instance.json` | the specification as it was started, and what it was given |
 //! | `containers/<id>/run/` | the run folder of its shim: its state, its log |
 //! | `containers/<id>/run/container.json` | what its keeper has seen |
+//! | `containers/<id>/run/address` | where its ports are asked |
 //! | `locks/<id>`, `ports/<number>` | as for processes, and the same ones |
 //!
 //! An instance is one container, called `backout-<root>-<id>`, and one *keeper*:
@@ -278,6 +279,7 @@ impl Containers {
                 argv: hand.argv("clear", AFTER_END_MAX_MS, &[])?,
                 timeout_ms: AFTER_END_MAX_MS,
             }),
+            address: Some(self.root.run(&spec.id).join(hand::ADDRESS)),
             grace_ms: spec.grace_ms,
         };
         let mut keep = hand.argv("keep", 0, &[])?.into_iter();
@@ -520,6 +522,14 @@ impl Workloads for Containers {
         });
         let (info, version) = match asked {
             Ok(asked) => asked,
+            // Nobody has to have one.
+            Err(_) if self.engine.socket() == Path::new(SOCKET) && !Path::new(SOCKET).exists() => {
+                return vec![Finding {
+                    what: "container engine",
+                    fine: true,
+                    text: format!("there is none at {SOCKET}, so no images can be run"),
+                }];
+            }
             Err(e) => {
                 return vec![Finding {
                     what: "container engine",
@@ -602,44 +612,22 @@ impl Hand<'_> {
         Ok(words)
     }
 
-    /// A probe as the shim asks it. HTTP is asked at the published port. What is
-    /// there takes every connection, whether or not the container does, so TCP
-    /// is asked in the container's own network, as is every other port.
+    /// A probe as the shim asks it, in the container's own network. At the
+    /// published port is somebody who takes every connection, whether or not the
+    /// container does.
     fn probe(&self, probe: &Probe, ports: Option<body::Ports>) -> Result<Probe> {
-        let own = |port: u16| match port {
-            0 => ports.map_or(0, |p| p.inside),
-            port => port,
-        };
-        let limit = probe.timeout_ms;
-        let argv = match &probe.ask {
-            Ask::Http {
-                port,
-                path,
-                headers,
-            } => {
-                let published = ports.filter(|p| p.inside == own(*port));
-                if let Some(published) = published {
-                    let mut probe = probe.clone();
-                    probe.ask = Ask::Http {
-                        port: published.outside,
-                        path: path.clone(),
-                        headers: headers.clone(),
-                    };
-                    return Ok(probe);
+        let mut probe = probe.clone();
+        match &mut probe.ask {
+            Ask::Http { port, .. } | Ask::Tcp { port } => {
+                if let (0, Some(ports)) = (*port, ports) {
+                    *port = ports.inside;
                 }
-                let mut words = vec![own(*port).to_string(), path.clone()];
-                for (name, value) in headers {
-                    words.extend([name.clone(), value.clone()]);
-                }
-                self.argv("http", limit, &words)?
             }
-            Ask::Tcp { port } => self.argv("tcp", limit, &[own(*port).to_string()])?,
-            Ask::Exec { argv } => self.argv("exec", limit, argv)?,
-        };
-        Ok(Probe {
-            ask: Ask::Exec { argv },
-            timeout_ms: limit + HEAR_MS,
-            ..probe.clone()
-        })
+            Ask::Exec { argv } => {
+                *argv = self.argv("exec", probe.timeout_ms, argv)?;
+                probe.timeout_ms += HEAR_MS;
+            }
+        }
+        Ok(probe)
     }
 }

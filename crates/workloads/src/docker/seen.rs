@@ -28,8 +28,6 @@ pub(crate) enum Run {
     Runs {
         /// Its first process.
         pid: Option<u32>,
-        /// Where the host reaches it.
-        ip: Option<String>,
     },
     /// It could not be started.
     Failed {

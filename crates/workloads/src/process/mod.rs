@@ -230,6 +230,7 @@ impl Processes {
             after_start: task(&spec.after_start)?,
             before_stop: task(&spec.before_stop)?,
             after_end: None,
+            address: None,
             grace_ms: spec.grace_ms,
         };
         let mut command = command.into_iter();

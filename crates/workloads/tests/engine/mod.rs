@@ -289,6 +289,9 @@ impl Drop for Engine {
             let _ = runs("kill", &["-TERM", &pid]);
             let _ = child.wait();
         }
+        // One that was killed has mounted it once more.
+        let data = self.folder.join("data").display().to_string();
+        while runs("umount", &[&data]) {}
         let _ = runs("ip", &["link", "del", &self.bridge]);
     }
 }
