@@ -202,6 +202,23 @@ pub fn wish(rules: &[ScalingRule], load: &Load) -> Option<Wish> {
         .filter(|wish| wish.replicas != load.replicas)
 }
 
+/// How much of the processor time that they may take replicas took on average,
+/// in per cent: of each what it had taken at two instants, in milliseconds,
+/// `elapsed_ms` apart. None where nothing was counted, or nothing is limited.
+#[must_use]
+pub fn cpu_percent(taken_ms: &[(u64, u64)], limit_millis: u32, elapsed_ms: u64) -> Option<u32> {
+    // One that was started anew counts from 0 on.
+    let taken = |(before, after): &(u64, u64)| after.saturating_sub(*before);
+    let all: u64 = taken_ms.iter().map(taken).sum();
+    let replicas = u64::try_from(taken_ms.len()).ok()?;
+    let could = replicas
+        .saturating_mul(elapsed_ms)
+        .saturating_mul(limit_millis.into());
+    // Of thousandths of a processor, in per cent.
+    let percent = all.saturating_mul(100_000).checked_div(could)?;
+    Some(u32::try_from(percent).unwrap_or(u32::MAX))
+}
+
 fn one_wish(rule: &ScalingRule, load: &Load) -> Option<Wish> {
     let schedule = rule.timer.as_ref().and_then(|t| t.standing(load.now));
     let named = |replicas, why| Wish {
@@ -572,6 +589,25 @@ mod tests {
             seen.scaled = scaled_s.map(|s: i64| seen.now.plus_ms(-s * 1000));
             let found = wish(&[rule(None, Some(metric()))], &seen);
             assert_eq!(found.map(|w| w.replicas), wanted, "{seen:?}");
+        }
+    }
+
+    #[test]
+    fn what_replicas_take_of_what_they_may() {
+        for (taken, limit, elapsed, percent) in [
+            (vec![(0, 500)], 1000, 1000, Some(50)),
+            (vec![(0, 500), (100, 100)], 1000, 1000, Some(25)),
+            (vec![(0, 500)], 500, 1000, Some(100)),
+            // More than it may, in a short while.
+            (vec![(0, 600)], 500, 1000, Some(120)),
+            // Started anew in between.
+            (vec![(900, 100)], 1000, 1000, Some(0)),
+            (vec![], 1000, 1000, None),
+            (vec![(0, 5)], 0, 1000, None),
+            (vec![(0, 5)], 1000, 0, None),
+        ] {
+            let found = cpu_percent(&taken, limit, elapsed);
+            assert_eq!(found, percent, "{taken:?} {limit} {elapsed}");
         }
     }
 

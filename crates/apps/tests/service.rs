@@ -877,6 +877,10 @@ fn what_a_job_did_is_taken_back_by_an_order() {
     });
 }
 
+/// Spoils a release that may mount the config map of that number.
+type Spoil = fn(&mut NewRelease, u64);
+type Is = fn(&Refusal) -> bool;
+
 #[test]
 fn releases_find_their_files_and_secrets_as_they_were() {
     with_house(|house| async move {
@@ -914,7 +918,7 @@ fn releases_find_their_files_and_secrets_as_they_were() {
                 key: Some("shop.conf".into()),
             });
         };
-        let broken: [(fn(&mut NewRelease, u64), fn(&Refusal) -> bool); 5] = [
+        let broken: [(Spoil, Is); 5] = [
             (
                 |r, n| {
                     r.files.push(NewFile::ConfigMap {

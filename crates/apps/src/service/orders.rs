@@ -543,7 +543,7 @@ impl Apps {
             procedure: procedure::NAME.to_owned(),
             title: String::new(),
             claims: Vec::new(),
-            steps: Vec::new(),
+            steps: procedure::steps(),
         }
     }
 }

@@ -872,8 +872,10 @@ mod tests {
 
     #[test]
     fn sizes_hosts_and_folders() {
+        type Spoil = fn(&mut NewRelease);
+        type Is = fn(&Refusal) -> bool;
         let plain = || package(PackageKind::Plain, "http://x.example/a");
-        let broken: [(fn(&mut NewRelease), fn(&Refusal) -> bool); 9] = [
+        let broken: [(Spoil, Is); 9] = [
             (
                 |r| r.cpu_millis = Some(0),
                 |e| matches!(e, Refusal::SizeUnsupported { .. }),
