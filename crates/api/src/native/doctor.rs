@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use backout_apps::model::ApplicationState;
+use backout_apps::persistence::ApplicationFilter;
 use backout_core::outcome::Outcome;
 use backout_core::size::Size;
 use backout_disks::Capabilities;
@@ -17,6 +19,8 @@ use super::{Call, Native, NativeError, Result, action};
 const FOLDERS_MAX: usize = 16;
 /// How many servers' folders are looked at to find those.
 const SERVERS_MAX: u64 = 100;
+/// How many applications' gateways are looked at.
+const APPS_MAX: u64 = 100;
 /// How many held jobs are named.
 const HELD_SHOWN: usize = 5;
 /// Less free space than this part of a file system is worth a warning: a
@@ -110,6 +114,7 @@ impl Native {
         checks.extend(looked);
         checks.push(self.check_held(call).await?);
         checks.extend(self.check_databases(call).await?);
+        checks.extend(self.check_apps(call).await?);
         Ok(Doctor {
             version: self.parts.version.clone(),
             node: self.parts.node.clone(),
@@ -159,6 +164,66 @@ impl Native {
             )),
         });
         Ok(checks.collect())
+    }
+
+    /// What runs applications on this host, and which gateways of the caller's
+    /// applications do not run though they should.
+    async fn check_apps(&self, call: &Call) -> Result<Vec<Check>> {
+        let apps = &self.parts.apps;
+        let mut checks: Vec<Check> = apps
+            .doctor()
+            .await?
+            .into_iter()
+            .map(|found| Check {
+                name: format!("applications: {}", found.what),
+                status: match found.fine {
+                    true => Health::Ok,
+                    false => Health::Warn,
+                },
+                message: found.text,
+                fix: None,
+            })
+            .collect();
+        let filter = ApplicationFilter {
+            states: vec![ApplicationState::Running],
+            ..ApplicationFilter::default()
+        };
+        let page = Page {
+            offset: 0,
+            limit: APPS_MAX,
+        };
+        let (_, running) = apps.list(&call.principal.owner, filter, page).await?;
+        let mut reached = 0;
+        for app in running.iter().filter(|a| a.node == self.parts.node) {
+            let version = apps
+                .version_of(&call.principal.owner, app.id.as_str(), None)
+                .await;
+            if !version.is_ok_and(|v| v.release.port.is_some()) {
+                continue;
+            }
+            reached += 1;
+            let (runtime, id) = (apps.runtime().clone(), app.id.clone());
+            let kept = tokio::task::spawn_blocking(move || runtime.gateway(&id)?.is_kept());
+            let why = match kept.await {
+                Ok(Ok(true)) => continue,
+                Ok(Ok(false)) => "its process does not run".to_owned(),
+                Ok(Err(e)) => e.to_string(),
+                Err(e) => format!("to look at it panicked ({e})"),
+            };
+            checks.push(Check {
+                name: format!("gateway of application {}", app.name),
+                status: Health::Warn,
+                message: format!("{why}: nobody reaches the application on its port"),
+                fix: Some(format!(
+                    "it is started again within a minute; if it is not, see: backout apps events {}",
+                    app.name
+                )),
+            });
+        }
+        if reached > 0 && checks.iter().all(|c| !c.name.starts_with("gateway")) {
+            checks.push(ok("gateways", format!("all {reached} run")));
+        }
+        Ok(checks)
     }
 
     async fn check_store(&self) -> Check {
