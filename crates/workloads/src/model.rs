@@ -417,6 +417,10 @@ pub struct Status {
     pub limits: Enforced,
     /// What it takes now, in bytes; `None` where that is not counted.
     pub memory_bytes: Option<u64>,
+    /// Processor time that its processes have taken, in milliseconds, the more
+    /// the longer it runs; starts over when it is started anew. `None` where
+    /// that is not counted.
+    pub cpu_ms: Option<u64>,
     /// How often one of its processes was killed for want of memory.
     pub memory_kills: u64,
     /// What happened to it last, oldest first; at most

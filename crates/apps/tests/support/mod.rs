@@ -263,6 +263,7 @@ impl Workloads for Files {
             why: None,
             limits: Enforced::NotAsked,
             memory_bytes: None,
+            cpu_ms: None,
             memory_kills: 0,
             events: Vec::new(),
         }))

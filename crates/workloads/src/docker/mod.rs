@@ -485,6 +485,7 @@ impl Workloads for Containers {
             _ => None,
         };
         let health = report.health.unwrap_or_default();
+        let groups = pid.map(groups::of_process).unwrap_or_default();
         Ok(Some(Status {
             id: id.clone(),
             phase,
@@ -495,7 +496,8 @@ impl Workloads for Containers {
             restarts: health.runs.saturating_sub(1),
             why: health.why.or(failed),
             limits: kept.enforced,
-            memory_bytes: pid.and_then(groups::memory_of),
+            memory_bytes: groups::memory_bytes(&groups),
+            cpu_ms: groups::cpu_ms(&groups),
             memory_kills: seen.map_or(0, |seen| seen.memory_kills),
             events: health.events.into(),
         }))

@@ -50,20 +50,24 @@ enum Kind {
     Memory,
     Cpu,
     Tasks,
+    /// Nothing; processor time is counted there. Version 2 does that anywhere.
+    Usage,
 }
 
 impl Kind {
-    const ALL: [Self; 3] = [Self::Memory, Self::Cpu, Self::Tasks];
+    const ALL: [Self; 4] = [Self::Memory, Self::Cpu, Self::Tasks, Self::Usage];
+    const LIMITS: [Self; 3] = [Self::Memory, Self::Cpu, Self::Tasks];
 
     const fn controller(self) -> &'static str {
         match self {
             Self::Memory => "memory",
             Self::Cpu => "cpu",
             Self::Tasks => "pids",
+            Self::Usage => "cpuacct",
         }
     }
 
-    /// A file that a group has when this is limited in it.
+    /// A file that a group has when this is limited, or counted, in it.
     const fn file(self, v2: bool) -> &'static str {
         match (self, v2) {
             (Self::Memory, false) => "memory.limit_in_bytes",
@@ -71,6 +75,7 @@ impl Kind {
             (Self::Cpu, false) => "cpu.cfs_quota_us",
             (Self::Cpu, true) => "cpu.max",
             (Self::Tasks, _) => "pids.max",
+            (Self::Usage, _) => "cpuacct.usage",
         }
     }
 
@@ -79,6 +84,7 @@ impl Kind {
             Self::Memory => limits.memory_bytes.is_some(),
             Self::Cpu => limits.cpu_millis.is_some(),
             Self::Tasks => limits.tasks.is_some(),
+            Self::Usage => false,
         }
     }
 }
@@ -170,7 +176,7 @@ impl Groups {
     /// How limits are enforced here, or why they cannot be; for people.
     pub(crate) fn describe(&self) -> Vec<(&'static str, Result<String, String>)> {
         let lock = self.locked();
-        Kind::ALL
+        Kind::LIMITS
             .into_iter()
             .map(|kind| {
                 let base = match &lock {
@@ -345,6 +351,7 @@ fn limit(kind: Kind, group: &Group, limits: &Limits) -> Result<(), String> {
             let has = number(&group.path.join(kind.file(group.v2)));
             agree(kind, group, has, most.into())
         }
+        Kind::Usage => Ok(()),
     }
 }
 
@@ -422,20 +429,40 @@ pub(crate) fn memory_bytes(groups: &[Group]) -> Option<u64> {
     })
 }
 
-/// What the processes in the memory group of a process take, in bytes; `None`
-/// where that cannot be seen from here.
-pub(crate) fn memory_of(pid: u32) -> Option<u64> {
-    let name = Kind::Memory.controller();
-    let mounts = mounts(&std::fs::read_to_string("/proc/self/mountinfo").ok()?);
-    let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
-    let mount = mounts
-        .iter()
-        .find(|m| !m.v2 && m.options.iter().any(|o| o == name))
-        .or_else(|| mounts.iter().find(|m| m.v2))?;
-    memory_bytes(&[Group {
-        path: own_group(&groups, mount, name)?,
-        v2: mount.v2,
-    }])
+/// How much processor time the processes in the groups have taken, in
+/// milliseconds.
+pub(crate) fn cpu_ms(groups: &[Group]) -> Option<u64> {
+    groups.iter().find_map(|group| match group.v2 {
+        true => {
+            let text = std::fs::read_to_string(group.path.join("cpu.stat")).ok()?;
+            let line = text.lines().find_map(|l| l.strip_prefix("usage_usec "))?;
+            Some(line.trim().parse::<u64>().ok()? / 1000)
+        }
+        false => Some(number(&group.path.join("cpuacct.usage"))? / 1_000_000),
+    })
+}
+
+/// The groups in which what a process of somebody else's takes is counted;
+/// those that can be seen from here.
+pub(crate) fn of_process(pid: u32) -> Vec<Group> {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let mounts = mounts(&read("/proc/self/mountinfo"));
+    let all = read(&format!("/proc/{pid}/cgroup"));
+    let group = |kind: Kind| {
+        let name = kind.controller();
+        let mount = mounts
+            .iter()
+            .find(|m| !m.v2 && m.options.iter().any(|o| o == name))
+            .or_else(|| mounts.iter().find(|m| m.v2))?;
+        Some(Group {
+            path: own_group(&all, mount, name)?,
+            v2: mount.v2,
+        })
+    };
+    [Kind::Memory, Kind::Usage]
+        .into_iter()
+        .filter_map(group)
+        .collect()
 }
 
 /// How many processes in the groups were killed for want of memory.

@@ -345,6 +345,7 @@ impl Workloads for Processes {
             why: health.why,
             limits: kept.enforced,
             memory_bytes: pid.and_then(|_| groups::memory_bytes(&kept.groups)),
+            cpu_ms: pid.and_then(|_| groups::cpu_ms(&kept.groups)),
             memory_kills: groups::memory_kills(&kept.groups),
             events: health.events.into(),
         }))

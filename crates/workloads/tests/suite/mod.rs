@@ -40,6 +40,7 @@ macro_rules! suite {
             many_run_side_by_side,
             memory_and_tasks_are_limited,
             one_that_fails_is_started_again_with_growing_waits,
+            processor_time_is_counted,
             what_cannot_be_run_is_refused_with_its_reason,
             what_is_not_alive_is_started_again_while_nobody_looks,
         }
@@ -612,6 +613,20 @@ pub fn memory_and_tasks_are_limited<L: Lab>(place: &Place<L>) {
         matches!(s.phase, Phase::Ended { .. })
     });
     assert!(!place.log(&bomb.id).contains("never"));
+}
+
+pub fn processor_time_is_counted<L: Lab>(place: &Place<L>) {
+    if place.driver.limits_missing().is_some() {
+        // It is counted where it is limited.
+        return;
+    }
+    let spec = place.sh("busy", "trap 'exit 0' TERM; while :; do :; done");
+    place.start(&spec).unwrap();
+    let some = |s: &Status| s.cpu_ms.is_some_and(|ms| ms >= 20);
+    let first = place.until(&spec.id, "busy", some).cpu_ms;
+    place.until(&spec.id, "busier", |s| s.cpu_ms > first);
+    place.stop(&spec.id);
+    assert_eq!(place.status(&spec.id).cpu_ms, None);
 }
 
 pub fn an_older_fence_changes_nothing<L: Lab>(place: &Place<L>) {
