@@ -212,6 +212,33 @@ impl Image {
         }
     }
 
+    /// What is known of a version that the catalogue has no more: nothing.
+    pub(crate) fn gone(id: &ImageId, kind: Kind) -> Self {
+        Self {
+            id: id.clone(),
+            version: id.to_string(),
+            level: Level::Child,
+            parent: None,
+            kind,
+            exec_type: kind.usual_exec_type(),
+            public: false,
+            shared: false,
+            state: ImageState::Offline,
+            description: String::new(),
+            driver: kind.usual_driver(),
+            command: Vec::new(),
+            health: Health::Tcp,
+            client: None,
+            start_s: START_S,
+            memory_bytes: None,
+            cluster: Specs::new(),
+            session: Specs::new(),
+            number: 0,
+            created: Timestamp(0),
+            updated: Timestamp(0),
+        }
+    }
+
     /// Refuses a version that is not online.
     ///
     /// # Errors
@@ -377,6 +404,16 @@ pub fn words(entry: &Entry, parent: Option<&Entry>) -> Words {
     }
 }
 
+/// Whether an entry says that all may use it; saying nothing is saying so.
+#[must_use]
+pub fn says_public(entry: &Entry) -> bool {
+    written(&entry.text).is_ok_and(|w| {
+        w.public
+            .as_ref()
+            .is_none_or(|value| public_of(value) == Ok(true))
+    })
+}
+
 /// Reads a version off its entry and that of its parent; `parent` is none for a
 /// major version only, or where there is no such parent.
 ///
@@ -394,7 +431,7 @@ pub fn read(entry: &Entry, parent: Option<&Entry>) -> Result<Image, Damage> {
         }
     };
     let kind = kind_of(&own, &above)?;
-    let public = match own.public.as_ref().or(above.public.as_ref()) {
+    let public = match &own.public {
         None => true,
         Some(value) => public_of(value)?,
     };
@@ -567,12 +604,4 @@ fn shown(value: &toml::Value) -> String {
         toml::Value::String(word) => word.clone(),
         other => other.to_string(),
     }
-}
-
-/// The newest of these that is online.
-pub fn newest_online<'a>(images: impl IntoIterator<Item = &'a Image>) -> Option<&'a Image> {
-    images
-        .into_iter()
-        .filter(|image| image.state == ImageState::Online)
-        .max_by_key(|image| image.number)
 }

@@ -12,7 +12,12 @@ pub mod model;
 pub mod parameters;
 pub mod persistence;
 pub mod planning;
+pub mod procedures;
 mod refusal;
+pub mod runtime;
+pub mod service;
 
 pub use persistence::MIGRATIONS;
 pub use refusal::{Damage, Refusal};
+pub use runtime::Runtime;
+pub use service::Engines;

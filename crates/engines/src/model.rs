@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use backout_core::ids::{AccountId, EngineId, ImageId, JobId, RecordId, RequestId};
 use backout_core::time::Timestamp;
-use backout_rollout::Rollout;
+use backout_rollout::{Phase, Rollout, Slot};
 use serde::{Deserialize, Serialize};
 
 /// Gives an enum a word for each variant, stored and shown.
@@ -634,4 +634,36 @@ pub struct Drive {
     /// Why an instance did not come up, for people.
     #[serde(default)]
     pub trouble: Option<String>,
+}
+
+impl Drive {
+    /// The instance of a slot of an engine's change, by its name: those that
+    /// stood have theirs, and others one that is the same each time it is asked
+    /// for.
+    #[must_use]
+    pub fn name(&self, engine: &EngineId, change: u64, slot: Slot) -> String {
+        let at = slot.0 as usize;
+        match self.standing.get(at) {
+            Some(name) => name.clone(),
+            None => {
+                let engine = engine.as_str().to_ascii_lowercase();
+                format!("{engine}-{change}-{}-{at}", self.round)
+            }
+        }
+    }
+
+    /// The instance that takes statements.
+    #[must_use]
+    pub fn answering(&self, engine: &EngineId, change: u64) -> Option<String> {
+        let takes = |phase: &Phase| {
+            matches!(
+                phase,
+                Phase::Ready | Phase::Unready { .. } | Phase::Resuming { .. }
+            )
+        };
+        self.rollout
+            .live()
+            .find(|(_, _, phase)| takes(phase))
+            .map(|(slot, _, _)| self.name(engine, change, slot))
+    }
 }

@@ -165,6 +165,19 @@ impl RollbackCheck {
     }
 }
 
+impl RollbackCheck {
+    /// It cannot be, for this reason.
+    #[must_use]
+    pub fn no(why: &str) -> Self {
+        Self {
+            possible: false,
+            from: None,
+            to: None,
+            why: Some(why.to_owned()),
+        }
+    }
+}
+
 /// Says what a change would do, with all that stands in its way, the reasons
 /// that matter most first.
 #[must_use]
@@ -176,8 +189,10 @@ pub fn propose(facts: &Facts<'_>, wanted: &Wanted) -> Proposal {
         versioned(facts.engine, &mut blockers);
     }
     state(facts.engine, wanted, &mut blockers);
-    if !matches!(kind, ChangeKind::Delete | ChangeKind::Suspend) {
-        record_is_sound(facts.engine, &mut blockers);
+    if changes_image(wanted)
+        && let Err(refusal) = sound(facts.engine)
+    {
+        blockers.push(refusal);
     }
     let mut out = Proposal {
         blockers,
@@ -304,19 +319,21 @@ const fn needs_running(state: EngineState) -> &'static str {
 
 /// What is recorded of how it is paid and what it executes must make sense
 /// before anything is changed on the strength of it.
-fn record_is_sound(engine: &Engine, blockers: &mut Vec<Refusal>) {
-    let mut damaged = |damage| {
-        blockers.push(Refusal::Record {
-            engine: engine.id.clone(),
-            damage,
-        });
+///
+/// # Errors
+/// [`Refusal::Record`].
+pub fn sound(engine: &Engine) -> Result<(), Refusal> {
+    let damage = if engine.executes().is_none() {
+        Damage::EngineExecType(engine.exec_type.clone())
+    } else if engine.pays().is_none() {
+        Damage::EnginePayMode(engine.pay_mode)
+    } else {
+        return Ok(());
     };
-    if engine.executes().is_none() {
-        damaged(Damage::EngineExecType(engine.exec_type.clone()));
-    }
-    if engine.pays().is_none() {
-        damaged(Damage::EnginePayMode(engine.pay_mode));
-    }
+    Err(Refusal::Record {
+        engine: engine.id.clone(),
+        damage,
+    })
 }
 
 /// What is to run afterwards.

@@ -214,9 +214,6 @@ pub enum Refusal {
         /// What is missing, and what to do.
         why: String,
     },
-    /// The preflight found what stands in the way; all of it.
-    #[error("{}", first(.0))]
-    Blocked(Vec<Finding>),
     /// There are as many as there may be.
     #[error("have more than {most} {what}: take some away, or ask for more")]
     Quota {
@@ -270,7 +267,6 @@ impl Refusal {
             Self::Image { .. } | Self::NoEntry(_) => Code::ImageDamaged,
             Self::Record { .. } => Code::EngineRecordDamaged,
             Self::Unavailable { .. } => Code::EngineUnavailable,
-            Self::Blocked(findings) => findings.first().map_or(Code::BadRequest, |f| f.code),
             Self::Quota { .. } => Code::Quota,
             Self::Invalid(_) => Code::BadRequest,
             Self::Elsewhere { .. } => Code::Elsewhere,
@@ -288,13 +284,5 @@ impl Refusal {
             code: self.code(),
             message: self.to_string(),
         }
-    }
-}
-
-fn first(findings: &[Finding]) -> String {
-    match findings {
-        [] => "go on".to_owned(),
-        [only] => only.message.clone(),
-        [first, rest @ ..] => format!("{} (and {} more)", first.message, rest.len()),
     }
 }

@@ -44,6 +44,8 @@ pub(crate) struct Peer {
     clock: Arc<Clock>,
     /// Told when it drains, and something of it ended.
     quiet: Arc<Notify>,
+    /// Told when it is taken from the list.
+    taken: Notify,
 }
 
 const READY: u8 = 0;
@@ -68,6 +70,7 @@ impl Peer {
             idle: (0..of.threads).map(|_| Mutex::default()).collect(),
             clock: of.clock.clone(),
             quiet: of.quiet.clone(),
+            taken: Notify::new(),
         }
     }
 
@@ -161,6 +164,17 @@ impl Peer {
         }
         self.connections.fetch_add(1, Ordering::SeqCst);
         Connected(self.clone())
+    }
+
+    /// Waits until it is taken from the list.
+    pub(crate) async fn taken_away(&self) {
+        let taken = self.taken.notified();
+        tokio::pin!(taken);
+        // From here on nothing is missed.
+        taken.as_mut().enable();
+        if !self.leaving.load(Ordering::SeqCst) {
+            taken.await;
+        }
     }
 
     pub(crate) fn count_error(&self) {
@@ -307,8 +321,9 @@ impl Backends {
             list.told.push(peer);
         }
         for gone in old.into_iter().flatten() {
-            gone.leaving.store(true, Ordering::Relaxed);
+            gone.leaving.store(true, Ordering::SeqCst);
             gone.set_intake(Intake::Draining);
+            gone.taken.notify_waiters();
             list.leaving.push(gone);
         }
         list.leaving.retain(|peer| !peer.is_drained());

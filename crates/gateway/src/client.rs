@@ -138,6 +138,14 @@ impl Client {
         Ok(backout_shim::look(&self.folder.path(RUN))?)
     }
 
+    /// Whether its process runs, or its shim is about to start it again.
+    ///
+    /// # Errors
+    /// [`Error::Shim`].
+    pub fn is_kept(&self) -> Result<bool> {
+        Ok(!matches!(self.look()?, State::Off { .. }))
+    }
+
     /// Tells it the whole of what it should do. When this returns, that is kept
     /// over a restart, the listeners are there, and no backend that drains gets
     /// a request any more. Repeatable.

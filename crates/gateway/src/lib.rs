@@ -1,5 +1,6 @@
 //! The gateway: a process of its own that listens on an application's port and
-//! spreads requests over the instances that are ready.
+//! spreads requests over the instances that are ready; or, where what is spoken
+//! is not HTTP, connections ([`Carries`]).
 //!
 //! Backout may die at any time, and traffic must flow on: so a gateway is kept
 //! by a shim, does what it was told last also after it was started again, and is
@@ -23,6 +24,7 @@ mod error;
 mod folder;
 mod head;
 mod model;
+mod pipe;
 mod proxy;
 mod serve;
 mod tunnel;
@@ -33,7 +35,7 @@ mod worker;
 pub use client::{Client, Host};
 pub use error::{Error, Result};
 pub use model::{
-    BACKENDS_MAX, Backend, BackendStatus, Desired, Drained, Failure, ID_MAX_BYTES, Intake,
+    BACKENDS_MAX, Backend, BackendStatus, Carries, Desired, Drained, Failure, ID_MAX_BYTES, Intake,
     LISTENERS_MAX, Settings, Status, Totals,
 };
 pub use serve::main;

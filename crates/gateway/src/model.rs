@@ -134,10 +134,24 @@ pub enum Intake {
 /// Header fields in a head, unless another number is set.
 pub(crate) const HEADERS_MAX: u16 = 100;
 
+/// What a gateway tells apart and spreads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Carries {
+    /// Requests of HTTP/1.1.
+    #[default]
+    Requests,
+    /// Connections, whatever is spoken over them. One that is open goes on while
+    /// its backend drains, and is closed when that is taken away.
+    Connections,
+}
+
 /// How a gateway works: fixed for as long as its process lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
+    /// What it tells apart and spreads.
+    pub carries: Carries,
     /// Threads that carry traffic; 0 is one for each processor, of which no more
     /// than 8 are used.
     pub threads: u16,
@@ -159,7 +173,8 @@ pub struct Settings {
     /// milliseconds, is given up: 504 when the answer has not begun, else the
     /// connection is closed.
     pub exchange_idle_ms: u32,
-    /// The same for a connection that was upgraded, such as a WebSocket.
+    /// The same for a connection that was upgraded, such as a WebSocket, and for
+    /// each where connections are carried.
     pub tunnel_idle_ms: u32,
     /// A connection to a backend must be there within this, in milliseconds.
     pub connect_wait_ms: u32,
@@ -190,6 +205,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            carries: Carries::Requests,
             threads: 0,
             connections_max: 20_000,
             head_max_bytes: 64 << 10,

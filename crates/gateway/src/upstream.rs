@@ -59,21 +59,7 @@ impl fmt::Debug for Upstream {
 impl Upstream {
     /// Connects to `peer`, and tells it how that went.
     pub(crate) async fn connect(peer: &Arc<Peer>, settings: &Settings) -> io::Result<Self> {
-        let patience = Duration::from_millis(settings.connect_wait_ms.into());
-        let stream = tokio::time::timeout(patience, TcpStream::connect(peer.address()))
-            .await
-            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-        let stream = match stream {
-            Ok(stream) => stream,
-            Err(e) => {
-                if !is_ours(&e) {
-                    peer.connect_failed();
-                }
-                return Err(e);
-            }
-        };
-        let connected = peer.connected();
-        stream.set_nodelay(true)?;
+        let (stream, connected) = dial(peer, settings).await?;
         let mut builder = Builder::new();
         builder
             .max_buf_size(settings.head_max_bytes as usize)
@@ -130,6 +116,29 @@ impl Upstream {
             _connected: self.connected,
         }
     }
+}
+
+/// Connects to `peer`, and tells it how that went.
+pub(crate) async fn dial(
+    peer: &Arc<Peer>,
+    settings: &Settings,
+) -> io::Result<(TcpStream, Connected)> {
+    let patience = Duration::from_millis(settings.connect_wait_ms.into());
+    let stream = tokio::time::timeout(patience, TcpStream::connect(peer.address()))
+        .await
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    let stream = match stream {
+        Ok(stream) => stream,
+        Err(e) => {
+            if !is_ours(&e) {
+                peer.connect_failed();
+            }
+            return Err(e);
+        }
+    };
+    let connected = peer.connected();
+    stream.set_nodelay(true)?;
+    Ok((stream, connected))
 }
 
 /// Whether a connection failed for something that is no fault of the backend.

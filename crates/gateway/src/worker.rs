@@ -16,7 +16,8 @@ use tokio::sync::{Notify, mpsc};
 use crate::access::Access;
 use crate::backends::Backends;
 use crate::head::Origin;
-use crate::model::{Failure, HEADERS_MAX, Settings, Totals};
+use crate::model::{Carries, Failure, HEADERS_MAX, Settings, Totals};
+use crate::pipe;
 use crate::proxy::{self, Client};
 use crate::watch::{Clock, Stage, TICK, Watch, Watched};
 
@@ -264,6 +265,11 @@ async fn serve(worker: Arc<Worker>, arrived: Arrived) {
     worker.counts.accepted.fetch_add(1, Ordering::Relaxed);
     let watch = Arc::new(Watch::new(worker.shared.clock.clone()));
     let registered = worker.register(&watch, arrived.counted);
+    if settings.carries == Carries::Connections {
+        pipe::run(&worker, &watch, Watched::new(stream, watch.clone())).await;
+        drop(registered);
+        return;
+    }
     let client = Arc::new(Client {
         worker: worker.clone(),
         watch: watch.clone(),

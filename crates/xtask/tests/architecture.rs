@@ -42,7 +42,7 @@ const HOUSE: &[(&str, &[&str], bool)] = &[
     ),
     (
         "engines",
-        &["core", "store", "jobs", "rollout", "workloads", "gateway"],
+        &["core", "store", "jobs", "rollout", "shim", "workloads", "gateway"],
         false,
     ),
     (

@@ -5,7 +5,7 @@ use backout_core::time::Timestamp;
 use backout_store::rows::{json_text, optional, read_json};
 use backout_store::{Error, Row, Tx, params};
 
-use super::{one, read_u64};
+use super::{one, read_u64, several};
 use crate::model::{Change, Drive, EngineState, Setup};
 
 const COLUMNS: &str = "job, engine, number, wanted, request, state_before, setup_from, setup_to, \
@@ -54,6 +54,15 @@ pub fn open_change(tx: &mut dyn Tx, engine: &EngineId) -> Result<Option<Change>,
          ORDER BY number DESC LIMIT 1"
     );
     one(tx, &sql, params![engine.as_str()], read_change)
+}
+
+/// The changes that one call asked for; at most as many as an account may have
+/// engines.
+pub fn changes_of_request(tx: &mut dyn Tx, request: &RequestId) -> Result<Vec<Change>, Error> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM engine_changes WHERE request = $1 ORDER BY created_ms, job LIMIT 500"
+    );
+    several(tx, &sql, params![request.0.as_str()], read_change)
 }
 
 /// Writes down what a change goes from and to, once its job has looked.
@@ -112,4 +121,24 @@ fn read_change(row: &Row) -> Result<Change, Error> {
         created: Timestamp(row.get(10)?),
         ended: optional(row, 11, |row, at| Ok(Timestamp(row.get(at)?)))?,
     })
+}
+
+/// When an engine was last asked to be changed; none when it never was.
+pub fn last_asked(tx: &mut dyn Tx, engine: &EngineId) -> Result<Option<Timestamp>, Error> {
+    let sql =
+        "SELECT created_ms FROM engine_changes WHERE engine = $1 ORDER BY number DESC LIMIT 1";
+    one(tx, sql, params![engine.as_str()], |row| {
+        Ok(Timestamp(row.get(0)?))
+    })
+}
+
+/// Forgets changes that were over before `before`, some at a time, but the last
+/// one of an engine that is there. Returns how many.
+pub fn forget_changes(tx: &mut dyn Tx, before: Timestamp, most: u64) -> Result<u64, Error> {
+    tx.execute(
+        "DELETE FROM engine_changes WHERE job IN (SELECT c.job FROM engine_changes c \
+         LEFT JOIN engines e ON e.id = c.engine \
+         WHERE c.ended_ms < $1 AND (e.id IS NULL OR c.number < e.changes) LIMIT $2)",
+        params![before.0, most.cast_signed()],
+    )
 }

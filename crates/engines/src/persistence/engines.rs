@@ -1,6 +1,6 @@
 //! The rows of engines, of the versions that each uses, and of its settings.
 
-use backout_core::ids::{AccountId, EngineId, ImageId};
+use backout_core::ids::{AccountId, EngineId, ImageId, JobId};
 use backout_core::time::Timestamp;
 use backout_store::rows::{Conditions, Page, TagFilter, json_text, optional, paged, read_json};
 use backout_store::{Error, Row, Tx, params, query_one};
@@ -214,15 +214,16 @@ pub fn update_engine(tx: &mut dyn Tx, engine: &Engine) -> Result<(), Error> {
     Ok(())
 }
 
-/// Forgets an engine and all that is recorded of it; what happened is kept for
-/// as long as any event is.
-pub fn delete_engine(tx: &mut dyn Tx, id: &EngineId) -> Result<(), Error> {
+/// Forgets an engine and all that is recorded of it, but the change that `job`
+/// made: who asks for that again is told.
+pub fn delete_engine(tx: &mut dyn Tx, id: &EngineId, job: &JobId) -> Result<(), Error> {
+    let sql = "DELETE FROM engine_changes WHERE engine = $1 AND job <> $2";
+    tx.execute(sql, params![id.as_str(), job.as_str()])?;
     for sql in [
         "DELETE FROM engine_uses WHERE engine = $1",
         "DELETE FROM engine_configs WHERE engine = $1",
         "DELETE FROM engine_session_configs WHERE engine = $1",
         "DELETE FROM engine_log WHERE engine = $1",
-        "DELETE FROM engine_changes WHERE engine = $1 AND ended_ms IS NOT NULL",
         "DELETE FROM engine_events WHERE engine = $1",
         "DELETE FROM engine_tags WHERE resource = $1",
         "DELETE FROM engines WHERE id = $1",

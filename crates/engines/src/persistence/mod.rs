@@ -122,6 +122,8 @@ CREATE TABLE engine_changes (
   ended_ms BIGINT,
   UNIQUE (engine, number)
 );
+CREATE INDEX engine_changes_by_end ON engine_changes (ended_ms) WHERE ended_ms IS NOT NULL;
+CREATE INDEX engine_changes_of_request ON engine_changes (request);
 CREATE TABLE engine_events (
   number BIGINT PRIMARY KEY,
   engine TEXT NOT NULL,

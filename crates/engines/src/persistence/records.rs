@@ -3,7 +3,7 @@
 use backout_core::ids::{EngineId, RecordId};
 use backout_core::time::Timestamp;
 use backout_store::rows::{Conditions, Page, json_text, optional, paged, read_json};
-use backout_store::{Error, Row, Tx, params};
+use backout_store::{Error, Row, Tx, params, query_one};
 
 use super::{one, read_u32, read_u64};
 use crate::model::{Operation, Record};
@@ -63,8 +63,25 @@ pub fn list_records(
     Ok((total, rows))
 }
 
-/// Adds a record. Its number is the next one of its engine: two of one engine
+/// Adds a record behind the last one of its engine, which becomes the one before
+/// it. Nothing is added when the last one is of the same job. Two of one engine
 /// are never added at once, since a job claims it.
+pub fn append_record(tx: &mut dyn Tx, mut record: Record) -> Result<(), Error> {
+    let sql =
+        "SELECT id, number, job FROM engine_log WHERE engine = $1 ORDER BY number DESC LIMIT 1";
+    let last = query_one(tx, sql, params![record.engine.as_str()])?;
+    record.number = 1;
+    if let Some(last) = last {
+        if last.text(2)? == record.job.as_str() {
+            return Ok(());
+        }
+        record.before = Some(last.parse(0, |t| t.parse().ok())?);
+        record.number = read_u64(&last, 1)? + 1;
+    }
+    insert_record(tx, &record)
+}
+
+/// Adds a record as it is.
 pub fn insert_record(tx: &mut dyn Tx, record: &Record) -> Result<(), Error> {
     tx.execute(
         &format!(
