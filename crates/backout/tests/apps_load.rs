@@ -253,10 +253,11 @@ fn there_and_back(
     watcher.wait();
     let watched = watcher.stop();
     println!(
-        "{} requests, the slowest {:?}; {} counts, at most {:?} apart, {} to {} ready, {} crashed",
+        "{} requests, the slowest {:?}; {} counts, {} of them late, at most {:?} apart; {} to {} ready, {} crashed",
         report.sent,
         report.slowest,
         watched.counts,
+        watched.late,
         watched.widest_gap,
         watched.least,
         watched.most,

@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use backout_core::fence::Fence;
-use backout_gateway::{Backend, Client, Desired, Host, Settings};
+use backout_gateway::{Backend, Client, Host, Settings};
 use backout_shim::Shim;
 use load::{Load, PATIENCE, Watcher, until};
 
@@ -78,11 +78,8 @@ impl Gate {
             .block_on(client.ensure_running(&host, &Settings::default()))
             .unwrap();
         let address = free();
-        let listens = Desired {
-            listen: vec![address],
-            ..Desired::default()
-        };
-        runtime.block_on(client.apply(&listens)).unwrap();
+        let listen = client.edit(Fence(1), |desired| desired.listen = vec![address]);
+        runtime.block_on(listen).unwrap();
         Self {
             runtime,
             client,

@@ -11,7 +11,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// From one count to the next.
-const EVERY: Duration = Duration::from_millis(40);
+const EVERY: Duration = Duration::from_millis(25);
+
+/// What should lie between two counts at most.
+const GAP: Duration = Duration::from_millis(50);
 
 /// How long an instance may take to answer: one that is not ready refuses the
 /// connection, so this is for a busy machine.
@@ -40,6 +43,9 @@ pub struct Watched {
     pub below: u64,
     /// The first of those: when, and how it was.
     pub told: Vec<(Duration, String)>,
+    /// How many counts came later than [`GAP`] after the one before: a busy
+    /// machine.
+    pub late: u64,
     /// The longest from the end of one count to the end of the next.
     pub widest_gap: Duration,
 }
@@ -74,8 +80,10 @@ impl Watcher {
             while !stop.load(Ordering::SeqCst) {
                 let start = Instant::now();
                 watch.count(began);
-                watch.seen.widest_gap = watch.seen.widest_gap.max(last.elapsed());
+                let gap = last.elapsed();
                 last = Instant::now();
+                watch.seen.widest_gap = watch.seen.widest_gap.max(gap);
+                watch.seen.late += u64::from(gap > GAP);
                 count.fetch_add(1, Ordering::SeqCst);
                 std::thread::sleep(EVERY.saturating_sub(start.elapsed()));
             }
