@@ -89,11 +89,21 @@ pub fn encode_success<T: Serialize + ?Sized>(
         Protocol::AlibabaRoa | Protocol::Acs3 => {
             body.extend_from_slice(b"\"RequestId\":");
             push_text(&mut body, request_id);
+            // The contract has these two members of another type in one
+            // operation each.
+            let code = match operation.name {
+                "DescribeRegions" => "200",
+                _ => "\"200\"",
+            };
+            let done = match operation.name {
+                "UpdateAppMode" => "\"true\"",
+                _ => "true",
+            };
             let fixed = [
                 ("Message", "\"success\""),
                 ("ErrorCode", "\"\""),
-                ("Code", "\"200\""),
-                ("Success", "true"),
+                ("Code", code),
+                ("Success", done),
             ];
             for (name, json) in fixed {
                 if operation.answers(name) {

@@ -1,0 +1,568 @@
+//! A server process without its listener, with real processes for replicas.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use backout_accounts::{
+    Accounts, KeyPair, Limiter, Limits, MasterKey, NONCES_MAX, Nonces, Principal, Vault,
+};
+use backout_api::audit;
+use backout_api::front::{Front, Parts, Settings};
+use backout_api::secrets::Sealed;
+use backout_apps::components::{Components, JDK, PYTHON};
+use backout_apps::procedures::Work;
+use backout_apps::{Apps, Caller};
+use backout_core::ids::{AccountId, OsEntropy, RequestId};
+use backout_core::time::{Clock as _, SystemClock};
+use backout_databases::Databases;
+use backout_faults::{Faults, NewRule, What};
+use backout_gateway::Host;
+use backout_jobs::{Jobs, Moment, Registry, Worker, WorkerConfig};
+use backout_servers::Servers;
+use backout_shim::Shim;
+use backout_store::Store;
+use backout_wire::sign::{self, AlibabaCall};
+use backout_wire::{Protocol, RawRequest, Reply, Service, find};
+use backout_workloads::packages::{PackageLimits, Packages};
+use backout_workloads::process::{Config, Processes};
+use serde_json::{Value, json};
+
+use crate::contract;
+
+pub const NODE: &str = "test";
+pub const HOST: &str = "127.0.0.1:7780";
+pub const VERSION: &str = "2019-05-06";
+/// A well-formed id that nothing has.
+pub const UNKNOWN: &str = "017f39b8-dfa4-4e16-a84b-1dcee4b10000";
+
+/// How often is looked whether something came about, and after which pause: two
+/// minutes, for a host with other work.
+const LOOKS: u32 = 2400;
+pub const PAUSE: Duration = Duration::from_millis(50);
+
+/// The secrets of applications, sealed as the composition does it.
+struct Keeper(Sealed);
+
+impl backout_apps::Secrets for Keeper {
+    fn seal(&self, bound_to: &str, secret: &str) -> Result<Vec<u8>, String> {
+        backout_databases::Secrets::seal(&self.0, bound_to, secret)
+    }
+
+    fn open(&self, bound_to: &str, sealed: &[u8]) -> Result<String, String> {
+        backout_databases::Secrets::open(&self.0, bound_to, sealed)
+    }
+}
+
+/// How a client signs, and where it puts what it asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Client {
+    /// ACS3, everything in the query.
+    Acs3,
+    /// ACS3, everything in a form, where the operation takes a body.
+    Acs3Form,
+    /// ROA v1, everything in the query.
+    Roa,
+}
+
+pub struct Cloud {
+    pub folder: tempfile::TempDir,
+    pub front: Front,
+    pub accounts: Accounts,
+    pub admin: Principal,
+    pub key: KeyPair,
+    pub apps: Apps,
+    pub jobs: Jobs,
+    pub faults: Faults,
+    worker: Option<Worker>,
+}
+
+impl Cloud {
+    /// One whose jobs stand still.
+    pub async fn still() -> Self {
+        Self::open(1000).await
+    }
+
+    /// One in which an account makes so many calls of one action a second.
+    pub async fn slow(calls: u32) -> Self {
+        Self::open(calls).await
+    }
+
+    /// One that does what is asked.
+    pub async fn start() -> Self {
+        let mut cloud = Self::still().await;
+        cloud.go_on().await;
+        cloud
+    }
+
+    pub async fn go_on(&mut self) {
+        let registry = register(Registry::new(), &self.apps);
+        let mut config = WorkerConfig::new(NODE);
+        config.probe = Arc::new(self.faults.clone());
+        self.worker = Some(Worker::start(&self.jobs, registry, config).await.unwrap());
+    }
+
+    async fn open(calls: u32) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let migrations = [
+            backout_accounts::MIGRATIONS,
+            backout_jobs::MIGRATIONS,
+            backout_servers::MIGRATIONS,
+            audit::MIGRATIONS,
+            backout_faults::MIGRATIONS,
+            backout_databases::MIGRATIONS,
+            backout_apps::MIGRATIONS,
+        ]
+        .concat();
+        let store = Store::open_sqlite(&folder.path().join("state.db"), &migrations).unwrap();
+        let (clock, entropy) = (Arc::new(SystemClock), Arc::new(OsEntropy));
+        let master = MasterKey::from_bytes([7; 32]);
+        let accounts = Accounts::open(store.clone(), &master, clock.clone(), entropy.clone())
+            .await
+            .unwrap();
+        accounts.bootstrap(|_| Ok(())).await.unwrap();
+        let admin = accounts.admin().await.unwrap();
+        let key = accounts.add_key(&admin, "admin").await.unwrap();
+        let jobs = Jobs::new(store.clone(), clock.clone(), entropy.clone());
+        let sealed = Sealed::new(Vault::new(&master), entropy.clone());
+        let servers = Servers::new(
+            store.clone(),
+            jobs.clone(),
+            clock.clone(),
+            entropy.clone(),
+            NODE.to_owned(),
+            backout_servers::Runtime::new(folder.path(), Shim::own(&["shim"])),
+        );
+        let databases = Databases::new(
+            store.clone(),
+            jobs.clone(),
+            clock.clone(),
+            entropy.clone(),
+            NODE.to_owned(),
+            backout_databases::Runtime::new(
+                &folder.path().join("databases"),
+                Shim::own(&["shim"]),
+                Arc::new(sealed.clone()),
+            ),
+        );
+        let apps = Apps::new(
+            store.clone(),
+            jobs.clone(),
+            clock.clone(),
+            entropy.clone(),
+            NODE.to_owned(),
+            runtime(&folder, sealed),
+        );
+        let registry = register(databases.register(servers.register(Registry::new())), &apps);
+        let faults = Faults::open(store.clone(), clock.clone(), entropy.clone(), &registry)
+            .await
+            .unwrap();
+        let limits = Limits {
+            default: NonZeroU32::new(calls).unwrap(),
+            ..Limits::default()
+        };
+        let front = Front::new(Parts {
+            accounts: accounts.clone(),
+            limiter: Arc::new(Limiter::new(clock.clone(), limits)),
+            nonces: Arc::new(Nonces::new(clock.clone(), NONCES_MAX)),
+            store: store.clone(),
+            servers,
+            databases,
+            faults: Some(faults.clone()),
+            clock,
+            entropy,
+            settings: Settings::default(),
+        })
+        .with_apps(apps.clone());
+        Self {
+            folder,
+            front,
+            accounts,
+            admin,
+            key,
+            apps,
+            jobs,
+            faults,
+            worker: None,
+        }
+    }
+
+    /// No job goes on from here.
+    pub async fn hold_still(&mut self) {
+        if let Some(worker) = self.worker.take() {
+            worker.stop().await;
+        }
+    }
+
+    pub fn owner(&self) -> &AccountId {
+        &self.admin.owner
+    }
+
+    pub fn caller(&self) -> Caller {
+        Caller {
+            account: self.admin.account.clone(),
+            owner: self.admin.owner.clone(),
+            request: RequestId::random(&OsEntropy),
+            idempotency: None,
+            approval: None,
+        }
+    }
+
+    /// A package of Python sources whose program answers with `word` on its
+    /// port, or ends at once when that is empty.
+    pub fn package(&self, word: &str) -> String {
+        let name = match word.is_empty() {
+            true => "broken",
+            false => word,
+        };
+        let path = self.folder.path().join(format!("{name}.zip"));
+        let source = match word.is_empty() {
+            true => "raise SystemExit(1)\n".to_owned(),
+            false => format!(
+                "import http.server, os\n\
+                 class H(http.server.BaseHTTPRequestHandler):\n\
+                 \x20   protocol_version = 'HTTP/1.1'\n\
+                 \x20   def do_GET(self):\n\
+                 \x20       b = b'{word}'\n\
+                 \x20       self.send_response(200)\n\
+                 \x20       self.send_header('Content-Length', str(len(b)))\n\
+                 \x20       self.end_headers()\n\
+                 \x20       self.wfile.write(b)\n\
+                 \x20   def log_message(self, *a):\n\
+                 \x20       pass\n\
+                 http.server.ThreadingHTTPServer(('127.0.0.1', int(os.environ.get('PORT', 0))), H).serve_forever()\n"
+            ),
+        };
+        let folder = self.folder.path().join(format!("source-{name}"));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("main.py"), source).unwrap();
+        // `zip` need not be there, Python is.
+        let made = std::process::Command::new("/usr/bin/python3")
+            .args(["-m", "zipfile", "-c"])
+            .arg(&path)
+            .arg(folder.join("main.py"))
+            .status()
+            .unwrap();
+        assert!(made.success());
+        path.display().to_string()
+    }
+
+    /// What is needed to make an application of that package.
+    pub fn new_application(&self, name: &str, replicas: u32, package: &str) -> Value {
+        json!({
+            "AppName": name, "PackageType": "PythonZip", "PackageUrl": package,
+            "Replicas": replicas, "Command": "python main.py", "MinReadyInstances": 0,
+            "Readiness": READINESS,
+        })
+    }
+
+    /// An application that is made, and runs.
+    pub async fn running(&self, name: &str, replicas: u32) -> String {
+        let mut params = self.new_application(name, replicas, &self.package("one"));
+        params.as_object_mut().unwrap().remove("MinReadyInstances");
+        let made = self.ok("CreateApplication", params).await;
+        let order = text(&made["Data"]["ChangeOrderId"]);
+        assert_eq!(self.settled(&order).await, 2, "it runs");
+        text(&made["Data"]["AppId"])
+    }
+
+    /// An application without a version.
+    pub async fn bare(&self, name: &str) -> String {
+        let mut params = self.new_application(name, 1, &self.package("one"));
+        params.as_object_mut().unwrap().remove("MinReadyInstances");
+        params["Deploy"] = json!(false);
+        let made = self.ok("CreateApplication", params).await;
+        text(&made["Data"]["AppId"])
+    }
+
+    /// Waits until an order is over, and says how.
+    pub async fn settled(&self, order: &str) -> i64 {
+        let mut seen = Value::Null;
+        for _ in 0..LOOKS {
+            seen = self
+                .ok("DescribeChangeOrder", json!({"ChangeOrderId": order}))
+                .await;
+            let status = seen["Data"]["Status"].as_i64().unwrap();
+            if [2, 3, 6, 10].contains(&status) {
+                return status;
+            }
+            if seen["Data"]["SubStatus"] == 1 {
+                let events = json!({"Namespace": "cn-beijing"});
+                let events = self.ok("ListAppEvents", events).await;
+                panic!("{order} stands still: {seen} {events}");
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        panic!("{order} did not settle: {seen}");
+    }
+
+    /// Waits until an order has that number, and shows it.
+    pub async fn until(&self, order: &str, status: i64) -> Value {
+        let mut seen = Value::Null;
+        for _ in 0..LOOKS {
+            seen = self
+                .ok("DescribeChangeOrder", json!({"ChangeOrderId": order}))
+                .await;
+            if seen["Data"]["Status"] == status {
+                return seen["Data"].take();
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        panic!("{order} does not come to {status}: {seen}");
+    }
+
+    /// Lets calls be answered by the fault switch.
+    pub async fn let_fail(&self, action: &str, code: &str) -> String {
+        let rule = NewRule {
+            what: What::Call {
+                action: action.to_owned(),
+                code: code.to_owned(),
+            },
+            message: None,
+            resource: None,
+            count: Some(1),
+            lasts_s: None,
+        };
+        let rule = self.faults.add(&self.admin.owner, rule).await.unwrap();
+        rule.id.to_string()
+    }
+
+    /// Lets a step of the next order fail.
+    pub async fn let_step_fail(&self, step: &str) {
+        let rule = NewRule {
+            what: What::Step {
+                procedure: backout_apps::procedures::order::NAME.to_owned(),
+                step: step.to_owned(),
+                undo: false,
+                moment: Moment::AfterIntent,
+            },
+            message: None,
+            resource: None,
+            count: Some(1),
+            lasts_s: None,
+        };
+        self.faults.add(&self.admin.owner, rule).await.unwrap();
+    }
+
+    /// Takes all packages away.
+    pub fn lose_packages(&self) {
+        std::fs::remove_dir_all(self.folder.path().join("packages")).unwrap();
+    }
+
+    /// A key of an account of the owner, which may do what `statements` say.
+    pub async fn limited(&self, name: &str, statements: &Value) -> KeyPair {
+        let policy = json!({"Version": "1", "Statement": statements}).to_string();
+        let made = self.accounts.create(&self.admin, name, Some(&policy)).await;
+        made.unwrap().1
+    }
+
+    /// A signed call, and its status and answer.
+    pub async fn raw(
+        &self,
+        key: &KeyPair,
+        client: Client,
+        action: &str,
+        params: &Value,
+    ) -> (u16, Value) {
+        let operation = find(Service::Sae, action).expect("an operation of the contract");
+        let pairs: Vec<(String, String)> = params
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(name, value)| {
+                let value = match value {
+                    Value::String(text) => text.clone(),
+                    // As the Python client writes it.
+                    Value::Bool(true) => "True".to_owned(),
+                    Value::Bool(false) => "False".to_owned(),
+                    other => other.to_string(),
+                };
+                (name.clone(), value)
+            })
+            .collect();
+        let pairs: Vec<(&str, &str)> = pairs
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        let form = client == Client::Acs3Form && operation.method == "POST";
+        let (query, body) = match form {
+            true => (Vec::new(), encoded(&pairs)),
+            false => (pairs, String::new()),
+        };
+        let nonce = RequestId::random(&OsEntropy).0;
+        let call = AlibabaCall {
+            key_id: &key.secret_id,
+            secret: key.secret_key.expose(),
+            token: None,
+            method: operation.method,
+            path: operation.path,
+            host: HOST,
+            action,
+            version: VERSION,
+            query: &query,
+            content_type: form.then_some("application/x-www-form-urlencoded"),
+            body: body.as_bytes(),
+            nonce: &nonce,
+            now: SystemClock.now(),
+        };
+        let (query, headers) = match client {
+            Client::Roa => sign::roa(&call),
+            Client::Acs3 | Client::Acs3Form => sign::acs3(&call),
+        };
+        let reply = self
+            .send(
+                operation.method,
+                operation.path,
+                &query,
+                &headers,
+                body.as_bytes(),
+            )
+            .await;
+        let answer: Value = serde_json::from_slice(&reply.body).unwrap();
+        if reply.status == 200 {
+            let wrong = contract::wrong(action, &answer);
+            assert!(wrong.is_empty(), "{action}: {wrong:#?} in {answer}");
+        } else {
+            let code = answer["Code"].as_str().unwrap();
+            assert!(
+                operation.may_answer(code),
+                "{action} must not answer {code}: {answer}"
+            );
+            for member in ["RequestId", "HostId", "Message", "Recommend"] {
+                assert!(answer[member].is_string(), "{member}: {answer}");
+            }
+        }
+        (reply.status, answer)
+    }
+
+    async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        query: &str,
+        headers: &[(String, String)],
+        body: &[u8],
+    ) -> Reply {
+        let headers: Vec<(&str, &[u8])> = headers
+            .iter()
+            .map(|(n, v)| (n.as_str(), v.as_bytes()))
+            .collect();
+        let raw = RawRequest {
+            method,
+            path,
+            query,
+            headers: &headers,
+            body,
+        };
+        let protocol = Protocol::detect(&raw).expect("a vendor's call");
+        self.front.handle(protocol, raw, false).await.0
+    }
+
+    pub async fn call(&self, action: &str, params: Value) -> (u16, Value) {
+        self.raw(&self.key, Client::Acs3, action, &params).await
+    }
+
+    /// A call that must succeed.
+    pub async fn ok(&self, action: &str, params: Value) -> Value {
+        let (status, answer) = self.call(action, params).await;
+        assert_eq!(status, 200, "{action}: {answer}");
+        answer
+    }
+
+    /// Calls that must be refused, each with its code.
+    pub async fn refused(&self, calls: &[(&str, Value, &str)]) {
+        for (action, params, expect) in calls {
+            let (_, answer) = self.call(action, params.clone()).await;
+            assert_eq!(answer["Code"], *expect, "{action} {params}: {answer}");
+        }
+    }
+
+    /// Takes everything away that runs, and stops what works.
+    pub async fn stop(mut self) {
+        if self.worker.is_some() {
+            self.clear().await;
+        }
+        self.hold_still().await;
+        drop(self.folder);
+    }
+
+    async fn clear(&self) {
+        let listed = self.ok("ListApplications", json!({"PageSize": 100})).await;
+        for row in listed["Data"]["Applications"].as_array().unwrap() {
+            let id = &row["AppId"];
+            let state = self
+                .ok("DescribeApplicationStatus", json!({"AppId": id}))
+                .await;
+            let state = &state["Data"];
+            if state["LastChangeOrderRunning"] == true {
+                let order = text(&state["LastChangeOrderId"]);
+                self.call("AbortChangeOrder", json!({"ChangeOrderId": order}))
+                    .await;
+                self.settled(&order).await;
+            }
+            let gone = self.ok("DeleteApplication", json!({"AppId": id})).await;
+            self.settled(&text(&gone["Data"]["ChangeOrderId"])).await;
+        }
+    }
+}
+
+/// As many as may be needed, with [`PAUSE`] between them.
+pub fn tries() -> std::ops::Range<u32> {
+    0..LOOKS
+}
+
+/// Asked every second: a kubelet would wait ten.
+pub const READINESS: &str = r#"{"exec":{"command":["true"]},"periodSeconds":1}"#;
+
+fn register(registry: Registry, apps: &Apps) -> Registry {
+    let work = Work {
+        runtime: apps.runtime().clone(),
+        clock: Arc::new(SystemClock),
+        entropy: Arc::new(OsEntropy),
+    };
+    backout_apps::procedures::register(registry, &work)
+}
+
+fn runtime(folder: &tempfile::TempDir, sealed: Sealed) -> backout_apps::Runtime {
+    let path = folder.path();
+    let shim = backout_mariadb::testing::shim().unwrap();
+    let processes = Processes::open(Config::new(path.join("run"), shim)).unwrap();
+    let mut runtime = backout_apps::Runtime::new(
+        path,
+        Arc::new(processes),
+        Packages::open(path.join("packages"), PackageLimits::default()).unwrap(),
+        Host::own(&[], &[]),
+        Arc::new(Keeper(sealed)),
+    );
+    let mut components = Components::default();
+    components.add(JDK, "Open JDK 17", PathBuf::from("/usr/bin/java"));
+    components.add(PYTHON, "3", PathBuf::from("/usr/bin/python3"));
+    runtime.components = Arc::new(components);
+    runtime.without_limits = true;
+    runtime
+}
+
+fn encoded(pairs: &[(&str, &str)]) -> String {
+    let text = |t: &str| -> String {
+        t.bytes()
+            .map(|b| match b {
+                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                    char::from(b).to_string()
+                }
+                b' ' => "+".to_owned(),
+                other => format!("%{other:02X}"),
+            })
+            .collect()
+    };
+    let parts: Vec<String> = pairs
+        .iter()
+        .map(|(name, value)| format!("{}={}", text(name), text(value)))
+        .collect();
+    parts.join("&")
+}
+
+/// A member that is text.
+pub fn text(value: &Value) -> String {
+    value.as_str().expect("a text").to_owned()
+}
