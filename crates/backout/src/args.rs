@@ -174,6 +174,10 @@ pub(crate) struct Serve {
     /// undone [default: 7]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(SAFETY_DAYS_MAX)))]
     pub safety_days: Option<u32>,
+    /// Where the container engine listens that runs images
+    /// [default: /var/run/docker.sock]
+    #[arg(long, value_name = "SOCKET")]
+    pub container_engine: Option<PathBuf>,
     /// A host name that clients sign, when a proxy in front changes it; may be
     /// repeated
     #[arg(long, value_name = "NAME")]

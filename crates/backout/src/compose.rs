@@ -28,6 +28,7 @@ use backout_server::{Addresses, App, Config, RequestLog, Server};
 use backout_servers::{Runtime, Servers};
 use backout_shim::Shim;
 use backout_store::{Migration, Store};
+use backout_workloads::docker::{self, Containers};
 use backout_workloads::process::{self, Processes};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -87,6 +88,8 @@ pub struct World {
     pub shim: Shim,
     /// How the gateways of applications are run.
     pub gateways: Host,
+    /// What works for a container, as its shim runs it.
+    pub hand: Shim,
     /// How long a job's lease lasts, when not as usual.
     pub lease_ms: Option<i64>,
     /// The text of `BACKOUT_MASTER_KEY`.
@@ -101,6 +104,7 @@ impl Default for World {
             probe: Arc::new(NoProbe),
             shim: Shim::own(&["shim"]),
             gateways: Host::own(&["shim"], &["gateway", "--dir"]),
+            hand: Shim::own(&["container"]),
             lease_ms: None,
             master_key: None,
         }
@@ -222,6 +226,8 @@ impl Backout {
             folder: path.join("apps"),
             shim: world.shim.clone(),
             gateways: world.gateways.clone(),
+            hand: world.hand.clone(),
+            engine: settings.container_engine.clone(),
             secrets: Arc::clone(&sealed),
         };
         let mut runtime =
@@ -405,6 +411,9 @@ struct ApplicationWork {
     folder: PathBuf,
     shim: Shim,
     gateways: Host,
+    hand: Shim,
+    /// The socket of the container engine, where it is not the usual one.
+    engine: Option<PathBuf>,
     secrets: Arc<Sealed>,
 }
 
@@ -412,6 +421,14 @@ impl ApplicationWork {
     /// Opens the folders, and looks what there is on this host.
     async fn open(self) -> anyhow::Result<backout_apps::Runtime> {
         let looked = tokio::task::spawn_blocking(move || {
+            let config = docker::Config::new(
+                self.folder.clone(),
+                self.engine,
+                self.shim.clone(),
+                self.hand,
+            );
+            // An engine may come, and go, at any time.
+            let containers = Containers::open(config)?;
             let config = process::Config::new(self.folder.clone(), self.shim);
             let processes = Processes::open(config)?;
             let packages = processes.packages().clone();
@@ -422,6 +439,7 @@ impl ApplicationWork {
                 self.gateways,
                 self.secrets,
             );
+            runtime.containers = Some(Arc::new(containers));
             runtime.components = Arc::new(Components::find());
             Ok::<_, backout_workloads::Error>(runtime)
         });

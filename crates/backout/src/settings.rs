@@ -29,6 +29,7 @@ struct File {
     workers: Option<NonZeroUsize>,
     rate_limit: Option<NonZeroU32>,
     safety_days: Option<u32>,
+    container_engine: Option<PathBuf>,
     public_host: Vec<String>,
     region: Vec<String>,
     faults: bool,
@@ -65,6 +66,8 @@ pub struct Settings {
     pub rate_limit: Option<NonZeroU32>,
     /// For how many days safety points are kept; as usual when absent.
     pub safety_days: Option<u32>,
+    /// The socket of the container engine; the usual one when absent.
+    pub container_engine: Option<PathBuf>,
     /// Host names that a proxy in front is called by.
     pub public_hosts: Vec<String>,
     /// Regions that calls may name; empty: those of the vendors.
@@ -99,6 +102,7 @@ impl Settings {
             workers: None,
             rate_limit: None,
             safety_days: None,
+            container_engine: None,
             public_hosts: Vec::new(),
             regions: Vec::new(),
             faults: false,
@@ -166,6 +170,7 @@ impl Settings {
             workers: args.workers.or(file.workers),
             rate_limit: args.rate_limit.or(file.rate_limit),
             safety_days,
+            container_engine: args.container_engine.clone().or(file.container_engine),
             public_hosts: or(&args.public_host, file.public_host),
             regions: or(&args.region, file.region),
             faults: args.faults || file.faults,

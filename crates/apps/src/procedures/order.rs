@@ -2,7 +2,7 @@
 //!
 //! | step | do | undo |
 //! |---|---|---|
-//! | prepare | look again what stands in the way; see that package, secrets and programs are there; open the port; make the machine | close the port again |
+//! | prepare | look again what stands in the way; see that package or image, secrets and programs are there, and fetch the image; open the port; make the machine | close the port again |
 //! | roll | drive the replicas through their batches | take back what was changed, with the floor held |
 //! | finish | close ports that are not used any more; take the gateway of a deleted application away | open them again |
 //!
@@ -13,6 +13,7 @@
 //! What is undone are faults of ours, and jobs that were cancelled in between.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use backout_core::code::Code;
 use backout_core::ids::{OrderId, ReplicaId};
@@ -22,13 +23,14 @@ use backout_core::time::Timestamp;
 use backout_jobs::{Commit, Done, Procedure, Step, StepContext, StepError, Undo};
 use backout_rollout::{End, Limits, Rollout};
 use backout_store::{Error as StoreError, Tx};
-use backout_workloads::{Phase, Probe};
+use backout_workloads::{Phase, Probe, Source};
 use serde::{Deserialize, Serialize};
 
 use super::drive::Drive;
-use super::{Work, refused, specs, traffic};
+use super::{Work, driver_error, refused, specs, traffic};
 use crate::model::{
-    Application, ApplicationState, Order, OrderKind, Release, SealedSecret, Standing, Version,
+    Application, ApplicationState, Artifact, Order, OrderKind, Release, SealedSecret, Standing,
+    Version,
 };
 use crate::persistence::{self, Happened};
 use crate::refusal::Refusal;
@@ -323,6 +325,7 @@ async fn check(work: &Work, ctx: &StepContext, ground: &Ground) -> Result<(), St
     let Some(release) = ground.release().cloned() else {
         return Ok(());
     };
+    fetch(work, ctx, &release.artifact).await?;
     let (runtime, sealed) = (work.runtime.clone(), ground.sealed.clone());
     let replica = ReplicaId::random(work.entropy.as_ref());
     ctx.blocking(move || {
@@ -346,6 +349,26 @@ async fn check(work: &Work, ctx: &StepContext, ground: &Ground) -> Result<(), St
         Ok(())
     })
     .await
+}
+
+/// Sees that an image is there, and fetches it when it is not, which may take
+/// minutes.
+async fn fetch(work: &Work, ctx: &StepContext, artifact: &Artifact) -> Result<(), StepError> {
+    let Artifact::Image { name } = artifact else {
+        return Ok(());
+    };
+    ctx.progress(
+        0,
+        format!("looks for image {name}, and fetches it where it is missing"),
+    );
+    let driver = Arc::clone(work.runtime.driver(artifact).map_err(refused)?);
+    let source = Source::Image { name: name.clone() };
+    let fetching = ctx.blocking(move || driver.fetch(&source).map_err(driver_error));
+    let fetched = ctx.aside(fetching).await?;
+    if fetched.fresh {
+        ctx.progress(50, format!("fetched image {name}"));
+    }
+    Ok(())
 }
 
 /// How long things may take, of releases of which one goes and the other comes.
