@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use backout_accounts::{
     ADMIN, Account, Accounts, Error, KeyError, KeyKind, KeyPair, KeyStatus, MIGRATIONS, MasterKey,
-    PERMANENT_KEYS_MAX, Principal, holds_secrets,
+    PERMANENT_KEYS_MAX, Permission, Principal, holds_secrets,
 };
 use backout_core::code::Code;
 use backout_core::ids::{AccountId, OsEntropy};
@@ -17,6 +17,8 @@ use backout_store::{Store, Value, params};
 
 const READ_ONLY: &str = r#"{"version":"2.0","statement":[{"effect":"allow","action":["lighthouse:Describe*"],"resource":["*"]}]}"#;
 const ALL: &str = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
+const CAREFUL: &str = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"sae:*","Resource":"*"},
+    {"Effect":"Approve","Action":"sae:RollbackApplication","Resource":"*"}]}"#;
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_multi_thread()
@@ -68,6 +70,34 @@ async fn principal(accounts: &Accounts, account: &Account) -> Principal {
 
 fn spelled(name: &str) -> Vec<Vec<String>> {
     vec![vec![name.to_owned()]]
+}
+
+#[test]
+fn what_waits_for_approval_is_told() {
+    on_both(MIGRATIONS, |store| {
+        block_on(async {
+            let accounts = open(&store, &clock()).await;
+            bootstrap(&accounts).await;
+            let admin = accounts.admin().await.unwrap();
+            let (team, _) = accounts.create(&admin, "team", None).await.unwrap();
+            let team = principal(&accounts, &team).await;
+            // What waits for approval is not let in where nothing can wait.
+            let (careful, _) = accounts
+                .create(&team, "team.careful", Some(CAREFUL))
+                .await
+                .unwrap();
+            let careful = principal(&accounts, &careful).await;
+            let of = |action: &str| careful.permission(action, &spelled("a"));
+            assert!(!careful.allows("sae:RollbackApplication", &spelled("a")));
+            let waits = of("sae:RollbackApplication");
+            assert!(waits.is_granted());
+            let rule = waits.approval().unwrap();
+            assert_eq!(rule, "statement 2 of the policy of account team.careful");
+            assert_eq!(of("sae:DescribeApplicationStatus"), Permission::Granted);
+            assert_eq!(of("cdb:StartBatchRollback"), Permission::Denied);
+            assert_eq!(team.permission("x:Y", &[]), Permission::Granted);
+        });
+    });
 }
 
 #[test]
