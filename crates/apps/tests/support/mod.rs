@@ -32,7 +32,8 @@ use backout_workloads::{
     Started, Status, Watch, Workloads,
 };
 
-pub const NODE: &str = "here";
+/// As the harness calls its node.
+pub const NODE: &str = "harness";
 pub const OWNER: &str = "acct_aaaaaaaaaaaa";
 
 /// Far more than anything here takes.
