@@ -288,12 +288,16 @@ impl Metric {
     /// How many replicas bring every measure to its target.
     fn wanted(&self, load: &Load) -> Option<(u32, String)> {
         let mut wanted: Option<(u32, String)> = None;
+        let mut all_seen = true;
         for target in &self.targets {
             let (word, seen) = match target.of {
                 Measure::Cpu => ("processor", load.cpu_percent),
                 Measure::Memory => ("memory", load.memory_percent),
             };
-            let Some(seen) = seen else { continue };
+            let Some(seen) = seen else {
+                all_seen = false;
+                continue;
+            };
             let (have, aim) = (u64::from(seen), u64::from(target.percent.max(1)));
             let near = have.abs_diff(aim) * 100 <= aim * TOLERANCE_PERCENT;
             let needed = match near {
@@ -305,7 +309,11 @@ impl Metric {
                 wanted = Some((needed, format!("{word} at {have} %, to be at {aim} %")));
             }
         }
-        let (wanted, why) = wanted?;
+        let (mut wanted, why) = wanted?;
+        if !all_seen {
+            // What is not seen may be what the replicas are needed for.
+            wanted = wanted.max(load.replicas);
+        }
         Some((self.paced(wanted, load), why))
     }
 
@@ -573,14 +581,16 @@ mod tests {
             (4, Some(100), None, None, Some(8)),
             // The greater need counts; no more than the most.
             (4, Some(100), Some(400), None, Some(10)),
-            // Down by steps, and not soon after a change.
-            (4, Some(5), None, None, Some(3)),
-            (4, Some(5), None, Some(299), None),
-            (4, Some(5), None, Some(300), Some(3)),
+            // Down by steps, not soon after a change, and not while something is
+            // not seen.
+            (4, Some(5), Some(5), None, Some(3)),
+            (4, Some(5), Some(5), Some(299), None),
+            (4, Some(5), Some(5), Some(300), Some(3)),
+            (4, Some(5), None, None, None),
             // Up at once, whenever.
             (4, Some(75), None, Some(1), Some(6)),
             // No fewer than the fewest.
-            (2, Some(5), None, None, None),
+            (2, Some(5), Some(5), None, None),
             (1, Some(50), None, None, Some(2)),
         ] {
             let mut seen = load(at(12, 0), replicas);

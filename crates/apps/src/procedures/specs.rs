@@ -89,10 +89,8 @@ pub(crate) fn spec(
     };
     spec.env = env;
     spec.secrets = secrets;
-    spec.port = match release.port {
-        Some(_) => PortWish::Free,
-        None => PortWish::None,
-    };
+    // Also where no gateway leads to it: its probes may ask there.
+    spec.port = PortWish::Free;
     spec.files = release
         .files
         .iter()

@@ -41,6 +41,10 @@ const ORDERS_KEEP_MS: i64 = backout_jobs::KEEP_MS;
 /// How many orders are forgotten in one transaction.
 const FORGET_AT_ONCE: u64 = 200;
 
+/// Over how long it is measured what replicas take of the processor: in less,
+/// one garbage collection looks like load.
+const PROCESSOR_MS: i64 = 15_000;
+
 /// How many versions are looked at in one page.
 const VERSIONS_AT_ONCE: u64 = 100;
 
@@ -51,10 +55,46 @@ pub(crate) struct Memory {
     /// Of each replica, when what was written down last happened, in
     /// milliseconds, and how often it was killed for want of memory.
     told: BTreeMap<ReplicaId, (u64, u64)>,
+    /// Of each replica, what it took of the processor.
+    processor: BTreeMap<ReplicaId, Processor>,
     /// When an application may be mended again, and how long the pause was.
     pauses: BTreeMap<ApplicationId, (Timestamp, i64)>,
     /// Why something was not done, as it was told last.
     put_off: BTreeMap<ApplicationId, String>,
+}
+
+/// What a replica took of the processor.
+#[derive(Clone, Copy, Debug)]
+struct Processor {
+    /// When it was looked at.
+    at: Timestamp,
+    /// What it had taken by then, in milliseconds.
+    taken_ms: u64,
+    /// What it took of what it may, in per cent, in the [`PROCESSOR_MS`] or more
+    /// before that; none after the first look.
+    percent: Option<u32>,
+}
+
+impl Processor {
+    /// What is known after another look, at a replica that may take
+    /// `limit_millis` thousandths of a processor.
+    fn after(last: Option<Self>, now: Timestamp, taken_ms: u64, limit_millis: u32) -> Self {
+        let fresh = Self {
+            at: now,
+            taken_ms,
+            percent: None,
+        };
+        let Some(last) = last else { return fresh };
+        let elapsed = now.since_ms(last.at);
+        if elapsed < PROCESSOR_MS {
+            return last;
+        }
+        let taken = [(last.taken_ms, taken_ms)];
+        Self {
+            percent: scaling::cpu_percent(&taken, limit_millis, elapsed.unsigned_abs()),
+            ..fresh
+        }
+    }
 }
 
 /// What one pass of the keeper has begun.
@@ -142,6 +182,7 @@ impl Apps {
         }
         let mut memory = self.memory();
         memory.told.retain(|id, _| replicas.contains(id));
+        memory.processor.retain(|id, _| replicas.contains(id));
         tended.put_off.retain(|(id, why)| {
             let before = memory.put_off.insert(id.clone(), why.clone());
             before.as_ref() != Some(why)
@@ -295,7 +336,7 @@ impl Apps {
         let load = Load {
             now: self.clock.now(),
             replicas: application.replicas,
-            cpu_percent: None,
+            cpu_percent: self.cpu_percent(&look.whole, statuses),
             memory_percent: memory_percent(&look.whole, statuses),
             scaled: look.rules.iter().filter_map(|row| row.scaled).max(),
         };
@@ -308,6 +349,26 @@ impl Apps {
             Err(e) => tended.put_off.push((application.id.clone(), e.to_string())),
         }
         Ok(())
+    }
+
+    /// The mean of what replicas take of the processor time they may, in per cent.
+    fn cpu_percent(&self, whole: &Whole, statuses: &Statuses) -> Option<u32> {
+        let now = self.clock.now();
+        let mut memory = self.memory();
+        let mut shares: Vec<u64> = Vec::new();
+        for kept in &whole.replicas {
+            let id = &kept.replica.id;
+            let taken = statuses.get(id).and_then(|status| status.cpu_ms);
+            let (Some(taken), Some(limit)) = (taken, kept.version.release.cpu_millis) else {
+                continue;
+            };
+            let last = memory.processor.get(id).copied();
+            let seen = Processor::after(last, now, taken, limit);
+            shares.extend(seen.percent.map(u64::from));
+            memory.processor.insert(id.clone(), seen);
+        }
+        let count = u64::try_from(shares.len()).ok().filter(|n| *n > 0)?;
+        u32::try_from(shares.iter().sum::<u64>() / count).ok()
     }
 
     /// Writes down what happened to replicas since the last time.
@@ -513,4 +574,26 @@ fn forget_versions(tx: &mut dyn Tx, id: &ApplicationId) -> Result<usize, StoreEr
         persistence::delete_version(tx, &version.id)?;
     }
     Ok(removable.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_replica_takes_of_the_processor_is_measured_over_a_while() {
+        let mut seen = None;
+        for (at, taken_ms, percent) in [
+            (0, 100, None),
+            (5_000, 5_000, None),
+            // Half a processor, of which it may take all.
+            (15_000, 7_600, Some(50)),
+            (20_000, 99_000, Some(50)),
+            (35_000, 7_600, Some(0)),
+        ] {
+            let now = Processor::after(seen, Timestamp(at), taken_ms, 1000);
+            assert_eq!(now.percent, percent, "at {at}");
+            seen = Some(now);
+        }
+    }
 }
