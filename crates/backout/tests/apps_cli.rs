@@ -67,6 +67,8 @@ impl House {
                 &port,
                 "--health",
                 "/ready",
+                "--idempotency-key",
+                "the-first",
             ],
         );
         assert_eq!(code, 0, "{value}\n{}", self.server.log());
@@ -135,14 +137,34 @@ fn stderr(out: &Output) -> String {
 #[test]
 fn an_application_is_deployed_taken_back_and_taken_away() {
     let mut house = House::new();
+    let package = house.package.to_str().unwrap().to_owned();
+    let preview = house.server.ok(&[
+        "apps",
+        "deploy",
+        "shop",
+        "--from",
+        &package,
+        "--command",
+        "./sample-app",
+        "--dry-run",
+    ]);
+    assert_eq!(
+        (&preview["passed"], &preview["plan"]["replicas"]),
+        (&json!(true), &json!(1)),
+        "{preview}"
+    );
     let first = house.first("shop", "one", "2");
     let names: Vec<&String> = first.as_object().unwrap().keys().collect();
     assert_eq!(names, ["AppId", "ChangeOrderId", "VersionId"], "{first}");
     assert_eq!(house.asked(), "one");
+    // The same call again starts nothing.
+    assert_eq!(house.first("shop", "one", "2"), first);
 
     // What is not said stays as it is.
-    let (second, code) = house.deploy("shop", "two", &[]);
+    let (second, code) = house.deploy("shop", "two", &["--idempotency-key", "the-second"]);
     assert_eq!(code, 0, "{second}\n{}", house.server.log());
+    let (again, code) = house.deploy("shop", "two", &["--idempotency-key", "the-second"]);
+    assert_eq!((code, &again), (0, &second));
     assert_eq!(second["AppId"], first["AppId"]);
     assert_eq!(house.asked(), "two");
     let shown = house.server.ok(&["apps", "show", "shop"]);

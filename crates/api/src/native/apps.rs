@@ -206,7 +206,7 @@ impl Native {
         .await
     }
 
-    /// `POST /v1/apps/plan`.
+    /// `POST /v1/plan/apps`.
     ///
     /// # Errors
     /// A refusal. What the preflight finds is no refusal.
@@ -249,9 +249,18 @@ impl Native {
                     })
                     .collect();
                 let one = std::slice::from_ref(&id);
-                apps.untag(&caller, one, None).await?;
+                // What is refused is refused before anything is taken away.
                 if !tags.is_empty() {
                     apps.tag(&caller, one, &tags).await?;
+                }
+                let gone: Vec<String> = found
+                    .tags
+                    .iter()
+                    .filter(|old| tags.iter().all(|new| new.key != old.key))
+                    .map(|old| old.key.clone())
+                    .collect();
+                if !gone.is_empty() {
+                    apps.untag(&caller, one, Some(&gone)).await?;
                 }
             }
             if let Some(description) = ask.description {
@@ -1408,7 +1417,8 @@ impl LogTails {
                     replica: r.replica.id,
                     artifact: artifact.clone(),
                     end: None,
-                    begun: false,
+                    // One that came since is shown from its beginning.
+                    begun: self.looks > 0,
                     cut: Vec::new(),
                 };
                 self.logs.insert(name, tail);
@@ -1427,7 +1437,6 @@ impl LogTails {
             }
             let from = match tail.end {
                 Some(end) => LogFrom::After(end),
-                // What a new replica writes is shown from its beginning.
                 None if tail.begun => LogFrom::LastLines(LOG_LINES_MAX),
                 None => LogFrom::LastLines(self.lines),
             };
@@ -1444,7 +1453,6 @@ impl LogTails {
             pieces.push(LogPiece {
                 replica: tail.replica.to_string(),
                 text: whole_text(&mut tail.cut, chunk.bytes),
-                end: chunk.end.map(|at| format!("{}:{}", at.file, at.offset)),
                 gap: chunk.gap,
             });
         }

@@ -465,12 +465,13 @@ fn deploy(shell: &Shell, client: &Client, d: &args::Deploy) -> Outcome<Said> {
     }
     let further = json!({ "do": "deploy", "release": release, "how": how });
     let orders = format!("{}/orders", path(&d.name));
-    let (full, body) = match there {
-        true => (orders.as_str(), &further),
-        false => ("/v1/apps", &create),
+    let plan = format!("{orders}/plan");
+    let (full, plan, body) = match there {
+        true => (orders.as_str(), plan.as_str(), &further),
+        false => ("/v1/apps", "/v1/plan/apps", &create),
     };
     if d.go.dry_run {
-        let answer = client.post(&format!("{full}/plan"), body)?;
+        let answer = client.post(plan, body)?;
         let title = format!("deploy a version of {}", d.name);
         let human = shown::planned(shell.style, &title, &answer);
         return judge_proposal(answer, human);
@@ -587,7 +588,11 @@ fn change(
     if go.wait.no_wait {
         return Ok(Said::new(answer, format!("{id}\n")));
     }
-    let order = follow_order(shell, client, &id)?;
+    let mut order = follow_order(shell, client, &id)?;
+    // Of one that is gone the order has only the id.
+    if member(&order, "app.name").is_null() {
+        order["app"]["name"] = json!(app);
+    }
     judged(shell, client, &order)?;
     let human = ended(shell, &order);
     Ok(Said::new(json!({ "order": order }), human))
@@ -824,7 +829,7 @@ impl<'a> Progress<'a> {
             &Bar {
                 percent: shown::order_percent(order),
                 elapsed_s: self.began.elapsed().as_secs_f64(),
-                words: &self.line,
+                words: &shown::order_short(order),
             },
             columns,
         );

@@ -582,6 +582,25 @@ pub(crate) fn order_line(o: &Value) -> String {
     line
 }
 
+/// The same beside a bar, which leaves room for little.
+pub(crate) fn order_short(o: &Value) -> String {
+    let p = member(o, "progress");
+    if p.is_null() {
+        return text(o, "standing").replace('_', " ");
+    }
+    let back = match is(p, "back") {
+        true => "back: ",
+        false => "",
+    };
+    format!(
+        "{back}batch {}/{}, {} ready, floor {}",
+        text(p, "batch"),
+        array(o, "batches").len(),
+        text(p, "ready"),
+        text(p, "floor")
+    )
+}
+
 /// How much of an order is done, in per cent.
 pub(crate) fn order_percent(o: &Value) -> u8 {
     let p = member(o, "progress");
@@ -922,6 +941,7 @@ mod tests {
     fn how_much_is_done() {
         let mut o = an_order("running");
         assert_eq!(order_percent(&o), 10);
+        assert_eq!(order_short(&o), "batch 1/3, 20 ready, floor 15");
         o["progress"]["total"] = json!(0);
         assert_eq!(order_percent(&o), 0);
         o["over"] = json!(true);

@@ -202,7 +202,7 @@ async fn create_app(
 /// What making an application would do, and what stands in its way.
 #[utoipa::path(
     post,
-    path = "/v1/apps/plan",
+    path = "/v1/plan/apps",
     tag = "apps",
     request_body = dto::CreateApp,
     responses((status = 200, description = "Done", body = dto::PlannedOrder), (status = "default", description = "Refused", body = ErrorEnvelope))

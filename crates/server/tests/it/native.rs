@@ -210,7 +210,7 @@ fn malformed_requests() {
         &[JSON],
         "POST",
         "/v1/rollback",
-        b"{\"resource\":\"app/x\",\"to\":\"b\"}",
+        b"{\"resource\":\"apps/x\",\"to\":\"b\"}",
     )
     .refused(400, "BO0002");
     for key in ["", "a b", &"x".repeat(129)] {

@@ -946,9 +946,6 @@ pub struct LogPiece {
     pub replica: String,
     /// What was written. Bytes that are no UTF-8 are replaced.
     pub text: String,
-    /// Where to go on: give it as `after`. Null when there is no log yet.
-    #[schema(required)]
-    pub end: Option<String>,
     /// Whether something before this is gone.
     pub gap: bool,
 }
