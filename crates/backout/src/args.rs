@@ -4,7 +4,7 @@ mod apps;
 mod databases;
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
@@ -178,6 +178,13 @@ pub(crate) struct Serve {
     /// [default: /var/run/docker.sock]
     #[arg(long, value_name = "SOCKET")]
     pub container_engine: Option<PathBuf>,
+    /// The address that the ports of applications are opened on [default: 0.0.0.0]
+    #[arg(long, value_name = "IP")]
+    pub apps_listen: Option<IpAddr>,
+    /// Run applications without their limits of processor and memory where this
+    /// host cannot enforce them, instead of refusing
+    #[arg(long)]
+    pub without_limits: bool,
     /// A host name that clients sign, when a proxy in front changes it; may be
     /// repeated
     #[arg(long, value_name = "NAME")]

@@ -15,7 +15,7 @@ use backout_api::front::{self, Front};
 use backout_api::native::{Native, Parts};
 use backout_api::secrets::Sealed;
 use backout_apps::components::Components;
-use backout_apps::{Apps, procedures};
+use backout_apps::{Apps, Swept};
 use backout_core::ids::{Entropy, OsEntropy};
 use backout_core::time::{Clock, SystemClock};
 use backout_databases::Databases;
@@ -51,6 +51,11 @@ const AUDIT_RETAIN_EVERY: Duration = Duration::from_secs(3600);
 /// are over, chains that are long and histories that nobody follows: often enough that a machine that was switched off from
 /// the inside shows soon, and a schedule is kept by the minute.
 const TEND_EVERY: Duration = Duration::from_secs(15);
+/// How often it is looked whether the replicas and gateways run that should: one
+/// that was lost serves nobody until then.
+const TEND_APPS_EVERY: Duration = Duration::from_secs(2);
+/// How often what no rollback of an application may need is forgotten.
+const SWEEP_APPS_EVERY: Duration = Duration::from_secs(3600);
 /// How often it is looked for databases whose history is not followed yet: what
 /// happens before is known to the second only.
 const FOLLOW_EVERY: Duration = Duration::from_secs(1);
@@ -228,6 +233,8 @@ impl Backout {
             gateways: world.gateways.clone(),
             hand: world.hand.clone(),
             engine: settings.container_engine.clone(),
+            listen: settings.apps_listen,
+            without_limits: settings.without_limits,
             secrets: Arc::clone(&sealed),
         };
         let mut runtime =
@@ -260,14 +267,7 @@ impl Backout {
             vendors.regions.clone_from(&settings.regions);
         }
         let registry = databases.register(servers.register(Registry::new()));
-        let registry = procedures::register(
-            registry,
-            &procedures::Work {
-                runtime: apps.runtime().clone(),
-                clock: Arc::clone(&world.clock),
-                entropy: Arc::clone(&world.entropy),
-            },
-        );
+        let registry = apps.register(registry);
         let faults = match settings.faults {
             false => None,
             true => {
@@ -302,7 +302,7 @@ impl Backout {
             limiter,
             servers: servers.clone(),
             databases: databases.clone(),
-            apps,
+            apps: apps.clone(),
             jobs: jobs.clone(),
             faults: faults.clone(),
             requests: Arc::new(log.clone()),
@@ -345,6 +345,7 @@ impl Backout {
             faults,
             servers,
             databases.clone(),
+            apps,
         ));
         Ok(Self {
             addresses,
@@ -414,6 +415,10 @@ struct ApplicationWork {
     hand: Shim,
     /// The socket of the container engine, where it is not the usual one.
     engine: Option<PathBuf>,
+    /// The address that gateways listen on, where it is not the usual one.
+    listen: Option<IpAddr>,
+    /// Whether replicas run without limits that cannot be enforced.
+    without_limits: bool,
     secrets: Arc<Sealed>,
 }
 
@@ -441,6 +446,10 @@ impl ApplicationWork {
             );
             runtime.containers = Some(Arc::new(containers));
             runtime.components = Arc::new(Components::find());
+            runtime.without_limits = self.without_limits;
+            if let Some(listen) = self.listen {
+                runtime.listen = listen;
+            }
             Ok::<_, backout_workloads::Error>(runtime)
         });
         Ok(looked
@@ -527,12 +536,58 @@ async fn chores(
     faults: Option<Faults>,
     servers: Servers,
     databases: Databases,
+    apps: Apps,
 ) {
     tokio::join!(
         sweep(store, clock, faults),
         tend(servers),
-        tend_databases(databases)
+        tend_databases(databases),
+        tend_apps(apps.clone()),
+        sweep_apps(apps)
     );
+}
+
+/// What applications need by themselves: see [`Apps::tend`].
+async fn tend_apps(apps: Apps) {
+    let mut tick = tokio::time::interval(TEND_APPS_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        match apps.tend().await {
+            Ok(tended) => {
+                for job in tended.mending {
+                    tracing::info!(%job, "an application is mended: something that should run did not");
+                }
+                for (application, why) in tended.put_off {
+                    tracing::info!(%application, "put off what was due by itself: failed to {why}");
+                }
+            }
+            Err(e) => {
+                tracing::warn!(error = %e, "what applications need by themselves could not be looked at");
+            }
+        }
+    }
+}
+
+/// What of applications is kept for a time only: see [`Apps::sweep`].
+async fn sweep_apps(apps: Apps) {
+    let mut tick = tokio::time::interval(SWEEP_APPS_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        match apps.sweep().await {
+            Ok(swept) if swept == Swept::default() => {}
+            Ok(swept) => tracing::info!(
+                versions = swept.versions,
+                packages = swept.packages,
+                orders = swept.orders,
+                "removed what no rollback of an application may need any more"
+            ),
+            Err(e) => {
+                tracing::warn!(error = %e, "old versions of applications could not be removed");
+            }
+        }
+    }
 }
 
 /// What databases need by themselves: see [`Databases::tend`].

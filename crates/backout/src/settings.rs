@@ -1,7 +1,7 @@
 //! Settings of `backout serve`: the command line, else the file, else what is
 //! usual.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 
@@ -11,8 +11,7 @@ use crate::args::{SAFETY_DAYS_MAX, Serve};
 use crate::failure::{Failure, Outcome};
 
 /// Where the server listens when nothing else is said.
-pub(crate) const LISTEN: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 7780);
+pub(crate) const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7780);
 
 /// The file that `--config` names. Its members are the long options.
 #[derive(Debug, Default, Deserialize)]
@@ -30,6 +29,8 @@ struct File {
     rate_limit: Option<NonZeroU32>,
     safety_days: Option<u32>,
     container_engine: Option<PathBuf>,
+    apps_listen: Option<IpAddr>,
+    without_limits: bool,
     public_host: Vec<String>,
     region: Vec<String>,
     faults: bool,
@@ -68,6 +69,11 @@ pub struct Settings {
     pub safety_days: Option<u32>,
     /// The socket of the container engine; the usual one when absent.
     pub container_engine: Option<PathBuf>,
+    /// The address that the ports of applications are opened on; all of this
+    /// host's when absent.
+    pub apps_listen: Option<IpAddr>,
+    /// Whether replicas run without their limits where those cannot be enforced.
+    pub without_limits: bool,
     /// Host names that a proxy in front is called by.
     pub public_hosts: Vec<String>,
     /// Regions that calls may name; empty: those of the vendors.
@@ -103,6 +109,8 @@ impl Settings {
             rate_limit: None,
             safety_days: None,
             container_engine: None,
+            apps_listen: None,
+            without_limits: false,
             public_hosts: Vec::new(),
             regions: Vec::new(),
             faults: false,
@@ -171,6 +179,8 @@ impl Settings {
             rate_limit: args.rate_limit.or(file.rate_limit),
             safety_days,
             container_engine: args.container_engine.clone().or(file.container_engine),
+            apps_listen: args.apps_listen.or(file.apps_listen),
+            without_limits: args.without_limits || file.without_limits,
             public_hosts: or(&args.public_host, file.public_host),
             regions: or(&args.region, file.region),
             faults: args.faults || file.faults,

@@ -281,6 +281,8 @@ impl<'a> Drive<'a> {
 
     /// Begins, or goes on, and drives until the machine is at its end.
     pub(crate) async fn forward(mut self) -> Result<End, StepError> {
+        // What was said before it begins: an end then is one with nothing begun.
+        self.listen().await?;
         let now = self.now();
         // One that has begun was left by somebody: all has its time again. One
         // that is over stays over.
