@@ -255,7 +255,7 @@ pub struct Migration {
 pub fn migrate(set: &Pairs, old: &Specs, new: &Specs) -> Migration {
     let mut out = Migration::default();
     for (name, value) in set {
-        let default = new.get(name).map(|spec| default_of(spec));
+        let default = new.get(name).map(default_of);
         let (fate, after) = match default {
             None => (Fate::Dropped, None),
             Some(_) if check(new, name, value).is_ok() => (Fate::Kept, Some(value.clone())),

@@ -392,7 +392,7 @@ fn one_that_lost_its_instance_is_started_again() {
             .await
             .unwrap();
         let tended = stage.engines.tend().await.unwrap();
-        assert_eq!(tended.restarted, [engine.id.clone()]);
+        assert_eq!(tended.restarted, std::slice::from_ref(&engine.id));
         let page = backout_engines::persistence::Page {
             offset: 0,
             limit: 1,
@@ -410,4 +410,98 @@ fn one_that_lost_its_instance_is_started_again() {
         }
         assert_eq!(version(engine.port), "one");
     });
+}
+
+/// An entry of an engine that is asked a statement before it counts as up.
+fn asked(version: &str, driver: &str) -> String {
+    entry(version, "").replace("health_http = \"/health\"", "health_sql = \"SELECT 1\"")
+        + &format!(
+            "driver = {driver:?}\nclient = [\"python3\", \"{{assets}}/ask/http_sql.py\", \"{{port}}\", \"{{sql}}\"]\n"
+        )
+}
+
+#[test]
+fn an_engine_is_asked_a_statement_before_it_counts_as_up() {
+    on_stage(async |stage| {
+        stage.add(&asked("three", "http")).await;
+        let asked = stage.engines.switch(&caller(), "e", "three").await.unwrap();
+        stage.applied(&asked).await;
+        assert_eq!(version(stage.engine().await.port), "three");
+        // It listens, and does not answer statements.
+        let deaf = self::asked("four", "http").replace("\"four\"]", "\"four\", \"broken\"]");
+        stage
+            .add(&deaf.replace("start_s = 20", "start_s = 1"))
+            .await;
+        let asked = stage.engines.switch(&caller(), "e", "four").await.unwrap();
+        assert_eq!(stage.ended(&asked).await.outcome, Some(Outcome::Reverted));
+        assert_eq!(version(stage.engine().await.port), "three");
+    });
+}
+
+#[test]
+fn connections_of_other_protocols_stay_with_the_version_that_they_began_with() {
+    on_stage(async |stage| {
+        let engines = &stage.engines;
+        stage.add(&asked("c1", "thrift")).await;
+        stage.add(&asked("c2", "thrift")).await;
+        let mut new =
+            backout_engines::service::NewEngine::new("c", backout_engines::model::Kind::DuckDb);
+        new.image = Some("c1".to_owned());
+        stage
+            .applied(&engines.create(&caller(), new).await.unwrap())
+            .await;
+        let view = engines.show(&owner(), "c").await.unwrap();
+        let port = view.engine.port;
+        assert_eq!(view.endpoint, format!("thrift://127.0.0.1:{port}"));
+        let mut open = Connection::to(port);
+        assert_eq!(open.version(), "c1");
+        let asked = engines.switch(&caller(), "c", "c2").await.unwrap();
+        // Until the endpoint is moved, which waits for nobody.
+        while Connection::to(port).version() != "c2" {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        assert_eq!(open.version(), "c1", "it goes on");
+        let running = stage.jobs.get(&asked.job).await.unwrap();
+        assert!(
+            !running.is_done(),
+            "it waits for the connection: {running:?}"
+        );
+        drop(open);
+        stage.applied(&asked).await;
+        assert_eq!(Connection::to(port).version(), "c2");
+    });
+}
+
+/// A connection on which several statements are asked.
+struct Connection(std::io::BufReader<std::net::TcpStream>);
+
+impl Connection {
+    fn to(port: u16) -> Self {
+        let stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.set_read_timeout(Some(support::PATIENCE)).unwrap();
+        Self(std::io::BufReader::new(stream))
+    }
+
+    fn version(&mut self) -> String {
+        use std::io::{BufRead as _, Read as _, Write as _};
+        let stream = self.0.get_mut();
+        stream
+            .write_all(b"POST /sql HTTP/1.1\r\nContent-Length: 1\r\n\r\nx")
+            .unwrap();
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            assert_ne!(self.0.read_line(&mut line).unwrap(), 0, "it was closed");
+            if let Some(value) = line.strip_prefix("Content-Length: ") {
+                length = value.trim().parse().unwrap();
+            }
+            if line.trim().is_empty() {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        self.0.read_exact(&mut body).unwrap();
+        let text = String::from_utf8(body).unwrap();
+        text.split(' ').next().unwrap().to_owned()
+    }
 }

@@ -244,7 +244,6 @@ fn event_name(change: &Change) -> String {
 }
 
 /// A refusal, as the failure of a step.
-#[expect(clippy::needless_pass_by_value, reason = "it is handed to map_err")]
 fn refused(refusal: Refusal) -> StepError {
     match refusal {
         Refusal::Store(e) => e.into(),

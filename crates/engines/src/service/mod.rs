@@ -318,7 +318,6 @@ impl Engines {
 }
 
 /// Something of this host failed.
-#[expect(clippy::needless_pass_by_value, reason = "it is handed to map_err")]
 pub(crate) fn host(e: backout_workloads::Error) -> Refusal {
     Refusal::Host(with_cause(&e))
 }
