@@ -1,6 +1,6 @@
 //! Calls that change applications.
 
-use backout_apps::{Asked, How, NewApplication, Wanted};
+use backout_apps::{Asked, How, NewApplication, Refusal, Wanted};
 use backout_wire::types::sae as wire;
 
 use super::asked::{self, Ask, required, some};
@@ -55,10 +55,11 @@ impl Sae {
         )?;
         let application = self.application(ask, &asked.app_id).await?;
         let version = required("VersionId", &asked.version_id)?;
-        // An application that was never deployed has none of any id.
-        if application.version.is_some() {
-            self.version(ask, &application, version).await?;
+        // Of no id is a version of what was never deployed.
+        if application.version.is_none() {
+            return Err(ask.refused(Refusal::NotDeployed(application.id)));
         }
+        self.version(ask, &application, version).await?;
         let wanted = Wanted::Rollback {
             to: Some(version.to_owned()),
         };

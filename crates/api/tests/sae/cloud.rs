@@ -12,17 +12,19 @@ use backout_api::audit;
 use backout_api::front::{Front, Parts, Settings};
 use backout_api::secrets::Sealed;
 use backout_apps::components::{Components, JDK, PYTHON};
+use backout_apps::model::Standing;
 use backout_apps::procedures::Work;
 use backout_apps::{Apps, Caller};
+use backout_core::code::Code;
 use backout_core::ids::{AccountId, OsEntropy, RequestId};
 use backout_core::time::{Clock as _, SystemClock};
 use backout_databases::Databases;
 use backout_faults::{Faults, NewRule, What};
 use backout_gateway::Host;
-use backout_jobs::{Jobs, Moment, Registry, Worker, WorkerConfig};
+use backout_jobs::{Jobs, Registry, Worker, WorkerConfig};
 use backout_servers::Servers;
 use backout_shim::Shim;
-use backout_store::Store;
+use backout_store::{Error as StoreError, Store};
 use backout_wire::sign::{self, AlibabaCall};
 use backout_wire::{Protocol, RawRequest, Reply, Service, find};
 use backout_workloads::packages::{PackageLimits, Packages};
@@ -72,6 +74,7 @@ pub struct Cloud {
     pub accounts: Accounts,
     pub admin: Principal,
     pub key: KeyPair,
+    store: Store,
     pub apps: Apps,
     pub jobs: Jobs,
     pub faults: Faults,
@@ -181,6 +184,7 @@ impl Cloud {
             accounts,
             admin,
             key,
+            store,
             apps,
             jobs,
             faults,
@@ -252,15 +256,13 @@ impl Cloud {
     pub fn new_application(&self, name: &str, replicas: u32, package: &str) -> Value {
         json!({
             "AppName": name, "PackageType": "PythonZip", "PackageUrl": package,
-            "Replicas": replicas, "Command": "python main.py", "MinReadyInstances": 0,
-            "Readiness": READINESS,
+            "Replicas": replicas, "Command": "python main.py", "Readiness": READINESS,
         })
     }
 
     /// An application that is made, and runs.
     pub async fn running(&self, name: &str, replicas: u32) -> String {
-        let mut params = self.new_application(name, replicas, &self.package("one"));
-        params.as_object_mut().unwrap().remove("MinReadyInstances");
+        let params = self.new_application(name, replicas, &self.package("one"));
         let made = self.ok("CreateApplication", params).await;
         let order = text(&made["Data"]["ChangeOrderId"]);
         assert_eq!(self.settled(&order).await, 2, "it runs");
@@ -270,7 +272,6 @@ impl Cloud {
     /// An application without a version.
     pub async fn bare(&self, name: &str) -> String {
         let mut params = self.new_application(name, 1, &self.package("one"));
-        params.as_object_mut().unwrap().remove("MinReadyInstances");
         params["Deploy"] = json!(false);
         let made = self.ok("CreateApplication", params).await;
         text(&made["Data"]["AppId"])
@@ -328,26 +329,28 @@ impl Cloud {
         rule.id.to_string()
     }
 
-    /// Lets a step of the next order fail.
-    pub async fn let_step_fail(&self, step: &str) {
-        let rule = NewRule {
-            what: What::Step {
-                procedure: backout_apps::procedures::order::NAME.to_owned(),
-                step: step.to_owned(),
-                undo: false,
-                moment: Moment::AfterIntent,
-            },
-            message: None,
-            resource: None,
-            count: Some(1),
-            lasts_s: None,
-        };
-        self.faults.add(&self.admin.owner, rule).await.unwrap();
+    /// Ends an order as one that a fault of ours ended.
+    pub async fn break_order(&self, order: &str) {
+        let order = order.parse().unwrap();
+        let error = (Code::Internal, "keep its promise".to_owned());
+        self.store
+            .write::<_, StoreError>(move |tx| {
+                let now = SystemClock.now();
+                backout_apps::persistence::end_order(
+                    tx,
+                    &order,
+                    Standing::Broken,
+                    Some(&error),
+                    now,
+                )
+            })
+            .await
+            .unwrap();
     }
 
     /// Takes all packages away.
     pub fn lose_packages(&self) {
-        std::fs::remove_dir_all(self.folder.path().join("packages")).unwrap();
+        std::fs::remove_dir_all(self.folder.path().join("run/packages")).unwrap();
     }
 
     /// A key of an account of the owner, which may do what `statements` say.
@@ -531,7 +534,7 @@ fn runtime(folder: &tempfile::TempDir, sealed: Sealed) -> backout_apps::Runtime 
     let mut runtime = backout_apps::Runtime::new(
         path,
         Arc::new(processes),
-        Packages::open(path.join("packages"), PackageLimits::default()).unwrap(),
+        Packages::open(path.join("run/packages"), PackageLimits::default()).unwrap(),
         Host::own(&[], &[]),
         Arc::new(Keeper(sealed)),
     );
@@ -540,6 +543,8 @@ fn runtime(folder: &tempfile::TempDir, sealed: Sealed) -> backout_apps::Runtime 
     components.add(PYTHON, "3", PathBuf::from("/usr/bin/python3"));
     runtime.components = Arc::new(components);
     runtime.without_limits = true;
+    // Ours are ready within a second; a host with other work has its time.
+    runtime.limits.ready_ms = 15_000;
     runtime
 }
 

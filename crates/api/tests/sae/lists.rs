@@ -46,7 +46,6 @@ async fn namespaces() {
     let mut params = cloud.new_application("shop", 1, &cloud.package("one"));
     params["NamespaceId"] = json!("cn-beijing:test");
     params["Deploy"] = json!(false);
-    params.as_object_mut().unwrap().remove("MinReadyInstances");
     let made = cloud.ok("CreateApplication", params.clone()).await;
     assert_eq!(made["Data"].get("ChangeOrderId"), None);
     cloud

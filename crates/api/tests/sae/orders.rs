@@ -14,6 +14,12 @@ fn order_of(answer: &Value) -> String {
     text(&answer["Data"]["ChangeOrderId"])
 }
 
+/// How an application stands.
+async fn shown(cloud: &Cloud, application: &str) -> Value {
+    let params = json!({"AppId": application});
+    cloud.ok("DescribeApplicationStatus", params).await["Data"].take()
+}
+
 /// The batch of an order that waits for a person.
 fn waiting(order: &Value) -> String {
     let pipelines = order["Pipelines"].as_array().unwrap();
@@ -315,34 +321,32 @@ async fn an_order_waits_for_approval() {
 async fn orders_that_are_not_done() {
     let mut cloud = Cloud::start().await;
     let shop = cloud.running("shop", 1).await;
-    for (message, status, word) in [
-        (None, 10, "SYSTEM_FAIL"),
-        (Some("its package is gone"), 3, "FAIL"),
-    ] {
-        cloud.hold_still().await;
-        let change = json!({
-            "AppId": shop, "PackageType": "PythonZip", "PackageUrl": cloud.package("two"),
-            "MinReadyInstances": 0,
-        });
-        let order = order_of(&cloud.ok("DeployApplication", change).await);
-        let seen = cloud.until(&order, 0).await;
-        assert_eq!(seen["SubStatus"], 0);
-        match message {
-            None => cloud.let_step_fail("prepare").await,
-            Some(_) => cloud.lose_packages(),
-        }
-        cloud.go_on().await;
-        assert_eq!(cloud.settled(&order).await, status, "{message:?}");
-        let seen = cloud
-            .ok("DescribeChangeOrder", json!({"ChangeOrderId": order}))
-            .await;
-        let why = text(&seen["Data"]["ErrorMessage"]);
-        assert!(why.starts_with("failed to "), "{why}");
-        let shown = cloud
-            .ok("DescribeApplicationStatus", json!({"AppId": shop}))
-            .await;
-        assert_eq!(shown["Data"]["LastChangeOrderStatus"], word);
-        assert_eq!(shown["Data"]["RunningInstances"], 1, "it serves on");
-    }
+    let bare = cloud.bare("bare").await;
+    cloud.hold_still().await;
+    let package = cloud.package("two");
+    let deploy = |application: &str| {
+        json!({
+            "AppId": application, "PackageType": "PythonZip", "PackageUrl": package,
+            "Replicas": 1, "Command": "python main.py", "MinReadyInstances": 0,
+        })
+    };
+    let broken = order_of(&cloud.ok("DeployApplication", deploy(&bare)).await);
+    let seen = cloud.until(&broken, 0).await;
+    assert_eq!(seen["SubStatus"], 0);
+    assert_eq!(shown(&cloud, &bare).await["LastChangeOrderStatus"], "READY");
+    cloud.break_order(&broken).await;
+    let seen = cloud.until(&broken, 10).await;
+    assert_eq!(seen["ErrorMessage"], "failed to keep its promise (BO0001)");
+    assert_eq!(
+        shown(&cloud, &bare).await["LastChangeOrderStatus"],
+        "SYSTEM_FAIL"
+    );
+    let failed = order_of(&cloud.ok("DeployApplication", deploy(&shop)).await);
+    cloud.lose_packages();
+    cloud.go_on().await;
+    assert_eq!(cloud.settled(&failed).await, 3);
+    let after = shown(&cloud, &shop).await;
+    assert_eq!(after["LastChangeOrderStatus"], "FAIL");
+    assert_eq!(after["RunningInstances"], 1, "it serves on");
     cloud.stop().await;
 }

@@ -90,7 +90,7 @@ async fn a_release_is_shown_as_it_was_given() {
         "PackageVersion": "1.0", "Replicas": 1, "Command": "python main.py",
         "CommandArgs": "[\"--quick\"]", "Envs": "[{\"name\":\"A\",\"value\":\"1\"}]",
         "Readiness": READINESS, "Timezone": "Asia/Tokyo", "AppDescription": "sells",
-        "TerminationGracePeriodSeconds": 3, "VpcId": "vpc-1", "AssociateEip": true,
+        "TerminationGracePeriodSeconds": 3, "VSwitchId": "vsw-1", "AssociateEip": true,
         "DiskSize": 20, "Labels": {"team": "red"}, "Cpu": 500, "Memory": 256,
         "PreStop": "{\"exec\":{\"command\":[\"sleep\",\"0\"]}}",
     });
@@ -119,7 +119,7 @@ async fn a_release_is_shown_as_it_was_given() {
         ("Readiness", json!(READINESS)),
         ("Timezone", json!("Asia/Tokyo")),
         ("TerminationGracePeriodSeconds", json!(3)),
-        ("VpcId", json!("vpc-1")),
+        ("VSwitchId", json!("vsw-1")),
         ("AssociateEip", json!(true)),
         ("DiskSize", json!(20)),
         ("Labels", json!({"team": "red"})),
@@ -136,7 +136,7 @@ async fn a_release_is_shown_as_it_was_given() {
     }
     // What is not given stays, and an empty text takes something away.
     let change = json!({
-        "AppId": shop, "Envs": "[{\"name\":\"A\",\"value\":\"2\"}]", "VpcId": "",
+        "AppId": shop, "Envs": "[{\"name\":\"A\",\"value\":\"2\"}]", "VSwitchId": "",
         "MinReadyInstances": 0,
     });
     let (status, deployed) = cloud
@@ -153,7 +153,7 @@ async fn a_release_is_shown_as_it_was_given() {
         .ok("DescribeApplicationConfig", json!({"AppId": shop}))
         .await;
     let shown = &shown["Data"];
-    assert_eq!(shown.get("VpcId"), None);
+    assert_eq!(shown.get("VSwitchId"), None);
     assert_eq!(shown["PackageVersion"], "1.0");
     assert_eq!(shown["DiskSize"], 20);
     assert!(text(&shown["Envs"]).contains("\"value\":\"2\""), "{shown}");
