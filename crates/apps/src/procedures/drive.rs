@@ -73,7 +73,7 @@ const START_TRIES: u32 = 5;
 struct Kind {
     version: Version,
     driver: Arc<dyn Workloads>,
-    secrets: Vec<(String, Option<SealedSecret>)>,
+    secrets: SealedByVariable,
 }
 
 /// What a task did.
@@ -159,12 +159,15 @@ pub(crate) struct Drive<'a> {
     watcher: Option<Watcher>,
 }
 
+/// The secrets of a release by their variables, sealed; none of one that is gone.
+type SealedByVariable = Vec<(String, Option<SealedSecret>)>;
+
 /// What is read of an order before it is driven.
 struct Found {
     order: Order,
     application: Application,
     replicas: Vec<Replica>,
-    kinds: Vec<(Version, Vec<(String, Option<SealedSecret>)>)>,
+    kinds: Vec<(Version, SealedByVariable)>,
 }
 
 fn find(tx: &mut dyn Tx, ctx: &StepContext, input: &OrderId) -> Result<Option<Found>, StoreError> {
