@@ -54,6 +54,10 @@ const OUTPUT_PATIENCE: Duration = Duration::from_secs(2);
 /// it is not the engine that has.
 const END_PATIENCE: Duration = Duration::from_millis(200);
 
+/// How long a program that is to be ended may take to be there, and one that has
+/// ended to be seen so: less than the shim waits to hear of it.
+const END_EXEC_PATIENCE: Duration = Duration::from_millis(800);
+
 /// How often is looked whether the container runs.
 const TICK: Duration = Duration::from_millis(10);
 
@@ -196,16 +200,35 @@ async fn exec(client: &Client, id: &str, limit: Duration, argv: &[String]) -> Re
             }
         });
         if written.await.is_err() {
-            let facts = client.docker.inspect_exec(&made.id).await.map_err(said)?;
-            // The engine has no word for that.
-            if let (Some(true), Some(pid)) = (facts.running, facts.pid) {
-                kill_in(id, pid);
-            }
+            end_exec(client, id, &made.id).await;
             return Ok(None);
         }
     }
-    let facts = client.docker.inspect_exec(&made.id).await.map_err(said)?;
-    Ok(Some(facts.exit_code.unwrap_or(-1)))
+    // Its output may end a moment before it is seen to have ended.
+    let until = tokio::time::Instant::now() + END_EXEC_PATIENCE;
+    loop {
+        let facts = client.docker.inspect_exec(&made.id).await.map_err(said)?;
+        match facts.exit_code {
+            Some(code) => return Ok(Some(code)),
+            None if tokio::time::Instant::now() >= until => return Ok(None),
+            None => tokio::time::sleep(TICK).await,
+        }
+    }
+}
+
+/// Ends a program that was run in a container: the engine has no word for that.
+/// One that is just being started is waited for.
+async fn end_exec(client: &Client, id: &str, exec: &str) {
+    let until = tokio::time::Instant::now() + END_EXEC_PATIENCE;
+    while let Ok(facts) = client.docker.inspect_exec(exec).await {
+        let pid = facts.pid.filter(|pid| *pid > 0);
+        match (facts.running, pid, facts.exit_code) {
+            (Some(true), Some(pid), _) => return kill_in(id, pid),
+            (Some(false), _, Some(_)) => return,
+            _ if tokio::time::Instant::now() >= until => return,
+            _ => tokio::time::sleep(TICK).await,
+        }
+    }
 }
 
 /// Kills a process of a container, by its number on the host.
