@@ -16,6 +16,7 @@ mod calls;
 mod child;
 mod databases;
 mod disks;
+mod engines;
 mod jobs;
 mod listing;
 mod load;
@@ -38,6 +39,7 @@ backout-bench WHAT...
   apps       requests a second through the gateway, beside HAProxy, and a rollback
              in batches, beside its starts and beside Swarm
   gateway    only the gateway
+  engines    whether an image can be rolled back, among few engines and many
   databases  tables back to an instant, beside flashback and replay
   all        all of them
 
@@ -86,6 +88,7 @@ fn run(whats: &[&str]) -> anyhow::Result<bool> {
             "listing" => listing::run()?,
             "disks" => disks::run()?,
             "databases" => databases::run()?,
+            "engines" => engines::run()?,
             "apps" => apps::run()?,
             "gateway" => apps::run_gateway()?,
             "all" => run(&[
@@ -95,6 +98,7 @@ fn run(whats: &[&str]) -> anyhow::Result<bool> {
                 "listing",
                 "disks",
                 "apps",
+                "engines",
                 "databases",
             ])?,
             other => anyhow::bail!("measure {other:?}: there is no such bench\n{USAGE}"),

@@ -345,6 +345,10 @@ fn engine() -> Engine {
     }
 }
 
+/// The codes of what stands in the way, and of what to know; what would run; the
+/// floor and the surge.
+type Told = (Vec<Code>, Vec<Code>, Option<Setup>, Option<(u32, u32)>);
+
 /// What a change of `engine` to another version that is fine depends on.
 struct Case {
     engine: Engine,
@@ -379,10 +383,7 @@ impl Case {
         }
     }
 
-    fn propose(
-        &self,
-        wanted: &Wanted,
-    ) -> (Vec<Code>, Vec<Code>, Option<Setup>, Option<(u32, u32)>) {
+    fn propose(&self, wanted: &Wanted) -> Told {
         let setup = Setup {
             uses: self.uses.clone(),
             config: self.config.clone(),
