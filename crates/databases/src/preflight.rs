@@ -777,27 +777,31 @@ fn torn(
     names: &HashSet<TableName>,
     findings: &mut Findings,
 ) -> Result<(), Refusal> {
-    let crossing = match request.strategy {
-        Strategy::Full => return Ok(()),
-        Strategy::Table | Strategy::Db => view
-            .archive
-            .crossings(&located.position, &view.end, names, &|| false)
-            .map_err(Refusal::History)?,
-    };
-    let Some(crossing) = crossing else {
+    if request.strategy == Strategy::Full {
         return Ok(());
-    };
-    let (chosen, other) = sides(&crossing, names);
-    let refusal = Refusal::Torn {
-        chosen,
-        other,
-        transaction: crossing
-            .gtid
-            .map_or_else(|| crossing.position.to_string(), |gtid| gtid.to_string()),
-    };
-    match request.torn {
-        true => findings.warnings.push(refusal.finding()),
-        false => findings.blockers.push(refusal.finding()),
+    }
+    if request.torn {
+        // To find one, all the history of the tables would have to be read.
+        findings.warn(
+            Code::TornTransaction,
+            "keep transactions whole that changed other tables as well: it is not looked for them, since halves may go back, as was asked",
+        );
+        return Ok(());
+    }
+    let crossing = view
+        .archive
+        .crossings(&located.position, &view.end, names, &|| false)
+        .map_err(Refusal::History)?;
+    if let Some(crossing) = crossing {
+        let (chosen, other) = sides(&crossing, names);
+        let refusal = Refusal::Torn {
+            chosen,
+            other,
+            transaction: crossing
+                .gtid
+                .map_or_else(|| crossing.position.to_string(), |gtid| gtid.to_string()),
+        };
+        findings.blockers.push(refusal.finding());
     }
     Ok(())
 }

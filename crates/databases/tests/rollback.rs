@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use backout_core::code::Code;
 use backout_core::outcome::Outcome;
+use backout_core::plan::Finding;
 use backout_databases::model::{Copying, Facts, Road};
 use backout_databases::{Found, Proposal, RewindWhat, RollbackRequest, persistence};
 use backout_jobs::JobView;
@@ -153,6 +154,46 @@ async fn rows_come_back_in_place_and_go_again() {
     assert_eq!(job.outcome, Some(Outcome::Applied), "{:?}", job.error);
     assert_eq!(rows(&server, "shop.items"), after);
     worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn halves_of_a_transaction_go_back_only_where_that_is_asked_for() {
+    let server = PrivateServer::start(&[]);
+    let (stage, _folder) = stage(&server, false).await;
+    server.script(SHOP);
+    server.script("CREATE TABLE shop.ledger (id INT PRIMARY KEY);");
+    let then = moment();
+    server.script(
+        "BEGIN; DELETE FROM shop.items WHERE id = 1; INSERT INTO shop.ledger VALUES (1); COMMIT;",
+    );
+    let one = tables_at(then, &[("shop.items", "shop.items_back")]);
+    let proposal = |request: RollbackRequest| {
+        let databases = stage.databases.clone();
+        async move { databases.propose_rollback(&owner(), &request).await }
+    };
+    let codes = |findings: &[Finding]| -> Vec<Code> { findings.iter().map(|f| f.code).collect() };
+    let (refused, _) = proposal(one.clone()).await.unwrap();
+    assert_eq!(
+        codes(&refused.preflight.blockers),
+        [Code::TornTransaction],
+        "{:?}",
+        refused.preflight
+    );
+    let (torn, _) = proposal(RollbackRequest { torn: true, ..one })
+        .await
+        .unwrap();
+    assert!(torn.preflight.passed(), "{:?}", torn.preflight);
+    assert!(codes(&torn.preflight.warnings).contains(&Code::TornTransaction));
+    // Together they are whole.
+    let both = tables_at(
+        then,
+        &[
+            ("shop.items", "shop.items_back"),
+            ("shop.ledger", "shop.ledger_back"),
+        ],
+    );
+    let (whole, _) = proposal(both).await.unwrap();
+    assert!(whole.preflight.passed(), "{:?}", whole.preflight);
 }
 
 #[tokio::test(flavor = "multi_thread")]

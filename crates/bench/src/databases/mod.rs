@@ -54,7 +54,7 @@ pub(crate) fn run() -> anyhow::Result<bool> {
         reached: true,
     };
     let scene = bench.scene()?;
-    if wanted("roads") {
+    if wanted("roads") || wanted("replay") {
         bench.roads(&scene)?;
     }
     if std::env::var_os("BACKOUT_BENCH_LONG").is_some() {
@@ -176,21 +176,8 @@ impl Bench<'_> {
             );
         }
 
-        let replay = others::replay(self.server, &scene.base, instant, &both, self.folder)?;
-        for name in both {
-            self.same(name, &others::replayed(name))?;
-            self.server
-                .run(&format!("DROP TABLE {}", others::replayed(name)))?;
-        }
-        self.beside("restore, replay and move, both", replay, &both_back, 4.0);
-        match &scene.dump {
-            Some(dump) => {
-                let wanted: Vec<(&str, Digest)> =
-                    both.map(|name| (name, self.truth[name])).to_vec();
-                let load = others::load(self.server, dump, instant, &wanted, self.folder)?;
-                self.beside("myloader and replay, both", load, &both_back, 6.0);
-            }
-            None => println!("  myloader and replay: left out, mydumper is not installed"),
+        if wanted("replay") {
+            self.replays(scene, &both_back)?;
         }
         for (i, (name, _)) in TABLES.iter().enumerate() {
             let took = others::flashback(self.server, name, instant, self.folder)?;
@@ -205,6 +192,29 @@ impl Bench<'_> {
                 &undo[i],
                 target,
             );
+        }
+        Ok(())
+    }
+
+    /// The base backup and the dump, with all that was logged since replayed.
+    fn replays(&mut self, scene: &Scene, ours: &Rounds) -> anyhow::Result<()> {
+        let instant = &scene.instant;
+        let both = TABLES.map(|t| t.0);
+        let replay = others::replay(self.server, &scene.base, instant, &both, self.folder)?;
+        for name in both {
+            self.same(name, &others::replayed(name))?;
+            self.server
+                .run(&format!("DROP TABLE {}", others::replayed(name)))?;
+        }
+        self.beside("restore, replay and move, both", replay, ours, 4.0);
+        match &scene.dump {
+            Some(dump) => {
+                let wanted: Vec<(&str, Digest)> =
+                    both.map(|name| (name, self.truth[name])).to_vec();
+                let load = others::load(self.server, dump, instant, &wanted, self.folder)?;
+                self.beside("myloader and replay, both", load, ours, 6.0);
+            }
+            None => println!("  myloader and replay: left out, mydumper is not installed"),
         }
         Ok(())
     }
