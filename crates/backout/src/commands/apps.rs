@@ -257,14 +257,13 @@ fn find_order(client: &Client, named: &str) -> Outcome<Value> {
     let id = match text(&app, "order.id") {
         id if id.is_empty() => {
             let last = client.list("/v1/orders", &[("app", named)], 1)?;
-            let last = last.first().map(|o| text(o, "id")).ok_or_else(|| {
+            last.first().map(|o| text(o, "id")).ok_or_else(|| {
                 Failure::coded(
                     Exit::Failed,
                     Code::NotFound,
                     format!("find an order of {named}: nothing was ever changed there"),
                 )
-            })?;
-            last
+            })?
         }
         id => id,
     };
