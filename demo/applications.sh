@@ -24,7 +24,8 @@ elif sys.argv[3] == "shares":
     print("".join(bars[min(8, (8 * l["faulty"] + 24) // 25)] for l in lines))
 else:
     other = [o for l in lines for o in l["other"]]
-    print(len(other)); print("\n".join(other[:5]), file=sys.stderr)
+    print(len(other))
+    for o in other[:5]: print(o, file=sys.stderr)
 END
 }
 seconds() { wc -l <"$COUNTS"; }
