@@ -204,10 +204,26 @@ fn the_legacy_client_is_verified_over_tls() {
     run(&server, command);
 }
 
+fn alibaba_python(story: &str) {
+    let server = Running::start(&[]);
+    let mut command = python("alibaba_python.py");
+    command.arg(story);
+    run(&server, command);
+}
+
 #[test]
 fn alibaba_python_is_verified() {
-    let server = Running::start(&[]);
-    run(&server, python("alibaba_python.py"));
+    alibaba_python("signatures");
+}
+
+#[test]
+fn alibaba_python_is_throttled() {
+    alibaba_python("throttle");
+}
+
+#[test]
+fn alibaba_python_takes_an_application_back() {
+    alibaba_python("story");
 }
 
 #[test]

@@ -11,7 +11,7 @@ const rollback = (accessKeySecret) =>
   }).put("/pop/v1/sam/app/rollbackApplication", { AppId: "a", VersionId: "v", UpdateStrategy: "" }, "", {});
 
 (async () => {
-  for (const [key, code] of [[process.env.BO_KEY, "InvalidAction.NotFound"], ["wrong", "SignatureDoesNotMatch"]]) {
+  for (const [key, code] of [[process.env.BO_KEY, "InvalidApplication.NotFound"], ["wrong", "SignatureDoesNotMatch"]]) {
     await assert.rejects(rollback(key), (e) => {
       assert.ok(String(e.code ?? e.name).includes(code), `wanted ${code}, got ${e.code} ${e.name} ${e.message}`);
       return true;

@@ -13,6 +13,13 @@ def refused(code, key):
     request.set_endpoint(os.environ["BO_ADDR"])
     request.set_AppId("a")
     request.set_VersionId("v")
+    request.set_BatchWaitTime(10)
+    request.set_MinReadyInstances(1)
+    request.set_MinReadyInstanceRatio(-1)
+    request.set_UpdateStrategy(
+        '{"type":"GrayBatchUpdate","batchUpdate":{"batch":2,"releaseType":"auto","batchWaitTime":1},"grayUpdate":{"gray":1}}'
+    )
+    request.set_AutoEnableApplicationScalingRule("true")
     try:
         client.do_action_with_exception(request)
     except (ServerException, ClientException) as e:
@@ -22,6 +29,6 @@ def refused(code, key):
     raise AssertionError(f"wanted {code}")
 
 
-refused("InvalidAction.NotFound", os.environ["BO_KEY"])
+refused("InvalidApplication.NotFound", os.environ["BO_KEY"])
 refused("SignatureDoesNotMatch", "wrong")
 print("ok aliyun_core")
