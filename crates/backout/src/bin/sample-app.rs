@@ -10,6 +10,7 @@
 //! | `CRASH_START` | when that file is there, it takes it away and ends before it listens |
 //! | `CRASH_SERVE` | when that file is there, it takes it away and ends with requests under way; `crashed-PORT-PID` in `REGISTRY` tells so |
 //! | `CRASH_ALWAYS` | it ends before it listens |
+#![expect(clippy::print_stdout, reason = "what it says is its log")]
 
 use std::io::{self, BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
