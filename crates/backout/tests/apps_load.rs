@@ -7,6 +7,7 @@
 //! instances under 2,000 requests a second.
 #![cfg(feature = "testing")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::print_stdout, reason = "a soak shows what it has seen")]
 
 mod common;
 mod load;
