@@ -42,7 +42,15 @@ const HOUSE: &[(&str, &[&str], bool)] = &[
     ),
     (
         "engines",
-        &["core", "store", "jobs", "rollout", "shim", "workloads", "gateway"],
+        &[
+            "core",
+            "store",
+            "jobs",
+            "rollout",
+            "shim",
+            "workloads",
+            "gateway",
+        ],
         false,
     ),
     (
