@@ -9,9 +9,7 @@
 #![no_main]
 
 use backout_history::event::Checksum;
-use backout_history::{
-    Block, FileSource, Item, Position, Reader, ReaderOptions, Result, Source,
-};
+use backout_history::{Block, FileSource, Item, Position, Reader, ReaderOptions, Result, Source};
 use libfuzzer_sys::fuzz_target;
 
 struct Blocks {
