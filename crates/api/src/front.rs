@@ -435,6 +435,12 @@ impl Front {
         if call.operation.service == Service::CdbV2 {
             return Err(cdb::codes::injected(call.operation, &hit.code, hit.message));
         }
+        // Meant for several vendors, and the code is another's.
+        if !call.operation.service.has_code(&hit.code)
+            && let Some(fault) = Fault::named(&hit.code)
+        {
+            return Err(Rejection::new(fault, hit.message).into());
+        }
         Err(SurfaceError {
             code: hit.code,
             message: hit.message,

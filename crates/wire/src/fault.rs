@@ -245,6 +245,16 @@ impl Fault {
         (code, status)
     }
 
+    /// The condition that a code of any of the vendors names.
+    #[must_use]
+    pub fn named(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|fault| {
+            fault.tencent() == code
+                || fault.alibaba().0 == code
+                || fault.qcloud().0.to_string() == code
+        })
+    }
+
     /// The code as the protocol writes it.
     #[must_use]
     pub fn code(self, protocol: Protocol) -> String {
@@ -271,5 +281,20 @@ mod tests {
             let internal = matches!(fault, Fault::Internal);
             assert_eq!(number == 6000, internal, "{fault:?}");
         }
+    }
+
+    #[test]
+    fn codes_name_their_conditions() {
+        for fault in Fault::ALL {
+            let named = Fault::named(fault.tencent()).unwrap();
+            assert_eq!(named.tencent(), fault.tencent());
+            let named = Fault::named(fault.alibaba().0).unwrap();
+            assert!(
+                named.alibaba().0 == fault.alibaba().0 || named.tencent() == fault.alibaba().0,
+                "{fault:?} is {named:?}"
+            );
+        }
+        assert_eq!(Fault::named("4400"), Some(Fault::Throttled));
+        assert_eq!(Fault::named("NoSuchCode"), None);
     }
 }

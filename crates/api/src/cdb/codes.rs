@@ -312,7 +312,7 @@ pub fn injected(operation: &Operation, code: &str, message: String) -> Refused {
         }
         .into();
     }
-    let fault = Fault::ALL.into_iter().find(|f| f.tencent() == code);
+    let fault = Fault::named(code);
     Rejection::new(fault.unwrap_or(Fault::Internal), message).into()
 }
 

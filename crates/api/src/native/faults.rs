@@ -266,8 +266,14 @@ fn check_call(action: &str, code: &str) -> Result<()> {
         )));
     }
     about.dedup_by_key(|o| o.service);
-    // Its codes are numbers. Where it is meant beside others it answers its own
-    // number for the condition that the code names.
+    // Where several vendors are meant, each answers its own code for the
+    // condition that this one names.
+    if about.iter().any(|o| o.service.has_code(code)) && backout_wire::Fault::named(code).is_some()
+    {
+        return Ok(());
+    }
+    // The codes of this one are numbers: it has one of its own for whatever is
+    // meant for others.
     if about.len() > 1 {
         about.retain(|o| o.service != Service::CdbV2);
     }
