@@ -237,7 +237,7 @@ fn there_and_back(
 ) -> usize {
     let size = Size::of_environment();
     let mut rig = Rig::start(size);
-    let watcher = Watcher::start(&rig.registry(), size.floor);
+    let watcher = Watcher::start(&rig.registry(), size.floor, size.replicas);
     watcher.wait();
     let load = Load::start(rig.address, size.requests_a_second, posts, &[ONE, TWO]);
     load.wait_for(100);

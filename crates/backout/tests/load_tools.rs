@@ -114,7 +114,7 @@ fn who_is_replaced_in_order_is_missed_by_nobody() {
     let mut running: Vec<Sample> = (0..3).map(|_| Sample::start(&registry, "one")).collect();
     let first: Vec<Backend> = running.iter().map(Sample::backend).collect();
     gate.edit(|backends| backends.clone_from(&first));
-    let watcher = Watcher::start(&registry, 3);
+    let watcher = Watcher::start(&registry, 3, 3);
     watcher.wait();
     let load = Load::start(gate.address, 300, true, &["one", "two"]);
     for _ in 0..3 {
@@ -156,7 +156,7 @@ fn what_is_lost_is_told() {
     gate.edit(|backends| backends.clone_from(&all));
 
     // One crashes: that is excused, and may be made good.
-    let watcher = Watcher::start(&registry, 3);
+    let watcher = Watcher::start(&registry, 3, 3);
     watcher.wait();
     let load = Load::start(gate.address, 300, false, &["one"]);
     let token = place.path().join("crash");

@@ -59,15 +59,16 @@ pub struct Watcher {
 
 impl Watcher {
     /// Counts the instances that leave their files in `registry`, of which `floor`
-    /// must be ready at each instant.
-    pub fn start(registry: &Path, floor: usize) -> Self {
+    /// must be ready at each instant, and `all` are when nothing is changed.
+    pub fn start(registry: &Path, floor: usize, all: usize) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let counts = Arc::new(AtomicU64::new(0));
         let mut watch = Watch {
             registry: registry.to_owned(),
             floor,
+            all,
             connections: BTreeMap::new(),
-            forgiven: 0,
+            forgiven: BTreeSet::new(),
             seen: Watched {
                 least: usize::MAX,
                 ..Watched::default()
@@ -118,12 +119,21 @@ struct Entry {
     name: String,
 }
 
+/// A crash, by the mark that it left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Crash {
+    port: u16,
+    pid: u32,
+}
+
 struct Watch {
     registry: PathBuf,
     floor: usize,
+    all: usize,
     connections: BTreeMap<Entry, TcpStream>,
-    /// How many crashes are made good: there were enough ready ones after them.
-    forgiven: usize,
+    /// The crashes that are made good: the instance is ready again, or all are.
+    /// Until then there may be one less, since nobody can foresee a crash.
+    forgiven: BTreeSet<Crash>,
     seen: Watched,
 }
 
@@ -135,19 +145,23 @@ impl Watch {
         let (_, crashed) = self.look();
         let seen = &mut self.seen;
         seen.counts += 1;
-        seen.crashed = crashed;
+        seen.crashed = crashed.len();
         seen.least = seen.least.min(ready.len());
         seen.most = seen.most.max(ready.len());
-        if ready.len() >= self.floor {
-            self.forgiven = crashed_before;
-        } else if ready.len() + (crashed - self.forgiven) < self.floor {
+        for crash in crashed_before {
+            let again = |entry: &Entry| entry.port == crash.port && entry.pid != crash.pid;
+            if ready.len() >= self.all || ready.iter().any(again) {
+                self.forgiven.insert(crash);
+            }
+        }
+        let excused = crashed.len() - self.forgiven.len();
+        if ready.len() + excused < self.floor {
             seen.below += 1;
             if seen.told.len() < KEPT_MAX {
                 let text = format!(
-                    "{} ready of {}, {} crashed: {ready:?}",
+                    "{} ready of {}, {excused} crashed: {ready:?}",
                     ready.len(),
                     entries.len(),
-                    crashed - self.forgiven
                 );
                 seen.told.push((began.elapsed(), text));
             }
@@ -158,14 +172,18 @@ impl Watch {
         }
     }
 
-    /// The instances that are there, and how many crashed so far.
-    fn look(&self) -> (BTreeSet<Entry>, usize) {
-        let (mut entries, mut crashed) = (BTreeSet::new(), 0);
+    /// The instances that are there, and the crashes so far.
+    fn look(&self) -> (BTreeSet<Entry>, BTreeSet<Crash>) {
+        let (mut entries, mut crashed) = (BTreeSet::new(), BTreeSet::new());
         for file in std::fs::read_dir(&self.registry).unwrap() {
             let path = file.unwrap().path();
             let text = path.file_name().unwrap().to_str().unwrap().to_owned();
-            if text.starts_with("crashed-") {
-                crashed += 1;
+            if let Some(mark) = text.strip_prefix("crashed-") {
+                let (port, pid) = mark.split_once('-').unwrap();
+                crashed.insert(Crash {
+                    port: port.parse().unwrap(),
+                    pid: pid.parse().unwrap(),
+                });
                 continue;
             }
             let parts: Vec<&str> = text.splitn(3, '-').collect();
