@@ -121,7 +121,8 @@ pub struct Tag {
     pub value: String,
 }
 
-/// A version: a release as it was deployed. Only its mark changes.
+/// A version: a release as it was deployed. Only its mark changes, and which image
+/// it is made of is written down once, when that is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version {
     /// Its id.
@@ -204,6 +205,10 @@ pub enum Artifact {
     Image {
         /// Its name.
         name: String,
+        /// Which image that was when it was run first: the name may come to
+        /// mean another.
+        #[serde(default)]
+        id: Option<String>,
     },
 }
 

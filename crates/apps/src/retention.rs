@@ -63,6 +63,7 @@ mod tests {
             release: Release {
                 artifact: Artifact::Image {
                     name: "shop".into(),
+                    id: None,
                 },
                 command: vec![],
                 components: Default::default(),

@@ -163,7 +163,7 @@ impl Runtime {
     pub fn driver(&self, artifact: &Artifact) -> Result<&Arc<dyn Workloads>, Refusal> {
         match artifact {
             Artifact::Package { .. } => Ok(&self.processes),
-            Artifact::Image { name } => self.containers.as_ref().ok_or_else(|| {
+            Artifact::Image { name, .. } => self.containers.as_ref().ok_or_else(|| {
                 Refusal::Invalid(format!(
                     "run image {name:?}: no container engine was found on this host; install one and start Backout again, or deploy a package"
                 ))

@@ -304,7 +304,7 @@ fn in_batches(batches: i64) -> How {
 fn kept_of(version: &Version) -> String {
     match &version.release.artifact {
         Artifact::Package { hash, .. } => hash.to_string(),
-        Artifact::Image { name } => name.clone(),
+        Artifact::Image { name, .. } => name.clone(),
     }
 }
 

@@ -75,6 +75,8 @@ fn an_application_of_images_goes_to_the_next_and_back() {
     );
     assert_eq!(asked(port), "two");
 
+    // The name has come to mean another image; the version is what it was.
+    image(&engine, "shop:1", "another");
     let back = ["apps", "rollback", "shop", "--to", "1", "--yes"];
     let (said, code) = server.json(&back);
     assert_eq!(code, 0, "{said}\n{}", server.log());

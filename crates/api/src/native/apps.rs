@@ -1926,7 +1926,10 @@ fn facets(r: &Release) -> BTreeMap<String, String> {
             add("package", Some(format!("{origin} ({short})")));
             add("kind", Some(kind.as_str().to_owned()));
         }
-        Artifact::Image { name } => add("image", Some(name.clone())),
+        Artifact::Image { name, id } => {
+            add("image", Some(name.clone()));
+            add("image id", id.clone());
+        }
     }
     add("command", Some(r.command.join(" ")));
     add("replicas", Some(r.replicas.to_string()));

@@ -617,7 +617,7 @@ pub fn package(artifact: &Artifact) -> Option<(&str, &str)> {
 /// The name of an image; none of a package.
 pub fn image(artifact: &Artifact) -> Option<String> {
     match artifact {
-        Artifact::Image { name } => Some(name.clone()),
+        Artifact::Image { name, .. } => Some(name.clone()),
         Artifact::Package { .. } => None,
     }
 }
@@ -882,6 +882,7 @@ mod tests {
         let release = Release {
             artifact: Artifact::Image {
                 name: "shop:1".into(),
+                id: None,
             },
             command: vec![],
             components: BTreeMap::new(),

@@ -121,6 +121,20 @@ pub fn version_before(
     one(tx, &sql, values, read_version)
 }
 
+/// Writes down which image a version is made of, where that was not known yet.
+pub fn pin_image(tx: &mut dyn Tx, version: &Version, image: &str) -> Result<(), Error> {
+    let mut release = version.release.clone();
+    match &mut release.artifact {
+        Artifact::Image { id: id @ None, .. } => *id = Some(image.to_owned()),
+        _ => return Ok(()),
+    }
+    tx.execute(
+        "UPDATE app_versions SET release = $2 WHERE id = $1",
+        params![version.id.as_str(), json_text("release", &release)?],
+    )?;
+    Ok(())
+}
+
 /// A version of an application by its id.
 pub fn version(
     tx: &mut dyn Tx,

@@ -185,10 +185,14 @@ async fn ground(ctx: &StepContext) -> Result<Ground, StepError> {
 }
 
 impl Ground {
+    /// The version that new replicas run.
+    fn version(&self) -> Option<&Version> {
+        self.to.as_ref().or(self.from.as_ref())
+    }
+
     /// What new replicas run.
     fn release(&self) -> Option<&Release> {
-        let version = self.to.as_ref().or(self.from.as_ref())?;
-        Some(&version.release)
+        self.version().map(|version| &version.release)
     }
 
     /// Whether it may start replicas.
@@ -272,9 +276,10 @@ async fn prepare(work: &Work, ctx: &StepContext) -> Result<Done, StepError> {
     if let Some(blocker) = proposal.blockers.pop() {
         return Err(refused(blocker));
     }
-    if ground.starts() {
-        check(work, ctx, &ground).await?;
-    }
+    let image = match ground.starts() {
+        true => check(work, ctx, &ground).await?,
+        false => None,
+    };
     // The plan that was shown, and approved, is the one that is carried out.
     if let Some(planned) = &mut proposal.planned {
         planned.plan.clone_from(&ground.order.plan);
@@ -287,7 +292,12 @@ async fn prepare(work: &Work, ctx: &StepContext) -> Result<Done, StepError> {
         )
     })?;
     open(work, ctx, &ground.application, &ground.ports()).await?;
-    Ok(Done::nothing().with(move |tx| begin(tx, &ground.order, &machine)))
+    Ok(Done::nothing().with(move |tx| {
+        if let (Some(id), Some(version)) = (&image, ground.version()) {
+            persistence::pin_image(tx, version, id)?;
+        }
+        begin(tx, &ground.order, &machine)
+    }))
 }
 
 /// Numbers the replicas, and writes the machine that knows them by these
@@ -320,12 +330,16 @@ async fn ready(
 }
 
 /// Sees that a replica can be started: before anything is changed, not in the
-/// first batch.
-async fn check(work: &Work, ctx: &StepContext, ground: &Ground) -> Result<(), StepError> {
+/// first batch. Returns which image it is made of.
+async fn check(
+    work: &Work,
+    ctx: &StepContext,
+    ground: &Ground,
+) -> Result<Option<String>, StepError> {
     let Some(release) = ground.release().cloned() else {
-        return Ok(());
+        return Ok(None);
     };
-    fetch(work, ctx, &release.artifact).await?;
+    let image = fetch(work, ctx, &release.artifact).await?;
     let (runtime, sealed) = (work.runtime.clone(), ground.sealed.clone());
     let replica = ReplicaId::random(work.entropy.as_ref());
     ctx.blocking(move || {
@@ -348,27 +362,34 @@ async fn check(work: &Work, ctx: &StepContext, ground: &Ground) -> Result<(), St
         }
         Ok(())
     })
-    .await
+    .await?;
+    Ok(image)
 }
 
 /// Sees that an image is there, and fetches it when it is not, which may take
-/// minutes.
-async fn fetch(work: &Work, ctx: &StepContext, artifact: &Artifact) -> Result<(), StepError> {
-    let Artifact::Image { name } = artifact else {
-        return Ok(());
+/// minutes. Returns its id.
+async fn fetch(
+    work: &Work,
+    ctx: &StepContext,
+    artifact: &Artifact,
+) -> Result<Option<String>, StepError> {
+    let Artifact::Image { name, id } = artifact else {
+        return Ok(None);
     };
     ctx.progress(
         0,
         format!("looks for image {name}, and fetches it where it is missing"),
     );
     let driver = Arc::clone(work.runtime.driver(artifact).map_err(refused)?);
-    let source = Source::Image { name: name.clone() };
+    let source = Source::Image {
+        name: id.as_ref().unwrap_or(name).clone(),
+    };
     let fetching = ctx.blocking(move || driver.fetch(&source).map_err(driver_error));
     let fetched = ctx.aside(fetching).await?;
     if fetched.fresh {
         ctx.progress(50, format!("fetched image {name}"));
     }
-    Ok(())
+    Ok(fetched.id)
 }
 
 /// How long things may take, of releases of which one goes and the other comes.

@@ -85,7 +85,9 @@ pub(crate) fn spec(
     let mut spec = InstanceSpec::new(instance(replica), command);
     spec.source = match &release.artifact {
         Artifact::Package { hash, .. } => Source::Package { hash: hash.clone() },
-        Artifact::Image { name } => Source::Image { name: name.clone() },
+        Artifact::Image { name, id } => Source::Image {
+            name: id.as_ref().unwrap_or(name).clone(),
+        },
     };
     spec.env = env;
     spec.secrets = secrets;

@@ -389,7 +389,7 @@ impl Apps {
         let (_, versions) = self.versions(owner, application, all).await?;
         let mut found: Vec<(String, Version)> = Vec::new();
         for version in versions {
-            let Artifact::Image { name } = &version.release.artifact else {
+            let Artifact::Image { name, .. } = &version.release.artifact else {
                 continue;
             };
             if found.iter().all(|(known, _)| known != name) {

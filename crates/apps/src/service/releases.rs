@@ -434,7 +434,10 @@ impl NewArtifact {
     fn unfetched(&self) -> Result<Artifact, Refusal> {
         Ok(match self {
             Self::Kept(artifact) => artifact.clone(),
-            Self::Image { name } => Artifact::Image { name: name.clone() },
+            Self::Image { name } => Artifact::Image {
+                name: name.clone(),
+                id: None,
+            },
             Self::Package {
                 kind,
                 from,

@@ -237,7 +237,7 @@ impl From<model::Release> for ReleaseView {
                 };
                 (Some(package), None)
             }
-            Artifact::Image { name } => (None, Some(name)),
+            Artifact::Image { name, .. } => (None, Some(name)),
         };
         let secrets = r.secrets.into_iter().map(|s| SecretUse {
             variable: s.variable,
