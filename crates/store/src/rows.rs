@@ -1,6 +1,6 @@
 //! Rows and pages of them: what is common to all crates that have tables.
 
-use crate::{Error, Row, Tx, Value, query_one};
+use crate::{Error, Row, Tx, Value, params, query_one};
 
 /// Which page of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,4 +185,44 @@ pub fn optional<T>(
         true => Ok(None),
         false => read(row, index).map(Some),
     }
+}
+
+/// The first row of a query, read.
+pub fn one<T>(
+    tx: &mut dyn Tx,
+    sql: &str,
+    values: &[Value],
+    read: impl Fn(&Row) -> Result<T, Error>,
+) -> Result<Option<T>, Error> {
+    query_one(tx, sql, values)?.as_ref().map(read).transpose()
+}
+
+/// The rows of a query, read.
+pub fn several<T>(
+    tx: &mut dyn Tx,
+    sql: &str,
+    values: &[Value],
+    read: impl Fn(&Row) -> Result<T, Error>,
+) -> Result<Vec<T>, Error> {
+    tx.query(sql, values)?.iter().map(read).collect()
+}
+
+/// A column with a number of things.
+pub fn read_u32(row: &Row, index: usize) -> Result<u32, Error> {
+    u32::try_from(row.get::<i64>(index)?)
+        .map_err(|_| Error::corrupt(format!("column {index} is out of range")))
+}
+
+/// A column with a number that was kept as [`u64::cast_signed`] has it.
+pub fn read_u64(row: &Row, index: usize) -> Result<u64, Error> {
+    Ok(row.get::<i64>(index)?.cast_unsigned())
+}
+
+/// Draws the next number of a kind from a table of `kind` and `last`: from 1 on,
+/// each once, in the order of the transactions that draw them.
+pub fn next_number(tx: &mut dyn Tx, table: &str, kind: &str) -> Result<u64, Error> {
+    let sql = format!("UPDATE {table} SET last = last + 1 WHERE kind = $1 RETURNING last");
+    let row = query_one(tx, &sql, params![kind])?
+        .ok_or_else(|| Error::corrupt("a kind of number has no row"))?;
+    read_u64(&row, 0)
 }

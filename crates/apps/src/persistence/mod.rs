@@ -16,7 +16,8 @@ mod versions;
 mod words;
 
 pub use backout_store::rows::{Page, TagFilter};
-use backout_store::{Error, Migration, Row, Tx, Value, query_one};
+use backout_store::rows::{one, read_u32, read_u64, several};
+use backout_store::{Error, Migration, Tx};
 
 pub use applications::*;
 pub use config_maps::*;
@@ -206,41 +207,5 @@ INSERT INTO app_numbers (kind, last) VALUES ('config map', 0);",
 
 /// From 1 on, each once, in the order of the transactions that draw them.
 fn next_number(tx: &mut dyn Tx, kind: &str) -> Result<u64, Error> {
-    let row = query_one(
-        tx,
-        "UPDATE app_numbers SET last = last + 1 WHERE kind = $1 RETURNING last",
-        backout_store::params![kind],
-    )?
-    .ok_or_else(|| Error::corrupt("a kind of number has no row"))?;
-    Ok(row.get::<i64>(0)?.cast_unsigned())
-}
-
-/// The first row of a query, read.
-fn one<T>(
-    tx: &mut dyn Tx,
-    sql: &str,
-    values: &[Value],
-    read: impl Fn(&Row) -> Result<T, Error>,
-) -> Result<Option<T>, Error> {
-    query_one(tx, sql, values)?.as_ref().map(read).transpose()
-}
-
-/// The rows of a query, read.
-fn several<T>(
-    tx: &mut dyn Tx,
-    sql: &str,
-    values: &[Value],
-    read: impl Fn(&Row) -> Result<T, Error>,
-) -> Result<Vec<T>, Error> {
-    tx.query(sql, values)?.iter().map(read).collect()
-}
-
-/// A column with a number of things.
-fn read_u32(row: &Row, index: usize) -> Result<u32, Error> {
-    u32::try_from(row.get::<i64>(index)?)
-        .map_err(|_| Error::corrupt(format!("column {index} is out of range")))
-}
-
-fn read_u64(row: &Row, index: usize) -> Result<u64, Error> {
-    Ok(row.get::<i64>(index)?.cast_unsigned())
+    backout_store::rows::next_number(tx, "app_numbers", kind)
 }
