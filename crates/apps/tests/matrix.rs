@@ -40,7 +40,8 @@ struct Change {
 }
 
 impl Change {
-    fn wanted(&self) -> Wanted {
+    fn wanted(&self, host: &Host) -> Wanted {
+        let one = || host.0.files.instances().into_keys().take(1).collect();
         match self.kind {
             OrderKind::Rollback => Wanted::Rollback {
                 to: Some("1".to_owned()),
@@ -49,7 +50,15 @@ impl Change {
             OrderKind::Stop => Wanted::Stop,
             OrderKind::Start => Wanted::Start,
             OrderKind::Delete => Wanted::Delete,
-            kind => unreachable!("{kind:?}"),
+            OrderKind::Restart => Wanted::Restart,
+            OrderKind::RestartReplicas => Wanted::RestartReplicas(one()),
+            OrderKind::RemoveReplicas => Wanted::RemoveReplicas(one()),
+            OrderKind::Rescale => Wanted::Rescale(5),
+            OrderKind::Resize => Wanted::Resize {
+                cpu_millis: None,
+                memory_bytes: Some(256 << 20),
+            },
+            OrderKind::Create => unreachable!("it is asked for by a name that is new"),
         }
     }
 }
@@ -61,6 +70,10 @@ impl Scenario<Host> for Change {
 
     async fn set_up(&self, host: &Host) {
         let house = &host.0;
+        if self.kind == OrderKind::Create {
+            std::fs::write(house.files.marker(), "0").unwrap();
+            return;
+        }
         let asked = house.create("shop", "v1", 3).await;
         house.finish(&asked.job.unwrap()).await;
         if self.before.0 == "v2" {
@@ -77,10 +90,16 @@ impl Scenario<Host> for Change {
     async fn submit(&self, host: &Host) -> JobId {
         let go = Go::Auto { wait_s: Some(0) };
         let how = match self.kind {
-            OrderKind::Rollback | OrderKind::Deploy => gray(1, go, 2),
+            OrderKind::Create => {
+                let asked = host.0.create("shop", "v1", 3).await;
+                return asked.job.unwrap();
+            }
+            OrderKind::Rollback | OrderKind::Deploy | OrderKind::Restart | OrderKind::Resize => {
+                gray(1, go, 2)
+            }
             _ => How::default(),
         };
-        let asked = host.0.ask("shop", self.wanted(), &how).await;
+        let asked = host.0.ask("shop", self.wanted(host), &how).await;
         asked.job.unwrap()
     }
 
@@ -181,16 +200,18 @@ fn a_rollback_survives_everything() {
 #[test]
 fn other_orders_survive_what_matters_most() {
     // The way back of these is another one: nothing was there, or nothing is.
-    for (kind, before, after) in [
-        (OrderKind::Deploy, ("v1", 3), ("v2", 3)),
-        (OrderKind::Stop, ("v1", 3), ("v1", 0)),
-        (OrderKind::Start, ("v1", 0), ("v1", 3)),
-        (OrderKind::Delete, ("v1", 3), ("v1", 0)),
+    for (kind, before, after, floor) in [
+        (OrderKind::Create, ("v1", 0), ("v1", 3), 0),
+        (OrderKind::Deploy, ("v1", 3), ("v2", 3), 2),
+        (OrderKind::Stop, ("v1", 3), ("v1", 0), 0),
+        (OrderKind::Start, ("v1", 0), ("v1", 3), 0),
+        (OrderKind::Delete, ("v1", 3), ("v1", 0), 0),
+        (OrderKind::Restart, ("v1", 3), ("v1", 3), 2),
+        (OrderKind::RestartReplicas, ("v1", 3), ("v1", 3), 1),
+        (OrderKind::RemoveReplicas, ("v1", 3), ("v1", 2), 1),
+        (OrderKind::Rescale, ("v1", 3), ("v1", 5), 1),
+        (OrderKind::Resize, ("v1", 3), ("v1", 3), 2),
     ] {
-        let floor = match kind {
-            OrderKind::Deploy => 2,
-            _ => 0,
-        };
         Matrix::<Host>::new("other_orders_survive_what_matters_most")
             .sampled()
             .scenario(Change {
