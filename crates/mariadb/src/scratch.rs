@@ -175,7 +175,21 @@ impl Scratch {
         }
         // Waits until it answers.
         self.launch(endpoint, more, account, options, cancelled)?;
+        self.be_as_nice();
         Self::settle(endpoint)
+    }
+
+    /// Where the kernel shares the processors out among sessions first (sched(7),
+    /// "autogroup"), it matters how nice a session is, and the server has one of
+    /// its own: it is to be as nice as whoever starts it.
+    fn be_as_nice(&self) {
+        let nice = rustix::process::getpriority_process(None).unwrap_or(0);
+        if let Ok(State::On { pid, .. }) = self.daemon().state()
+            && nice > 0
+        {
+            // Where there are no such sessions, its own niceness is enough.
+            let _ = std::fs::write(format!("/proc/{pid}/autogroup"), nice.to_string());
+        }
     }
 
     /// Rolls back what was prepared and not committed when the pages were
