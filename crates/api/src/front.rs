@@ -432,17 +432,19 @@ impl Front {
         let Some(hit) = hit else {
             return Ok(());
         };
-        if call.operation.service == Service::CdbV2 {
-            return Err(cdb::codes::injected(call.operation, &hit.code, hit.message));
-        }
-        // Meant for several vendors, and the code is another's.
-        if !call.operation.service.has_code(&hit.code)
-            && let Some(fault) = Fault::named(&hit.code)
-        {
+        let operation = call.operation;
+        // Meant for several vendors, and the code is another's: its own for the
+        // same condition.
+        if !operation.service.has_code(&hit.code) {
+            let fault = Fault::named(&hit.code).unwrap_or(Fault::Internal);
             return Err(Rejection::new(fault, hit.message).into());
         }
+        let code = match operation.service {
+            Service::CdbV2 => cdb::codes::spelled(operation, &hit.code),
+            _ => hit.code,
+        };
         Err(SurfaceError {
-            code: hit.code,
+            code,
             message: hit.message,
             status: None,
         }

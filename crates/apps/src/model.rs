@@ -8,35 +8,13 @@ use backout_core::ids::{
     AccountId, ApplicationId, BatchId, JobId, OrderId, ReplicaId, RequestId, VersionId,
 };
 use backout_core::time::Timestamp;
+use backout_core::words;
 use backout_rollout::{Leg, Plan, Rollout};
 use backout_workloads::{PackageHash, Probe, Task};
 use serde::{Deserialize, Serialize};
 
 use crate::planning::Settings;
 pub use crate::scaling::ScalingRule;
-
-/// Gives an enum a word for each variant, stored and shown.
-macro_rules! words {
-    ($name:ident { $($variant:ident = $word:literal),* $(,)? }) => {
-        impl $name {
-            /// Every variant.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
-
-            /// The word that is stored and shown.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word),* }
-            }
-
-            /// Reads the word back.
-            #[must_use]
-            pub fn parse(word: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|v| v.as_str() == word)
-            }
-        }
-    };
-}
-pub(crate) use words;
 
 /// A room for applications, with names of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]

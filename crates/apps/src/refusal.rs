@@ -3,9 +3,10 @@
 use backout_core::code::Code;
 use backout_core::ids::{ApplicationId, JobId, OrderId, VersionId};
 use backout_core::plan::Finding;
+use backout_core::words;
 use backout_rollout::NotNow;
 
-use crate::model::{ApplicationState, Standing, words};
+use crate::model::{ApplicationState, Standing};
 
 /// Why not. The message is a lower-case fragment that fits "failed to ..." and
 /// ends with what to do next.

@@ -7,30 +7,9 @@ use backout_core::code::Code;
 use backout_core::ids::{AccountId, DatabaseId, JobId, RequestId};
 use backout_core::outcome::Outcome;
 use backout_core::time::Timestamp;
+use backout_core::words;
 use backout_history::{Gtid, Position, TableName};
 use serde::{Deserialize, Serialize};
-
-/// Gives an enum a word for each variant, stored and shown.
-macro_rules! words {
-    ($name:ident { $($variant:ident = $word:literal),* $(,)? }) => {
-        impl $name {
-            /// Every variant.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
-
-            /// The word that is stored and shown.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word),* }
-            }
-
-            /// Reads the word back.
-            #[must_use]
-            pub fn parse(word: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|v| v.as_str() == word)
-            }
-        }
-    };
-}
 
 /// A database instance.
 #[derive(Clone, Debug)]

@@ -9,30 +9,9 @@ use std::collections::BTreeMap;
 
 use backout_core::ids::{AccountId, EngineId, ImageId, JobId, RecordId, RequestId};
 use backout_core::time::Timestamp;
+use backout_core::words;
 use backout_rollout::{Phase, Rollout, Slot};
 use serde::{Deserialize, Serialize};
-
-/// Gives an enum a word for each variant, stored and shown.
-macro_rules! words {
-    ($name:ident { $($variant:ident = $word:literal),* $(,)? }) => {
-        impl $name {
-            /// Every variant.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
-
-            /// The word that is stored and shown.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word),* }
-            }
-
-            /// Reads the word back.
-            #[must_use]
-            pub fn parse(word: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|v| v.as_str() == word)
-            }
-        }
-    };
-}
 
 /// What kind of engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

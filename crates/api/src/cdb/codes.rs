@@ -300,22 +300,6 @@ pub fn legacy_parameter(rejection: Rejection) -> Refused {
     }
 }
 
-/// What an operation of the legacy API answers when the fault switch says
-/// `code`: that number, or the common one of the condition that the code names
-/// in API 3.0.
-pub fn injected(operation: &Operation, code: &str, message: String) -> Refused {
-    if operation.service.has_code(code) {
-        return SurfaceError {
-            code: spelled(operation, code),
-            message,
-            status: None,
-        }
-        .into();
-    }
-    let fault = Fault::named(code);
-    Rejection::new(fault.unwrap_or(Fault::Internal), message).into()
-}
-
 /// What a refusal is to the vendor.
 pub fn cause(refusal: &Refusal) -> Cause {
     match refusal {

@@ -262,15 +262,31 @@ impl Sae {
         })
     }
 
+    /// Asks for an order about some instances of an application.
+    async fn of_instances(
+        &self,
+        ask: Ask<'_>,
+        application: &str,
+        ids: &str,
+        wanted: fn(Vec<String>) -> Wanted,
+    ) -> Result<Asked, Refused> {
+        let these = asked::ids("InstanceIds", ids)?;
+        self.order(ask, application, wanted(these), &How::default())
+            .await
+    }
+
     pub(super) async fn restart_instances(
         &self,
         ask: Ask<'_>,
     ) -> Result<wire::RestartInstancesResponse, Refused> {
         let asked: wire::RestartInstancesRequest = ask.params()?;
-        let these = asked::ids("InstanceIds", &asked.instance_ids)?;
-        let wanted = Wanted::RestartReplicas(these);
         let order = self
-            .order(ask, &asked.app_id, wanted, &How::default())
+            .of_instances(
+                ask,
+                &asked.app_id,
+                &asked.instance_ids,
+                Wanted::RestartReplicas,
+            )
             .await?;
         Ok(wire::RestartInstancesResponse {
             data: Some(wire::RestartInstancesData {
@@ -284,11 +300,14 @@ impl Sae {
         ask: Ask<'_>,
     ) -> Result<wire::DeleteInstancesResponse, Refused> {
         let asked: wire::DeleteInstancesRequest = ask.params()?;
-        let these = asked::ids("InstanceIds", &asked.instance_ids)?;
         // Others come in their place: the number of replicas stays.
-        let wanted = Wanted::RestartReplicas(these);
         let order = self
-            .order(ask, &asked.app_id, wanted, &How::default())
+            .of_instances(
+                ask,
+                &asked.app_id,
+                &asked.instance_ids,
+                Wanted::RestartReplicas,
+            )
             .await?;
         Ok(wire::DeleteInstancesResponse {
             data: Some(wire::DeleteInstancesData {
@@ -302,10 +321,13 @@ impl Sae {
         ask: Ask<'_>,
     ) -> Result<wire::ReduceApplicationCapacityByInstanceIdsResponse, Refused> {
         let asked: wire::ReduceApplicationCapacityByInstanceIdsRequest = ask.params()?;
-        let these = asked::ids("InstanceIds", &asked.instance_ids)?;
-        let wanted = Wanted::RemoveReplicas(these);
         let order = self
-            .order(ask, &asked.app_id, wanted, &How::default())
+            .of_instances(
+                ask,
+                &asked.app_id,
+                &asked.instance_ids,
+                Wanted::RemoveReplicas,
+            )
             .await?;
         Ok(wire::ReduceApplicationCapacityByInstanceIdsResponse {
             data: Some(wire::ReduceApplicationCapacityByInstanceIdsData {

@@ -332,21 +332,8 @@ impl Bench<'_> {
         let before = rate(Duration::from_secs(8));
         let (from, began) = (writers.done(), Instant::now());
         let back = format!("{other}_back");
-        let ended = std::sync::atomic::AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                let mut line = String::new();
-                while !ended.load(std::sync::atomic::Ordering::Relaxed) {
-                    line.push_str(&format!("{} ", rate(Duration::from_millis(500)) as u64));
-                }
-                println!("    rates {line}");
-            });
-            let done = self
-                .ours
-                .rollback(&[(other, &back)], scene.instant.us, Way::Undo);
-            ended.store(true, std::sync::atomic::Ordering::Relaxed);
-            done
-        })?;
+        self.ours
+            .rollback(&[(other, &back)], scene.instant.us, Way::Undo)?;
         let during = (writers.done() - from) as f64 / began.elapsed().as_secs_f64();
         let after = rate(Duration::from_secs(8));
         writers.stop()?;
