@@ -10,6 +10,7 @@ use backout_apps::Apps;
 use backout_core::ids::{Entropy, JobId, RequestId};
 use backout_core::time::Clock;
 use backout_databases::Databases;
+use backout_engines::Engines;
 use backout_faults::Faults;
 use backout_servers::Servers;
 use backout_store::Store;
@@ -22,6 +23,7 @@ use futures_util::FutureExt;
 use crate::audit;
 use crate::cdb::{self, Cdb};
 use crate::cdb_v2::{self, CdbV2};
+use crate::dlc::{self, Dlc};
 use crate::kept::Body;
 use crate::lighthouse::{self, Lighthouse};
 use crate::sae::{self, Sae};
@@ -169,6 +171,7 @@ pub struct Front {
     cdb: Cdb,
     cdb_v2: CdbV2,
     sae: Option<Sae>,
+    dlc: Option<Dlc>,
     faults: Option<Faults>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
@@ -232,6 +235,7 @@ impl Front {
             cdb: Cdb::new(parts.databases.clone()),
             cdb_v2: CdbV2::new(parts.databases),
             sae: None,
+            dlc: None,
             faults: parts.faults,
             clock: parts.clock,
             entropy: parts.entropy,
@@ -246,6 +250,13 @@ impl Front {
         self
     }
 
+    /// With data engines. Without any, what asks for some is not served.
+    #[must_use]
+    pub fn with_engines(mut self, engines: Engines) -> Self {
+        self.dlc = Some(Dlc::new(engines));
+        self
+    }
+
     /// Whether an operation of the contract is served here.
     #[must_use]
     pub fn serves(operation: &Operation) -> bool {
@@ -254,7 +265,7 @@ impl Front {
             Service::Cdb => cdb::serves(operation.name),
             Service::CdbV2 => cdb_v2::serves(operation.name),
             Service::Sae => sae::serves(operation.name),
-            Service::Dlc => false,
+            Service::Dlc => dlc::serves(operation.name),
         }
     }
 
@@ -390,7 +401,11 @@ impl Front {
                     Some(sae) => Some(sae.policy_resources(call, &principal.owner).await),
                     None => None,
                 },
-                _ => Some(lighthouse::policy_resources(call, &principal.owner)),
+                Service::Dlc => match &self.dlc {
+                    Some(dlc) => Some(dlc.policy_resources(call, &principal.owner).await),
+                    None => None,
+                },
+                Service::Lighthouse => Some(lighthouse::policy_resources(call, &principal.owner)),
             };
             // Where there are none yet, the operation asks.
             if let Some(resources) = resources {
@@ -406,8 +421,10 @@ impl Front {
                 Some(sae) => sae.act(admitted).await,
                 None => Err(not_served(call.operation).into()),
             },
-            // Kept in step with `serves`, which has been asked.
-            Service::Dlc => Err(not_served(call.operation).into()),
+            Service::Dlc => match &self.dlc {
+                Some(dlc) => dlc.act(admitted).await,
+                None => Err(not_served(call.operation).into()),
+            },
         }
     }
 
@@ -525,10 +542,9 @@ impl Front {
     /// legacy API too; others of this vendor must have one (SEMANTICS section 4).
     fn check_region(&self, call: &Call) -> Result<(), Rejection> {
         match &call.region {
-            None if call.operation.service == Service::Cdb => Err(Rejection::new(
-                Fault::MissingParameter,
-                "the call names no region",
-            )),
+            None if matches!(call.operation.service, Service::Cdb | Service::Dlc) => Err(
+                Rejection::new(Fault::MissingParameter, "the call names no region"),
+            ),
             Some(region) if !self.settings.regions.contains(region) => Err(Rejection::new(
                 Fault::UnsupportedRegion,
                 format!("region {region:?} is not served here"),
@@ -595,7 +611,8 @@ fn named_ids(call: &Call) -> Vec<String> {
     match call.operation.service {
         Service::Cdb | Service::CdbV2 => cdb::named_ids(call),
         Service::Sae => sae::named_ids(call),
-        _ => lighthouse::named_ids(call),
+        Service::Dlc => dlc::named_ids(call),
+        Service::Lighthouse => lighthouse::named_ids(call),
     }
 }
 

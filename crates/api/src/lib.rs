@@ -1,8 +1,8 @@
 //! The surfaces: what callers say, mapped onto products, and what products say,
 //! mapped onto each caller's codes.
 //!
-//! One module a surface: [`lighthouse`], [`cdb`], [`cdb_v2`] and [`sae`] are a
-//! vendor's, [`native`] is our own.
+//! One module a surface: [`lighthouse`], [`cdb`], [`cdb_v2`], [`dlc`] and
+//! [`sae`] are a vendor's, [`native`] is our own.
 //! [`front`] is the way of a vendor's signed call through all of them: parse,
 //! look the key up, verify, decode, limit, authorise, act, encode.
 //!
@@ -13,6 +13,7 @@
 pub mod audit;
 pub mod cdb;
 pub mod cdb_v2;
+pub mod dlc;
 pub mod front;
 mod kept;
 pub mod lighthouse;

@@ -181,6 +181,10 @@ pub(crate) struct Serve {
     /// The address that the ports of applications are opened on [default: 0.0.0.0]
     #[arg(long, value_name = "IP")]
     pub apps_listen: Option<IpAddr>,
+    /// The address that data engines answer on, which ask nobody who they are
+    /// [default: 127.0.0.1]
+    #[arg(long, value_name = "IP")]
+    pub engines_listen: Option<IpAddr>,
     /// Run applications without their limits of processor and memory where this
     /// host cannot enforce them, instead of refusing
     #[arg(long)]

@@ -19,6 +19,7 @@ use backout_apps::{Apps, Swept};
 use backout_core::ids::{Entropy, OsEntropy};
 use backout_core::time::{Clock, SystemClock};
 use backout_databases::Databases;
+use backout_engines::Engines;
 use backout_faults::Faults;
 use backout_gateway::Host;
 use backout_jobs::{
@@ -76,6 +77,7 @@ pub fn migrations() -> Vec<Migration> {
         backout_faults::MIGRATIONS,
         backout_databases::MIGRATIONS,
         backout_apps::MIGRATIONS,
+        backout_engines::MIGRATIONS,
     ]
     .concat()
 }
@@ -258,6 +260,20 @@ impl Backout {
             settings.node.clone(),
             work.open().await?,
         );
+        let work = engine_work(
+            path.join("engines"),
+            world.shim.clone(),
+            world.gateways.clone(),
+            settings.engines_listen,
+        );
+        let engines = Engines::new(
+            store.clone(),
+            jobs.clone(),
+            Arc::clone(&world.clock),
+            Arc::clone(&world.entropy),
+            settings.node.clone(),
+            work.await?,
+        );
         let log = RequestLog::open(&path.join("requests"))?;
         let mut vendors = front::Settings {
             public_hosts: settings.public_hosts.clone(),
@@ -267,7 +283,7 @@ impl Backout {
             vendors.regions.clone_from(&settings.regions);
         }
         let registry = databases.register(servers.register(Registry::new()));
-        let registry = apps.register(registry);
+        let registry = engines.register(apps.register(registry));
         let faults = match settings.faults {
             false => None,
             true => {
@@ -295,7 +311,8 @@ impl Backout {
             entropy: Arc::clone(&world.entropy),
             settings: vendors,
         })
-        .with_apps(apps.clone());
+        .with_apps(apps.clone())
+        .with_engines(engines.clone());
         let native = Native::new(Parts {
             store: store.clone(),
             accounts: accounts.clone(),
@@ -303,6 +320,7 @@ impl Backout {
             servers: servers.clone(),
             databases: databases.clone(),
             apps: apps.clone(),
+            engines: engines.clone(),
             jobs: jobs.clone(),
             faults: faults.clone(),
             requests: Arc::new(log.clone()),
@@ -346,6 +364,7 @@ impl Backout {
             servers,
             databases.clone(),
             apps,
+            engines,
         ));
         Ok(Self {
             addresses,
@@ -458,6 +477,27 @@ impl ApplicationWork {
     }
 }
 
+/// What the work on data engines is done with.
+async fn engine_work(
+    folder: PathBuf,
+    shim: Shim,
+    gateways: Host,
+    listen: Option<IpAddr>,
+) -> anyhow::Result<backout_engines::Runtime> {
+    let opened = tokio::task::spawn_blocking(move || {
+        let processes = Processes::open(process::Config::new(folder.clone(), shim))?;
+        let mut runtime = backout_engines::Runtime::open(&folder, Arc::new(processes), gateways)
+            .with_context(|| format!("open {}", folder.display()))?;
+        if let Some(listen) = listen {
+            runtime.listen = listen;
+        }
+        Ok::<_, anyhow::Error>(runtime)
+    });
+    opened
+        .await
+        .map_err(|e| anyhow!("look what runs data engines here: {e}"))?
+}
+
 /// What a client on this machine calls.
 fn url_of(address: SocketAddr) -> String {
     let ip = match address.ip() {
@@ -537,13 +577,15 @@ async fn chores(
     servers: Servers,
     databases: Databases,
     apps: Apps,
+    engines: Engines,
 ) {
     tokio::join!(
         sweep(store, clock, faults),
         tend(servers),
         tend_databases(databases),
         tend_apps(apps.clone()),
-        sweep_apps(apps)
+        sweep_apps(apps),
+        tend_engines(engines)
     );
 }
 
@@ -585,6 +627,28 @@ async fn sweep_apps(apps: Apps) {
             ),
             Err(e) => {
                 tracing::warn!(error = %e, "old versions of applications could not be removed");
+            }
+        }
+    }
+}
+
+/// What data engines need by themselves: see [`Engines::tend`].
+async fn tend_engines(engines: Engines) {
+    let mut tick = tokio::time::interval(TEND_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        match engines.tend().await {
+            Ok(tended) => {
+                for engine in tended.restarted {
+                    tracing::info!(%engine, "a data engine is started again: it should answer and did not");
+                }
+                for trouble in tended.troubles {
+                    tracing::warn!(engine = %trouble.engine, "a data engine cannot be tended: failed to {}", trouble.why);
+                }
+            }
+            Err(e) => {
+                tracing::warn!(error = %e, "what data engines need by themselves could not be looked at");
             }
         }
     }

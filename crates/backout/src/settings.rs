@@ -30,6 +30,7 @@ struct File {
     safety_days: Option<u32>,
     container_engine: Option<PathBuf>,
     apps_listen: Option<IpAddr>,
+    engines_listen: Option<IpAddr>,
     without_limits: bool,
     public_host: Vec<String>,
     region: Vec<String>,
@@ -72,6 +73,8 @@ pub struct Settings {
     /// The address that the ports of applications are opened on; all of this
     /// host's when absent.
     pub apps_listen: Option<IpAddr>,
+    /// The address that data engines answer on; loopback when absent.
+    pub engines_listen: Option<IpAddr>,
     /// Whether replicas run without their limits where those cannot be enforced.
     pub without_limits: bool,
     /// Host names that a proxy in front is called by.
@@ -110,6 +113,7 @@ impl Settings {
             safety_days: None,
             container_engine: None,
             apps_listen: None,
+            engines_listen: None,
             without_limits: false,
             public_hosts: Vec::new(),
             regions: Vec::new(),
@@ -180,6 +184,7 @@ impl Settings {
             safety_days,
             container_engine: args.container_engine.clone().or(file.container_engine),
             apps_listen: args.apps_listen.or(file.apps_listen),
+            engines_listen: args.engines_listen.or(file.engines_listen),
             without_limits: args.without_limits || file.without_limits,
             public_hosts: or(&args.public_host, file.public_host),
             regions: or(&args.region, file.region),

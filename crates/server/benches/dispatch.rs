@@ -23,6 +23,7 @@ use backout_apps::Apps;
 use backout_core::ids::{OsEntropy, RequestId};
 use backout_core::time::SystemClock;
 use backout_databases::Databases;
+use backout_engines::Engines;
 use backout_gateway::Host;
 use backout_jobs::Jobs;
 use backout_server::{App, Config, RequestLog, Server, VendorFuture, VendorHandler};
@@ -126,6 +127,20 @@ async fn ours(folder: &std::path::Path) -> SocketAddr {
             Arc::new(Sealed::new(Vault::new(&master), entropy.clone())),
         ),
     );
+    let config = process::Config::new(folder.join("engines"), Shim::own(&["shim"]));
+    let engines = Engines::new(
+        store.clone(),
+        jobs.clone(),
+        clock.clone(),
+        entropy.clone(),
+        "bench".into(),
+        backout_engines::Runtime::open(
+            &folder.join("engines"),
+            Arc::new(Processes::open(config).unwrap()),
+            Host::own(&["shim"], &["gateway", "--dir"]),
+        )
+        .unwrap(),
+    );
     let log = RequestLog::open(&folder.join("requests")).unwrap();
     let native = Native::new(Parts {
         store,
@@ -134,6 +149,7 @@ async fn ours(folder: &std::path::Path) -> SocketAddr {
         servers,
         databases,
         apps,
+        engines,
         jobs,
         faults: None,
         requests: Arc::new(log.clone()),

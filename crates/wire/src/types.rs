@@ -12,6 +12,11 @@ pub mod cdb {
     pub use crate::generated::cdb_types::*;
 }
 
+/// Tencent Data Lake Compute, API version 2021-01-25.
+pub mod dlc {
+    pub use crate::generated::dlc_types::*;
+}
+
 /// Alibaba Serverless App Engine, API version 2019-05-06.
 pub mod sae {
     pub use crate::generated::sae_types::*;

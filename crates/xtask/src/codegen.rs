@@ -24,7 +24,7 @@ const FAMILIES: [(&str, &str); 5] = [
 /// The families that Backout serves: only these get typed requests and
 /// responses, the rest would be dead code. The SAE contract does not say which
 /// response members are always present, so there all of them may be absent.
-const TYPED: [&str; 3] = ["lighthouse", "cdb", "sae"];
+const TYPED: [&str; 4] = ["lighthouse", "cdb", "sae", "dlc"];
 
 /// What `encode_success` adds to an answer, by protocol (PROTOCOL.md sections
 /// 1.6 and 5.1).

@@ -36,6 +36,7 @@ use backout_core::code::Code;
 use backout_core::ids::{Entropy, JobId, RequestId};
 use backout_core::time::Clock;
 use backout_databases::Databases;
+use backout_engines::Engines;
 use backout_faults::Faults;
 use backout_jobs::{Idempotency, Jobs};
 use backout_servers::{Caller, Servers};
@@ -298,6 +299,8 @@ pub struct Parts {
     pub databases: Databases,
     /// The applications.
     pub apps: Apps,
+    /// The data engines.
+    pub engines: Engines,
     /// The jobs.
     pub jobs: Jobs,
     /// The fault switch, where there is one.

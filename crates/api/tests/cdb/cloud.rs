@@ -1,17 +1,12 @@
 //! A server process without its listener.
 
-use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use backout_accounts::{
-    Accounts, KeyPair, Limiter, Limits, MasterKey, NONCES_MAX, Nonces, Principal, Vault,
-};
-use backout_api::audit;
-use backout_api::front::{Front, Parts, Settings};
-use backout_api::secrets::Sealed;
-use backout_core::ids::{AccountId, DatabaseId, JobId, OsEntropy, RequestId};
+use backout_accounts::KeyPair;
+use backout_core::ids::{DatabaseId, JobId, OsEntropy};
 use backout_core::outcome::Outcome;
 use backout_core::time::{Clock as _, SystemClock, Timestamp};
 use backout_databases::model::{
@@ -19,157 +14,81 @@ use backout_databases::model::{
     Standing, Task, TaskKind,
 };
 use backout_databases::persistence;
-use backout_databases::{Caller, Databases, NewInstance, Runtime};
-use backout_faults::{Faults, NewRule, What};
-use backout_jobs::{Jobs, Registry, Worker, WorkerConfig};
+use backout_databases::{Caller, NewInstance};
+use backout_jobs::Registry;
 use backout_mariadb::testing::PrivateServer;
-use backout_servers::Servers;
 use backout_shim::Shim;
-use backout_store::{Error as StoreError, Store};
+use backout_store::Error as StoreError;
 use backout_wire::sign::{self, ParamCall};
-use backout_wire::{Protocol, RawRequest, Service, find};
+use backout_wire::{Service, find};
 use serde_json::{Value, json};
 
+use crate::common::house::{self, Ground, HOST, House, NODE, V3};
+pub use crate::common::house::{PAUSE, tries};
 use crate::contract;
 
-pub const NODE: &str = "test";
-pub const HOST: &str = "127.0.0.1:7780";
 pub const VERSION: &str = "2017-03-20";
 pub const UNKNOWN: &str = "cdb-00000000";
 /// A well-formed id of work that nobody asked for.
 pub const UNKNOWN_ASKED: &str = "00000000-00000000-00000000-00000000";
 
-/// How often is looked whether something came about, and after which pause: two
-/// minutes, for a host with other work.
-const LOOKS: u32 = 2400;
-pub const PAUSE: Duration = Duration::from_millis(50);
-
-/// How long servers are looked at: longer than any test takes.
-const PATIENCE: Duration = Duration::from_secs(600);
-
 /// A call of the legacy API with its parameters, and the number that refuses it.
 pub type LegacyCall<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
 
 pub struct Cloud {
-    folder: tempfile::TempDir,
-    pub front: Front,
-    pub accounts: Accounts,
-    pub admin: Principal,
-    pub key: KeyPair,
-    pub store: Store,
-    pub databases: Databases,
-    pub runtime: Runtime,
-    pub jobs: Jobs,
-    pub faults: Faults,
-    worker: Option<Worker>,
+    house: House,
     nonce: AtomicU64,
+}
+
+impl Deref for Cloud {
+    type Target = House;
+
+    fn deref(&self) -> &House {
+        &self.house
+    }
+}
+
+impl DerefMut for Cloud {
+    fn deref_mut(&mut self) -> &mut House {
+        &mut self.house
+    }
 }
 
 impl Cloud {
     /// One whose jobs stand still.
     pub async fn still() -> Self {
         // Nothing is run there, so nothing is supervised.
-        Self::open(Shim::own(&["shim"]), PATIENCE).await
+        Self::open(&house::nothing_runs()).await
     }
 
     /// As [`Cloud::still`], which looks at servers for a moment only.
     pub async fn hurried() -> Self {
-        Self::open(Shim::own(&["shim"]), PAUSE).await
+        let mut ground = Ground::open(Arc::new(SystemClock), &house::nothing_runs()).await;
+        ground.databases = ground.databases.looking_for(PAUSE);
+        let registry = ground.registry();
+        Self::of(House::open(ground, &registry, house::plenty(), |front| front).await)
     }
 
     /// One that does what is asked.
     pub async fn start() -> Self {
-        let mut cloud = Self::open(backout_mariadb::testing::shim().unwrap(), PATIENCE).await;
+        let mut cloud = Self::open(&backout_mariadb::testing::shim().unwrap()).await;
         cloud.go_on().await;
         cloud
     }
 
     pub async fn go_on(&mut self) {
         let registry = self.databases.register(Registry::new());
-        let mut config = WorkerConfig::new(NODE);
-        config.probe = Arc::new(self.faults.clone());
-        self.worker = Some(Worker::start(&self.jobs, registry, config).await.unwrap());
+        self.work(registry).await;
     }
 
-    /// No job goes on from here.
-    pub async fn hold_still(&mut self) {
-        if let Some(worker) = self.worker.take() {
-            worker.stop().await;
-        }
+    async fn open(shim: &Shim) -> Self {
+        let clock = Arc::new(SystemClock);
+        Self::of(House::plain(clock, house::plenty(), shim).await)
     }
 
-    async fn open(shim: Shim, patience: Duration) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let migrations = [
-            backout_accounts::MIGRATIONS,
-            backout_jobs::MIGRATIONS,
-            backout_servers::MIGRATIONS,
-            audit::MIGRATIONS,
-            backout_faults::MIGRATIONS,
-            backout_databases::MIGRATIONS,
-        ]
-        .concat();
-        let store = Store::open_sqlite(&folder.path().join("state.db"), &migrations).unwrap();
-        let (clock, entropy) = (Arc::new(SystemClock), Arc::new(OsEntropy));
-        let master = MasterKey::from_bytes([7; 32]);
-        let accounts = Accounts::open(store.clone(), &master, clock.clone(), entropy.clone())
-            .await
-            .unwrap();
-        accounts.bootstrap(|_| Ok(())).await.unwrap();
-        let admin = accounts.admin().await.unwrap();
-        let key = accounts.add_key(&admin, "admin").await.unwrap();
-        let jobs = Jobs::new(store.clone(), clock.clone(), entropy.clone());
-        let servers = Servers::new(
-            store.clone(),
-            jobs.clone(),
-            clock.clone(),
-            entropy.clone(),
-            NODE.to_owned(),
-            backout_servers::Runtime::new(folder.path(), Shim::own(&["shim"])),
-        );
-        let sealed = Sealed::new(Vault::new(&master), entropy.clone());
-        let runtime = Runtime::new(&folder.path().join("databases"), shim, Arc::new(sealed));
-        let databases = Databases::new(
-            store.clone(),
-            jobs.clone(),
-            clock.clone(),
-            entropy.clone(),
-            NODE.to_owned(),
-            runtime.clone(),
-        )
-        .looking_for(patience);
-        let registry = databases.register(servers.register(Registry::new()));
-        let faults = Faults::open(store.clone(), clock.clone(), entropy.clone(), &registry)
-            .await
-            .unwrap();
-        let plenty = Limits {
-            default: NonZeroU32::new(1000).unwrap(),
-            ..Limits::default()
-        };
-        let front = Front::new(Parts {
-            accounts: accounts.clone(),
-            limiter: Arc::new(Limiter::new(clock.clone(), plenty)),
-            nonces: Arc::new(Nonces::new(clock.clone(), NONCES_MAX)),
-            store: store.clone(),
-            servers,
-            databases: databases.clone(),
-            faults: Some(faults.clone()),
-            clock,
-            entropy,
-            settings: Settings::default(),
-        });
+    fn of(house: House) -> Self {
         Self {
-            folder,
-            front,
-            accounts,
-            admin,
-            key,
-            store,
-            databases,
-            runtime,
-            jobs,
-            faults,
-            worker: None,
+            house,
             nonce: AtomicU64::new(1),
         }
     }
@@ -245,7 +164,7 @@ impl Cloud {
             asked: format!("{:08x}-0-0-0", self.nonce.fetch_add(1, Ordering::Relaxed)),
             owner: self.admin.owner.clone(),
             operator: self.admin.account.clone(),
-            request: RequestId::random(&OsEntropy),
+            request: Ground::request(),
             instance: instance.parse().unwrap(),
             kind,
             detail,
@@ -283,7 +202,7 @@ impl Cloud {
             .await
             .unwrap();
         assert_eq!(self.ended(&asked.job).await, Outcome::Applied);
-        for _ in 0..LOOKS {
+        for _ in tries() {
             let tended = self.databases.tend().await.unwrap();
             if tended.following > 0 {
                 return asked.instance.to_string();
@@ -297,88 +216,18 @@ impl Cloud {
         Caller {
             account: self.admin.account.clone(),
             owner: self.admin.owner.clone(),
-            request: RequestId::random(&OsEntropy),
+            request: Ground::request(),
             idempotency: None,
         }
     }
 
-    pub fn owner(&self) -> &AccountId {
-        &self.admin.owner
-    }
-
-    pub async fn ended(&self, job: &JobId) -> Outcome {
-        let ended = self.jobs.wait(job, Duration::from_secs(120)).await.unwrap();
-        ended.outcome.expect("it ends")
-    }
-
-    /// Lets calls be answered by the fault switch.
-    pub async fn let_fail(&self, action: &str, code: &str) {
-        let rule = NewRule {
-            what: What::Call {
-                action: action.to_owned(),
-                code: code.to_owned(),
-            },
-            message: None,
-            resource: None,
-            count: None,
-            lasts_s: None,
-        };
-        self.faults.add(&self.admin.owner, rule).await.unwrap();
-    }
-
-    /// The audit lines of the call that an answer is of.
-    pub async fn audited(&self, answer: &Value) -> Vec<audit::Line> {
-        let request = answer["RequestId"].as_str().expect("an answer has an id");
-        audit::find_by_request(&self.store, &RequestId(request.to_owned()))
-            .await
-            .unwrap()
-    }
-
     /// A key of an account of the owner, which may do what `statements` say.
     pub async fn limited(&self, name: &str, statements: &Value) -> KeyPair {
-        let policy = json!({"version": "2.0", "statement": statements}).to_string();
-        let made = self.accounts.create(&self.admin, name, Some(&policy)).await;
-        made.unwrap().1
+        let policy = json!({"version": "2.0", "statement": statements});
+        self.house.limited(name, &policy).await
     }
 
-    /// Changes the store: one statement, on one row.
-    pub async fn damage(&self, sql: &'static str, id: &str) {
-        let id = id.to_owned();
-        self.store
-            .write::<_, StoreError>(move |tx| {
-                assert_eq!(tx.execute(sql, &[id.as_str().into()])?, 1);
-                Ok(())
-            })
-            .await
-            .unwrap();
-    }
-
-    async fn send(
-        &self,
-        method: &str,
-        path: &str,
-        query: &str,
-        headers: &[(String, String)],
-        body: &[u8],
-    ) -> Value {
-        let headers: Vec<(&str, &[u8])> = headers
-            .iter()
-            .map(|(n, v)| (n.as_str(), v.as_bytes()))
-            .collect();
-        let raw = RawRequest {
-            method,
-            path,
-            query,
-            headers: &headers,
-            body,
-        };
-        let protocol = Protocol::detect(&raw).expect("a vendor's call");
-        let (reply, _) = self.front.handle(protocol, raw, false).await;
-        assert_eq!(reply.status, 200, "always, for this vendor");
-        serde_json::from_slice(&reply.body).unwrap()
-    }
-
-    /// A signed call of API 3.0, as the Python SDK makes it.
+    /// A signed call of API 3.0.
     pub async fn raw(
         &self,
         key: &KeyPair,
@@ -386,38 +235,16 @@ impl Cloud {
         region: Option<&str>,
         params: &Value,
     ) -> Value {
-        let body = params.to_string();
-        let mut headers = sign::tc3(
-            &key.secret_id,
-            key.secret_key.expose(),
-            None,
-            "POST",
-            "/",
-            "",
-            HOST,
-            "application/json",
-            body.as_bytes(),
-            "cdb",
-            SystemClock.now(),
-        );
-        headers.push(("X-TC-Action".into(), action.into()));
-        headers.push(("X-TC-Version".into(), VERSION.into()));
-        if let Some(region) = region {
-            headers.push(("X-TC-Region".into(), region.into()));
-        }
-        let answer = self.send("POST", "/", "", &headers, body.as_bytes()).await["Response"].take();
-        let operation = find(Service::Cdb, action).expect("an operation of the contract");
-        match answer["Error"]["Code"].as_str() {
-            Some(code) => assert!(
-                operation.may_answer(code),
-                "{action} must not answer {code}: {answer}"
-            ),
-            None => {
-                let wrong = contract::of_v3(action, &answer);
-                assert!(wrong.is_empty(), "{action}: {wrong:#?} in {answer}");
-            }
-        }
-        answer
+        self.v3(&V3 {
+            service: Service::Cdb,
+            contract: &contract::V3,
+            key,
+            action,
+            version: VERSION,
+            region,
+            body: &params.to_string(),
+        })
+        .await
     }
 
     pub async fn call(&self, action: &str, params: Value) -> Value {
@@ -461,9 +288,10 @@ impl Cloud {
             params: &all,
         });
         let headers = [("Host".to_owned(), HOST.to_owned())];
-        let answer = self
-            .send("GET", "/v2/index.php", &query, &headers, b"")
-            .await;
+        let path = "/v2/index.php";
+        let (reply, _) = self.send("GET", path, &query, &headers, b"").await;
+        assert_eq!(reply.status, 200, "always, for this vendor");
+        let answer: Value = serde_json::from_slice(&reply.body).unwrap();
         for member in ["code", "message", "codeDesc"] {
             assert!(answer.get(member).is_some(), "{action}: {answer}");
         }
@@ -512,7 +340,7 @@ impl Cloud {
     /// Waits until what a call asked for is over, and says how it ended.
     pub async fn settled(&self, asked: &str) -> Value {
         let mut seen = Value::Null;
-        for _ in 0..LOOKS {
+        for _ in tries() {
             let params = json!({"AsyncRequestId": asked});
             seen = self.ok("DescribeAsyncRequestInfo", params).await;
             let moving = ["INITIAL", "RUNNING", "PAUSED"];
@@ -528,13 +356,7 @@ impl Cloud {
     pub async fn stop(mut self) {
         self.hold_still().await;
         self.databases.stop_following().await;
-        drop(self.folder);
     }
-}
-
-/// As many as may be needed, with [`PAUSE`] between them.
-pub fn tries() -> std::ops::Range<u32> {
-    0..LOOKS
 }
 
 /// The module's number in the message of a legacy refusal.

@@ -11,10 +11,6 @@ use serde_json::{Value, json};
 use crate::cloud::{Cloud, LegacyCall, UNKNOWN, UNKNOWN_ASKED, number};
 use crate::legacy::detail;
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
 fn start(instance: &str, change: Value) -> Value {
     let mut info = json!({
         "InstanceId": instance, "Strategy": "full", "RollbackTime": "2024-09-09 16:40:30",
@@ -324,72 +320,17 @@ async fn a_region_is_demanded() {
     assert_eq!(answer["Error"]["Code"], "InvalidAction");
 }
 
-/// The rows of the tables of the page: the code, and the cells behind it.
-fn documented() -> BTreeMap<String, Vec<String>> {
-    let page = std::fs::read_to_string(root().join("docs/cdb-errors.md")).unwrap();
-    let mut rows = BTreeMap::new();
-    for line in page.lines().filter_map(|line| line.strip_prefix("| `")) {
-        let (code, rest) = line.split_once('`').unwrap();
-        let cells: Vec<String> = rest
-            .trim_matches('|')
-            .split('|')
-            .map(|c| c.trim().to_owned())
-            .filter(|c| !c.is_empty())
-            .collect();
-        assert_eq!(cells.len(), 1, "{code} has one cause: {cells:?}");
-        assert!(
-            rows.insert(code.to_owned(), cells).is_none(),
-            "{code} is there twice"
-        );
-    }
-    rows
-}
-
 /// `docs/cdb-errors.md` has a row for each code of both contracts, with its
 /// cause or why it has none here.
 #[test]
 fn the_page_lists_every_code_with_its_cause() {
-    let written = documented();
-    let mut contract = BTreeSet::new();
-    for service in [Service::Cdb, Service::CdbV2] {
-        for operation in operations_of(service) {
-            contract.extend(operation.errors.iter().copied());
-        }
-    }
-    let missing: Vec<_> = contract
-        .iter()
-        .filter(|code| !written.contains_key(**code))
-        .collect();
-    assert!(missing.is_empty(), "missing: {missing:?}");
-    for code in written.keys() {
-        assert!(
-            Service::Cdb.has_code(code) || Service::CdbV2.has_code(code),
-            "{code} is no code of this family"
-        );
-    }
+    pages::every_code_is_told(&[Service::Cdb, Service::CdbV2], PAGE);
 }
 
 /// What is produced by a cause is documented with that cause.
 #[test]
 fn the_page_says_of_no_code_that_it_never_comes_when_it_does() {
-    let source = std::fs::read_to_string(root().join("crates/api/src/cdb/codes.rs")).unwrap();
-    let mut never = 0;
-    for (code, cells) in documented() {
-        let known = source.contains(&format!("{code:?}"));
-        if cells[0].starts_with("Never.") {
-            never += 1;
-            assert!(
-                !known,
-                "{code} is in codes.rs, so the page must tell its cause"
-            );
-        } else if !cells[0].starts_with("Before the operation") {
-            assert!(
-                known,
-                "the page has a cause of {code}, which codes.rs does not know"
-            );
-        }
-    }
-    assert!(never > 0);
+    pages::no_cause_is_made_up(PAGE, "crates/api/src/cdb/codes.rs", &[]);
 }
 
 /// Codes with a cause that no test of this family can bring about, and where

@@ -13,10 +13,6 @@ use crate::cloud::{Cloud, UNKNOWN, number};
 
 const JOBS: &str = "GetCdbRollbackJob";
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
 fn renamed<T>(from: T, to: T) -> Renamed<T> {
     Renamed { from, to }
 }
@@ -215,7 +211,7 @@ async fn pages() {
 /// vendor's own insides by the fault switch.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_six_numbers_of_the_seed() {
-    let contract = std::fs::read_to_string(root().join("contract/cdb_v2.json")).unwrap();
+    let contract = pages::read("contract/cdb_v2.json");
     let contract: Value = serde_json::from_str(&contract).unwrap();
     let table: Vec<String> = contract["operations"][JOBS]["errors"]
         .as_array()

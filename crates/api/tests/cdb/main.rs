@@ -10,6 +10,8 @@
 mod clones;
 mod cloud;
 mod codes;
+#[path = "../common/mod.rs"]
+mod common;
 mod contract;
 mod legacy;
 mod life;

@@ -1,33 +1,20 @@
 //! What parameters mean, and how much of them is taken.
 
-use std::collections::BTreeMap;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
 
-use backout_api::front::Front;
 use backout_databases::model::InstanceState;
 use backout_databases::{INSTANCES_MAX, KEEP_DAYS_MAX, TAGS_MAX};
-use backout_wire::{Operation, Param, Service, operations_of};
+use backout_wire::Service;
 use serde_json::{Value, json};
 
 use crate::cloud::{Cloud, UNKNOWN};
+use crate::common::house::with;
+use crate::common::pages;
 
 const BEGIN: &str = "StartBatchRollback";
 const LIST: &str = "DescribeDBInstances";
 const MAKE: &str = "CreateDBInstanceHour";
 const START: &str = "RollbackCdbDatabaseTables";
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-/// Parameters with a change.
-fn with(mut params: Value, change: &Value) -> Value {
-    for (name, value) in change.as_object().unwrap() {
-        params[name] = value.clone();
-    }
-    params
-}
 
 /// What of an instance is to be rolled back.
 fn info_of(id: &str) -> Value {
@@ -47,81 +34,15 @@ fn tried(change: &Value) -> Value {
     with(made(&json!({"DryRun": true})), change)
 }
 
-/// `docs/cdb-parameters.md`: the operations, and what has no effect in them.
-fn without_effect() -> BTreeMap<String, Vec<String>> {
-    let page = std::fs::read_to_string(root().join("docs/cdb-parameters.md")).unwrap();
-    let mut out: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for line in page.lines().filter(|line| line.starts_with("| `")) {
-        let cells: Vec<&str> = line.trim_matches('|').split('|').collect();
-        assert_eq!(cells.len(), 3, "{line}");
-        let names = |cell: &str| -> Vec<String> {
-            let parts = cell.split('`').skip(1).step_by(2);
-            parts.map(str::to_owned).collect()
-        };
-        assert!(!cells[2].trim().is_empty(), "{line} says why");
-        for operation in names(cells[0]) {
-            out.entry(operation).or_default().extend(names(cells[1]));
-        }
-    }
-    out
-}
-
-/// The name by which the code reads a parameter: `BackupDBTableList` is
-/// `.backup_db_table_list`.
-fn read_as(param: &Param) -> String {
-    let letters: Vec<char> = param.name.chars().collect();
-    let mut out = String::from(".");
-    for (at, letter) in letters.iter().enumerate() {
-        let before = at.checked_sub(1).and_then(|at| letters.get(at));
-        let after = letters.get(at + 1);
-        let begins = before.is_some_and(|b| !b.is_ascii_uppercase())
-            || (before.is_some() && after.is_some_and(char::is_ascii_lowercase));
-        if letter.is_ascii_uppercase() && begins {
-            out.push('_');
-        }
-        out.push(letter.to_ascii_lowercase());
-    }
-    out
-}
-
-fn sources(folder: &str) -> String {
-    let mut out = String::new();
-    for entry in std::fs::read_dir(root().join(folder)).unwrap() {
-        out += &std::fs::read_to_string(entry.unwrap().path()).unwrap();
-    }
-    out
-}
-
 /// Every parameter of every operation is read by the code, or the page says why
 /// it has no effect; none is dropped without a word.
 #[test]
 fn no_parameter_is_ignored_in_silence() {
-    let code = sources("crates/api/src/cdb") + &sources("crates/api/src/cdb_v2");
-    let mut documented = without_effect();
-    let served = |o: &&Operation| Front::serves(o);
-    for service in [Service::Cdb, Service::CdbV2] {
-        for operation in operations_of(service).iter().filter(served) {
-            let page = documented.remove(operation.name).unwrap_or_default();
-            for name in &page {
-                assert!(
-                    operation.param(name).is_some(),
-                    "{} has no parameter {name}",
-                    operation.name
-                );
-            }
-            for param in operation.params.iter().filter(|p| !p.disabled) {
-                let known = page.iter().any(|name| name == param.name);
-                let read = code.contains(&read_as(param));
-                assert!(
-                    known || read,
-                    "{} of {} is neither read nor on the page",
-                    param.name,
-                    operation.name
-                );
-            }
-        }
-    }
-    assert!(documented.is_empty(), "no operations: {documented:?}");
+    pages::every_parameter_is_read_or_told(
+        &[Service::Cdb, Service::CdbV2],
+        "docs/cdb-parameters.md",
+        &["crates/api/src/cdb", "crates/api/src/cdb_v2"],
+    );
 }
 
 /// The bounds are those of the product, and every list has one.

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::cloud::{Cloud, UNKNOWN_INSTANCE, UNKNOWN_SNAPSHOT, VERSION};
 
 const APPLY: &str = "ApplyInstanceSnapshot";
+const PAGE: &str = "docs/lighthouse-errors.md";
 
 /// The codes that nothing but the fault switch produces here: two processes that
 /// are in each other's way in the store cannot be had on demand, and of the two
@@ -22,10 +23,6 @@ const BY_SWITCH: [&str; 2] = [
     "FailedOperation.DescribeInstanceStatus",
     "UnsupportedOperation.SystemBusy",
 ];
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
 
 fn apply(instance: &str, snapshot: &str) -> Value {
     json!({"InstanceId": instance, "SnapshotId": snapshot})
@@ -37,7 +34,7 @@ async fn refused(cloud: &Cloud, params: Value, expect: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_code_of_the_rollback_by_its_cause() {
-    let contract = std::fs::read_to_string(root().join("contract/lighthouse.json")).unwrap();
+    let contract = pages::read("contract/lighthouse.json");
     let contract: Value = serde_json::from_str(&contract).unwrap();
     let table: BTreeSet<String> = contract["operations"][APPLY]["errors"]
         .as_array()
@@ -270,71 +267,17 @@ async fn a_held_job_is_an_unfinished_operation() {
     }
 }
 
-/// The rows of a table of the page: the code, and the cells behind it.
-fn rows(page: &str) -> Vec<(String, Vec<String>)> {
-    page.lines()
-        .filter_map(|line| line.strip_prefix("| `"))
-        .map(|line| {
-            let (code, rest) = line.split_once('`').unwrap();
-            let cells = rest.trim_matches('|').split('|');
-            let cells = cells.map(|c| c.trim().to_owned()).filter(|c| !c.is_empty());
-            (code.to_owned(), cells.collect())
-        })
-        .collect()
-}
-
 /// `docs/lighthouse-errors.md` has a row for each code of the contract, with its
 /// cause or why it has none here.
 #[test]
 fn the_page_lists_every_code_with_its_cause() {
-    let page = std::fs::read_to_string(root().join("docs/lighthouse-errors.md")).unwrap();
-    let mut written: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (code, cells) in rows(&page) {
-        assert_eq!(cells.len(), 1, "{code} has one cause: {cells:?}");
-        let twice = written.insert(code.clone(), cells);
-        assert!(twice.is_none(), "{code} is there twice");
-    }
-    let mut contract = BTreeSet::new();
-    for operation in operations_of(Service::Lighthouse) {
-        contract.extend(operation.errors.iter().copied());
-    }
-    for code in &contract {
-        assert!(written.contains_key(*code), "{code} is missing");
-    }
-    for code in written.keys() {
-        assert!(
-            Service::Lighthouse.has_code(code),
-            "{code} is no code of this family"
-        );
-    }
+    pages::every_code_is_told(&[Service::Lighthouse], PAGE);
 }
 
 /// What is produced by a cause is documented with that cause.
 #[test]
 fn the_page_says_of_no_code_that_it_never_comes_when_it_does() {
-    let page = std::fs::read_to_string(root().join("docs/lighthouse-errors.md")).unwrap();
-    let never: BTreeSet<String> = rows(&page)
-        .into_iter()
-        .filter(|(_, cells)| cells[0].starts_with("Never."))
-        .map(|(code, _)| code)
-        .collect();
-    assert!(!never.is_empty());
-    let source = root().join("crates/api/src/lighthouse/codes.rs");
-    let source = std::fs::read_to_string(source).unwrap();
-    let source = source.split("#[cfg(test)]").next().unwrap();
-    for code in &never {
-        assert!(
-            !source.contains(&format!("{code:?}")),
-            "{code} is in codes.rs, so the page must tell its cause"
-        );
-    }
-    for (code, cells) in rows(&page) {
-        if cells[0].starts_with("Never.") || cells[0].starts_with("Before the operation") {
-            continue;
-        }
-        assert!(
-            source.contains(&format!("{code:?}")) || code == "UnauthorizedOperation.NoPermission",
-            "the page has a cause of {code}, which codes.rs does not know"
-        );
-    }
+    // Who may do what is answered before the table is asked.
+    let besides = ["UnauthorizedOperation.NoPermission"];
+    pages::no_cause_is_made_up(PAGE, "crates/api/src/lighthouse/codes.rs", &besides);
 }

@@ -10,6 +10,8 @@
 mod catalog;
 mod cloud;
 mod codes;
+#[path = "../common/mod.rs"]
+mod common;
 mod disks;
 mod front_door;
 mod instances;

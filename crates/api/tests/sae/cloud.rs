@@ -1,48 +1,36 @@
 //! A server process without its listener, with real processes for replicas.
 
-use std::num::NonZeroU32;
+use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backout_accounts::{
-    Accounts, KeyPair, Limiter, Limits, MasterKey, NONCES_MAX, Nonces, Principal, Vault,
-};
-use backout_api::audit;
-use backout_api::front::{Front, Parts, Settings};
+use backout_accounts::{KeyPair, Limits};
 use backout_api::secrets::Sealed;
 use backout_apps::components::{Components, JDK, PYTHON};
 use backout_apps::model::Standing;
 use backout_apps::procedures::Work;
 use backout_apps::{Apps, Caller};
 use backout_core::code::Code;
-use backout_core::ids::{AccountId, OsEntropy, RequestId};
+use backout_core::fence::Fence;
+use backout_core::ids::OsEntropy;
 use backout_core::time::{Clock as _, SystemClock};
-use backout_databases::Databases;
-use backout_faults::{Faults, NewRule, What};
 use backout_gateway::Host;
-use backout_jobs::{Jobs, Registry, Worker, WorkerConfig};
-use backout_servers::Servers;
-use backout_shim::Shim;
-use backout_store::{Error as StoreError, Store};
+use backout_jobs::Registry;
+use backout_store::Error as StoreError;
 use backout_wire::sign::{self, AlibabaCall};
-use backout_wire::{Protocol, RawRequest, Reply, Service, find};
+use backout_wire::{Service, find};
 use backout_workloads::packages::{PackageLimits, Packages};
 use backout_workloads::process::{Config, Processes};
 use serde_json::{Value, json};
 
+pub use crate::common::house::text;
+use crate::common::house::{self, Ground, HOST, House, NODE, PAUSE, tries};
 use crate::contract;
 
-pub const NODE: &str = "test";
-pub const HOST: &str = "127.0.0.1:7780";
 pub const VERSION: &str = "2019-05-06";
 /// A well-formed id that nothing has.
 pub const UNKNOWN: &str = "017f39b8-dfa4-4e16-a84b-1dcee4b10000";
-
-/// How often is looked whether something came about, and after which pause: two
-/// minutes, for a host with other work.
-const LOOKS: u32 = 2400;
-pub const PAUSE: Duration = Duration::from_millis(50);
 
 /// The secrets of applications, sealed as the composition does it.
 struct Keeper(Sealed);
@@ -69,27 +57,33 @@ pub enum Client {
 }
 
 pub struct Cloud {
-    pub folder: tempfile::TempDir,
-    pub front: Front,
-    pub accounts: Accounts,
-    pub admin: Principal,
-    pub key: KeyPair,
-    store: Store,
+    house: House,
     pub apps: Apps,
-    pub jobs: Jobs,
-    pub faults: Faults,
-    worker: Option<Worker>,
+}
+
+impl Deref for Cloud {
+    type Target = House;
+
+    fn deref(&self) -> &House {
+        &self.house
+    }
+}
+
+impl DerefMut for Cloud {
+    fn deref_mut(&mut self) -> &mut House {
+        &mut self.house
+    }
 }
 
 impl Cloud {
     /// One whose jobs stand still.
     pub async fn still() -> Self {
-        Self::open(1000).await
+        Self::open(house::plenty()).await
     }
 
     /// One in which an account makes so many calls of one action a second.
     pub async fn slow(calls: u32) -> Self {
-        Self::open(calls).await
+        Self::open(house::calls_a_second(calls)).await
     }
 
     /// One that does what is asked.
@@ -101,113 +95,30 @@ impl Cloud {
 
     pub async fn go_on(&mut self) {
         let registry = register(Registry::new(), &self.apps);
-        let mut config = WorkerConfig::new(NODE);
-        config.probe = Arc::new(self.faults.clone());
-        self.worker = Some(Worker::start(&self.jobs, registry, config).await.unwrap());
+        self.work(registry).await;
     }
 
-    async fn open(calls: u32) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let migrations = [
-            backout_accounts::MIGRATIONS,
-            backout_jobs::MIGRATIONS,
-            backout_servers::MIGRATIONS,
-            audit::MIGRATIONS,
-            backout_faults::MIGRATIONS,
-            backout_databases::MIGRATIONS,
-            backout_apps::MIGRATIONS,
-        ]
-        .concat();
-        let store = Store::open_sqlite(&folder.path().join("state.db"), &migrations).unwrap();
-        let (clock, entropy) = (Arc::new(SystemClock), Arc::new(OsEntropy));
-        let master = MasterKey::from_bytes([7; 32]);
-        let accounts = Accounts::open(store.clone(), &master, clock.clone(), entropy.clone())
-            .await
-            .unwrap();
-        accounts.bootstrap(|_| Ok(())).await.unwrap();
-        let admin = accounts.admin().await.unwrap();
-        let key = accounts.add_key(&admin, "admin").await.unwrap();
-        let jobs = Jobs::new(store.clone(), clock.clone(), entropy.clone());
-        let sealed = Sealed::new(Vault::new(&master), entropy.clone());
-        let servers = Servers::new(
-            store.clone(),
-            jobs.clone(),
-            clock.clone(),
-            entropy.clone(),
-            NODE.to_owned(),
-            backout_servers::Runtime::new(folder.path(), Shim::own(&["shim"])),
-        );
-        let databases = Databases::new(
-            store.clone(),
-            jobs.clone(),
-            clock.clone(),
-            entropy.clone(),
-            NODE.to_owned(),
-            backout_databases::Runtime::new(
-                &folder.path().join("databases"),
-                Shim::own(&["shim"]),
-                Arc::new(sealed.clone()),
-            ),
-        );
+    async fn open(limits: Limits) -> Self {
+        let ground = Ground::open(Arc::new(SystemClock), &house::nothing_runs()).await;
         let apps = Apps::new(
-            store.clone(),
-            jobs.clone(),
-            clock.clone(),
-            entropy.clone(),
+            ground.store.clone(),
+            ground.jobs.clone(),
+            ground.clock.clone(),
+            ground.entropy.clone(),
             NODE.to_owned(),
-            runtime(&folder, sealed),
+            runtime(&ground),
         );
-        let registry = register(databases.register(servers.register(Registry::new())), &apps);
-        let faults = Faults::open(store.clone(), clock.clone(), entropy.clone(), &registry)
-            .await
-            .unwrap();
-        let limits = Limits {
-            default: NonZeroU32::new(calls).unwrap(),
-            ..Limits::default()
-        };
-        let front = Front::new(Parts {
-            accounts: accounts.clone(),
-            limiter: Arc::new(Limiter::new(clock.clone(), limits)),
-            nonces: Arc::new(Nonces::new(clock.clone(), NONCES_MAX)),
-            store: store.clone(),
-            servers,
-            databases,
-            faults: Some(faults.clone()),
-            clock,
-            entropy,
-            settings: Settings::default(),
-        })
-        .with_apps(apps.clone());
-        Self {
-            folder,
-            front,
-            accounts,
-            admin,
-            key,
-            store,
-            apps,
-            jobs,
-            faults,
-            worker: None,
-        }
-    }
-
-    /// No job goes on from here.
-    pub async fn hold_still(&mut self) {
-        if let Some(worker) = self.worker.take() {
-            worker.stop().await;
-        }
-    }
-
-    pub fn owner(&self) -> &AccountId {
-        &self.admin.owner
+        let registry = register(ground.registry(), &apps);
+        let with_apps = |front: backout_api::front::Front| front.with_apps(apps.clone());
+        let house = House::open(ground, &registry, limits, with_apps).await;
+        Self { house, apps }
     }
 
     pub fn caller(&self) -> Caller {
         Caller {
             account: self.admin.account.clone(),
             owner: self.admin.owner.clone(),
-            request: RequestId::random(&OsEntropy),
+            request: Ground::request(),
             idempotency: None,
             approval: None,
         }
@@ -280,7 +191,7 @@ impl Cloud {
     /// Waits until an order is over, and says how.
     pub async fn settled(&self, order: &str) -> i64 {
         let mut seen = Value::Null;
-        for _ in 0..LOOKS {
+        for _ in tries() {
             seen = self
                 .ok("DescribeChangeOrder", json!({"ChangeOrderId": order}))
                 .await;
@@ -301,7 +212,7 @@ impl Cloud {
     /// Waits until an order has that number, and shows it.
     pub async fn until(&self, order: &str, status: i64) -> Value {
         let mut seen = Value::Null;
-        for _ in 0..LOOKS {
+        for _ in tries() {
             seen = self
                 .ok("DescribeChangeOrder", json!({"ChangeOrderId": order}))
                 .await;
@@ -313,20 +224,9 @@ impl Cloud {
         panic!("{order} does not come to {status}: {seen}");
     }
 
-    /// Lets calls be answered by the fault switch.
+    /// Lets one call be answered by the fault switch.
     pub async fn let_fail(&self, action: &str, code: &str) -> String {
-        let rule = NewRule {
-            what: What::Call {
-                action: action.to_owned(),
-                code: code.to_owned(),
-            },
-            message: None,
-            resource: None,
-            count: Some(1),
-            lasts_s: None,
-        };
-        let rule = self.faults.add(&self.admin.owner, rule).await.unwrap();
-        rule.id.to_string()
+        self.house.let_fail(action, code, Some(1)).await
     }
 
     /// Ends an order as one that a fault of ours ended.
@@ -355,9 +255,8 @@ impl Cloud {
 
     /// A key of an account of the owner, which may do what `statements` say.
     pub async fn limited(&self, name: &str, statements: &Value) -> KeyPair {
-        let policy = json!({"Version": "1", "Statement": statements}).to_string();
-        let made = self.accounts.create(&self.admin, name, Some(&policy)).await;
-        made.unwrap().1
+        let policy = json!({"Version": "1", "Statement": statements});
+        self.house.limited(name, &policy).await
     }
 
     /// A signed call, and its status and answer.
@@ -393,7 +292,7 @@ impl Cloud {
             true => (Vec::new(), encoded(&pairs)),
             false => (pairs, String::new()),
         };
-        let nonce = RequestId::random(&OsEntropy).0;
+        let nonce = Ground::request().0;
         let call = AlibabaCall {
             key_id: &key.secret_id,
             secret: key.secret_key.expose(),
@@ -413,7 +312,7 @@ impl Cloud {
             Client::Roa => sign::roa(&call),
             Client::Acs3 | Client::Acs3Form => sign::acs3(&call),
         };
-        let reply = self
+        let (reply, _) = self
             .send(
                 operation.method,
                 operation.path,
@@ -439,29 +338,6 @@ impl Cloud {
         (reply.status, answer)
     }
 
-    async fn send(
-        &self,
-        method: &str,
-        path: &str,
-        query: &str,
-        headers: &[(String, String)],
-        body: &[u8],
-    ) -> Reply {
-        let headers: Vec<(&str, &[u8])> = headers
-            .iter()
-            .map(|(n, v)| (n.as_str(), v.as_bytes()))
-            .collect();
-        let raw = RawRequest {
-            method,
-            path,
-            query,
-            headers: &headers,
-            body,
-        };
-        let protocol = Protocol::detect(&raw).expect("a vendor's call");
-        self.front.handle(protocol, raw, false).await.0
-    }
-
     pub async fn call(&self, action: &str, params: Value) -> (u16, Value) {
         self.raw(&self.key, Client::Acs3, action, &params).await
     }
@@ -483,11 +359,10 @@ impl Cloud {
 
     /// Takes everything away that runs, and stops what works.
     pub async fn stop(mut self) {
-        if self.worker.is_some() {
+        if self.works() {
             self.clear().await;
         }
         self.hold_still().await;
-        drop(self.folder);
     }
 
     async fn clear(&self) {
@@ -510,9 +385,16 @@ impl Cloud {
     }
 }
 
-/// As many as may be needed, with [`PAUSE`] between them.
-pub fn tries() -> std::ops::Range<u32> {
-    0..LOOKS
+impl Drop for Cloud {
+    fn drop(&mut self) {
+        // A test that fails leaves no replica behind, and no gateway. What the
+        // worker may still start is refused by its driver: the fence is the last.
+        let runtime = self.apps.runtime();
+        for id in runtime.processes.list(None, 1000).unwrap_or_default() {
+            let _ = runtime.processes.stop(Fence(i64::MAX), &id, Duration::ZERO);
+        }
+        house::end_all(&runtime.folder.join("gateways"));
+    }
 }
 
 /// Asked every second: a kubelet would wait ten.
@@ -527,8 +409,8 @@ fn register(registry: Registry, apps: &Apps) -> Registry {
     backout_apps::procedures::register(registry, &work)
 }
 
-fn runtime(folder: &tempfile::TempDir, sealed: Sealed) -> backout_apps::Runtime {
-    let path = folder.path();
+fn runtime(ground: &Ground) -> backout_apps::Runtime {
+    let path = ground.folder.path();
     let shim = backout_mariadb::testing::shim().unwrap();
     let processes = Processes::open(Config::new(path.join("run"), shim)).unwrap();
     let mut runtime = backout_apps::Runtime::new(
@@ -536,7 +418,7 @@ fn runtime(folder: &tempfile::TempDir, sealed: Sealed) -> backout_apps::Runtime 
         Arc::new(processes),
         Packages::open(path.join("run/packages"), PackageLimits::default()).unwrap(),
         Host::own(&[], &[]),
-        Arc::new(Keeper(sealed)),
+        Arc::new(Keeper(ground.sealed.clone())),
     );
     let mut components = Components::default();
     components.add(JDK, "Open JDK 17", PathBuf::from("/usr/bin/java"));
@@ -565,9 +447,4 @@ fn encoded(pairs: &[(&str, &str)]) -> String {
         .map(|(name, value)| format!("{}={}", text(name), text(value)))
         .collect();
     parts.join("&")
-}
-
-/// A member that is text.
-pub fn text(value: &Value) -> String {
-    value.as_str().expect("a text").to_owned()
 }

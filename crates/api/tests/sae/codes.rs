@@ -3,13 +3,14 @@
 //! otherwise.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use backout_apps::model::{AccountSettings, ServiceSettings, Size};
 use backout_wire::{Service, find};
 use serde_json::{Value, json};
 
 use crate::cloud::{Client, Cloud, UNKNOWN, text};
+use crate::common::house::with;
+use crate::common::pages;
 
 const CREATE: &str = "CreateApplication";
 const DEPLOY: &str = "DeployApplication";
@@ -28,18 +29,6 @@ const SWITCHED: [&str; 8] = [
     "Slb.Tag.Not.Qualified",
     "vswitch.not.exist",
 ];
-
-fn with(mut params: Value, change: &Value) -> Value {
-    for (name, value) in change.as_object().unwrap() {
-        match value {
-            Value::Null => {
-                params.as_object_mut().unwrap().remove(name);
-            }
-            value => params[name] = value.clone(),
-        }
-    }
-    params
-}
 
 /// What was produced, to be compared with what there is.
 struct Produced<'a> {
@@ -396,19 +385,7 @@ pub async fn present(cloud: &Cloud, application: &str) -> String {
 /// The page has every code that the service has.
 #[test]
 fn the_page_has_every_code() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/sae-errors.md");
-    let page = std::fs::read_to_string(path).unwrap();
-    let mut codes = BTreeSet::new();
-    for operation in backout_wire::operations_of(Service::Sae) {
-        codes.extend(operation.errors.iter().copied());
-    }
-    assert!(codes.len() >= 41, "{}", codes.len());
-    for code in codes {
-        let rows = page
-            .lines()
-            .filter(|line| line.starts_with(&format!("| `{code}` |")));
-        assert_eq!(rows.count(), 1, "{code} has one row");
-    }
+    pages::every_code_is_told(&[Service::Sae], "docs/sae-errors.md");
 }
 
 #[tokio::test(flavor = "multi_thread")]

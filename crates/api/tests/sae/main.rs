@@ -9,6 +9,8 @@
 
 mod cloud;
 mod codes;
+#[path = "../common/mod.rs"]
+mod common;
 mod contract;
 mod lists;
 mod orders;

@@ -1,84 +1,20 @@
 //! What parameters mean, and that none is dropped without a word.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-
-use backout_wire::{Param, Service, operations_of};
+use backout_wire::Service;
 use serde_json::{Value, json};
 
+use crate::common::pages;
 use crate::cloud::{Client, Cloud, READINESS, UNKNOWN, text};
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-/// `docs/sae-parameters.md`: the operations, and what has no effect in them.
-fn without_effect() -> BTreeMap<String, Vec<String>> {
-    let page = std::fs::read_to_string(root().join("docs/sae-parameters.md")).unwrap();
-    let mut out: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for line in page.lines().filter(|line| line.starts_with("| `")) {
-        let cells: Vec<&str> = line.trim_matches('|').split('|').collect();
-        assert_eq!(cells.len(), 3, "{line}");
-        let names = |cell: &str| -> Vec<String> {
-            let parts = cell.split('`').skip(1).step_by(2);
-            parts.map(str::to_owned).collect()
-        };
-        assert!(!cells[2].trim().is_empty(), "{line} says why");
-        for operation in names(cells[0]) {
-            out.entry(operation).or_default().extend(names(cells[1]));
-        }
-    }
-    out
-}
-
-/// The name by which the code reads a parameter: `MinReadyInstances` is
-/// `.min_ready_instances`.
-fn read_as(param: &Param) -> String {
-    let letters: Vec<char> = param.name.chars().collect();
-    let mut out = String::from(".");
-    for (at, letter) in letters.iter().enumerate() {
-        let before = at.checked_sub(1).and_then(|at| letters.get(at));
-        let after = letters.get(at + 1);
-        let begins = before.is_some_and(|b| !b.is_ascii_uppercase())
-            || (before.is_some() && after.is_some_and(char::is_ascii_lowercase));
-        if letter.is_ascii_uppercase() && begins {
-            out.push('_');
-        }
-        out.push(letter.to_ascii_lowercase());
-    }
-    out
-}
 
 /// Every parameter of every operation is read by the code, or the page says why
 /// it has no effect.
 #[test]
 fn no_parameter_is_ignored_in_silence() {
-    let mut code = String::new();
-    for entry in std::fs::read_dir(root().join("crates/api/src/sae")).unwrap() {
-        code += &std::fs::read_to_string(entry.unwrap().path()).unwrap();
-    }
-    let mut documented = without_effect();
-    for operation in operations_of(Service::Sae) {
-        let page = documented.remove(operation.name).unwrap_or_default();
-        for name in &page {
-            assert!(
-                operation.param(name).is_some(),
-                "{} has no parameter {name}",
-                operation.name
-            );
-        }
-        for param in operation.params.iter().filter(|p| !p.disabled) {
-            let known = page.iter().any(|name| name == param.name);
-            let read = code.contains(&read_as(param));
-            assert!(
-                known || read,
-                "{} of {} is neither read nor on the page",
-                param.name,
-                operation.name
-            );
-        }
-    }
-    assert!(documented.is_empty(), "no operations: {documented:?}");
+    pages::every_parameter_is_read_or_told(
+        &[Service::Sae],
+        "docs/sae-parameters.md",
+        &["crates/api/src/sae"],
+    );
 }
 
 /// What was deployed is shown as it was given, with what has no effect.

@@ -159,6 +159,13 @@ impl Engines {
             .with(DeleteEngine(self.runtime.clone()))
     }
 
+    /// A number that changes with every commit to the store; `None` where the
+    /// store cannot tell it cheaply.
+    #[must_use]
+    pub fn version(&self) -> Option<u64> {
+        self.store.version()
+    }
+
     /// The node of this host.
     #[must_use]
     pub fn node(&self) -> &str {

@@ -18,6 +18,7 @@ use backout_apps::Apps;
 use backout_core::ids::{OsEntropy, RequestId};
 use backout_core::time::{Clock as _, ManualClock, SystemClock};
 use backout_databases::Databases;
+use backout_engines::Engines;
 use backout_faults::Faults;
 use backout_gateway::Host;
 use backout_jobs::{Jobs, Registry, Worker, WorkerConfig};
@@ -66,6 +67,14 @@ fn application_work(
         Host::own(&["shim"], &["gateway", "--dir"]),
         Arc::new(Sealed::new(Vault::new(master), entropy)),
     )
+}
+
+fn engine_work(folder: &Path) -> backout_engines::Runtime {
+    let folder = folder.join("engines");
+    let config = process::Config::new(folder.clone(), Shim::own(&["shim"]));
+    let processes = Arc::new(Processes::open(config).unwrap());
+    let gateways = Host::own(&["shim"], &["gateway", "--dir"]);
+    backout_engines::Runtime::open(&folder, processes, gateways).unwrap()
 }
 
 pub struct House {
@@ -159,7 +168,16 @@ impl House {
                 NODE.into(),
                 application_work(&path, &master, entropy.clone()),
             );
+            let engines = Engines::new(
+                store.clone(),
+                jobs.clone(),
+                clock.clone(),
+                entropy.clone(),
+                NODE.into(),
+                engine_work(&path),
+            );
             let registry = databases.register(servers.register(Registry::new()));
+            let registry = engines.register(registry);
             let faults = if wish.faults {
                 let opened =
                     Faults::open(store.clone(), clock.clone(), entropy.clone(), &registry).await;
@@ -184,7 +202,8 @@ impl House {
                         entropy: entropy.clone(),
                         settings: Settings::default(),
                     })
-                    .with_apps(apps.clone()),
+                    .with_apps(apps.clone())
+                    .with_engines(engines.clone()),
                 )
             };
             let native = Native::new(Parts {
@@ -194,6 +213,7 @@ impl House {
                 servers: servers.clone(),
                 databases,
                 apps,
+                engines,
                 jobs: jobs.clone(),
                 faults: faults.clone(),
                 requests: Arc::new(log.clone()),

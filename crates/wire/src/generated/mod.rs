@@ -6,6 +6,7 @@ pub(crate) mod cdb_types;
 pub(crate) mod cdb_v2;
 pub(crate) mod common;
 pub(crate) mod dlc;
+pub(crate) mod dlc_types;
 pub(crate) mod lighthouse;
 pub(crate) mod lighthouse_types;
 pub(crate) mod sae;
