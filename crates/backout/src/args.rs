@@ -185,6 +185,10 @@ pub(crate) struct Serve {
     /// [default: 127.0.0.1]
     #[arg(long, value_name = "IP")]
     pub engines_listen: Option<IpAddr>,
+    /// For how many seconds a switch of a data engine waits for statements that
+    /// run before it cuts them [default: 60]
+    #[arg(long, value_name = "SECONDS")]
+    pub engines_drain: Option<u32>,
     /// Run applications without their limits of processor and memory where this
     /// host cannot enforce them, instead of refusing
     #[arg(long)]

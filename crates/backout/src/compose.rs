@@ -264,7 +264,7 @@ impl Backout {
             path.join("engines"),
             world.shim.clone(),
             world.gateways.clone(),
-            settings.engines_listen,
+            &settings,
         );
         let engines = Engines::new(
             store.clone(),
@@ -482,14 +482,18 @@ async fn engine_work(
     folder: PathBuf,
     shim: Shim,
     gateways: Host,
-    listen: Option<IpAddr>,
+    settings: &Settings,
 ) -> anyhow::Result<backout_engines::Runtime> {
+    let (listen, drain_s) = (settings.engines_listen, settings.engines_drain);
     let opened = tokio::task::spawn_blocking(move || {
         let processes = Processes::open(process::Config::new(folder.clone(), shim))?;
         let mut runtime = backout_engines::Runtime::open(&folder, Arc::new(processes), gateways)
             .with_context(|| format!("open {}", folder.display()))?;
         if let Some(listen) = listen {
             runtime.listen = listen;
+        }
+        if let Some(seconds) = drain_s {
+            runtime.drain_ms = seconds.saturating_mul(1000);
         }
         Ok::<_, anyhow::Error>(runtime)
     });

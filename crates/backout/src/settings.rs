@@ -31,6 +31,7 @@ struct File {
     container_engine: Option<PathBuf>,
     apps_listen: Option<IpAddr>,
     engines_listen: Option<IpAddr>,
+    engines_drain: Option<u32>,
     without_limits: bool,
     public_host: Vec<String>,
     region: Vec<String>,
@@ -75,6 +76,9 @@ pub struct Settings {
     pub apps_listen: Option<IpAddr>,
     /// The address that data engines answer on; loopback when absent.
     pub engines_listen: Option<IpAddr>,
+    /// For how many seconds a switch waits for statements that run; as usual when
+    /// absent.
+    pub engines_drain: Option<u32>,
     /// Whether replicas run without their limits where those cannot be enforced.
     pub without_limits: bool,
     /// Host names that a proxy in front is called by.
@@ -114,6 +118,7 @@ impl Settings {
             container_engine: None,
             apps_listen: None,
             engines_listen: None,
+            engines_drain: None,
             without_limits: false,
             public_hosts: Vec::new(),
             regions: Vec::new(),
@@ -185,6 +190,7 @@ impl Settings {
             container_engine: args.container_engine.clone().or(file.container_engine),
             apps_listen: args.apps_listen.or(file.apps_listen),
             engines_listen: args.engines_listen.or(file.engines_listen),
+            engines_drain: args.engines_drain.or(file.engines_drain),
             without_limits: args.without_limits || file.without_limits,
             public_hosts: or(&args.public_host, file.public_host),
             regions: or(&args.region, file.region),
