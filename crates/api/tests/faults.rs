@@ -1,123 +1,52 @@
 //! The fault switch through the whole way of a vendor's call, and in real jobs.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
+#[path = "common/mod.rs"]
+mod common;
 
-use backout_accounts::{Accounts, KeyPair, Limiter, Limits, MasterKey, NONCES_MAX, Nonces, Vault};
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::sync::{Arc, LazyLock};
+
+use backout_accounts::KeyPair;
 use backout_api::audit;
-use backout_api::front::{CallLog, Front, Parts, Settings};
-use backout_api::secrets::Sealed;
+use backout_api::front::CallLog;
 use backout_core::code::Code;
-use backout_core::ids::{AccountId, JobId, OsEntropy, RequestId};
 use backout_core::outcome::Outcome;
-use backout_core::time::{Clock, SystemClock};
-use backout_databases::Databases;
+use backout_core::time::SystemClock;
 use backout_disks::DriverKind;
-use backout_faults::{Faults, NewRule, Rule, What};
-use backout_jobs::{JobView, Jobs, Moment, Registry, Worker, WorkerConfig};
+use backout_faults::{NewRule, Rule, What};
+use backout_jobs::{Moment, Registry};
 use backout_servers::model::PowerCommands;
-use backout_servers::{Caller, NewServer, Runtime, Servers};
-use backout_shim::Shim;
-use backout_store::Store;
-use backout_wire::{Protocol, RawRequest, sign};
+use backout_servers::{Caller, NewServer};
+use backout_wire::Service;
 use serde_json::{Value, json};
 
-const NODE: &str = "test";
-const HOST: &str = "127.0.0.1:7780";
+use common::house::{self, Ground, House, V3};
+use common::shape::Contract;
+
 const VERSION: &str = "2020-03-24";
 
+static CONTRACT: LazyLock<Contract> = LazyLock::new(|| Contract::read("lighthouse"));
+
 /// A server process without its listener, with the fault switch.
-struct Cloud {
-    folder: tempfile::TempDir,
-    front: Front,
-    accounts: Accounts,
-    /// The owner of all that is managed here.
-    owner: AccountId,
-    key: KeyPair,
-    store: Store,
-    servers: Servers,
-    jobs: Jobs,
-    faults: Faults,
-    // Ends with the test.
-    _worker: Worker,
+struct Cloud(House);
+
+impl Deref for Cloud {
+    type Target = House;
+
+    fn deref(&self) -> &House {
+        &self.0
+    }
 }
 
 impl Cloud {
     async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let migrations = [
-            backout_accounts::MIGRATIONS,
-            backout_jobs::MIGRATIONS,
-            backout_servers::MIGRATIONS,
-            audit::MIGRATIONS,
-            backout_faults::MIGRATIONS,
-            backout_databases::MIGRATIONS,
-        ]
-        .concat();
-        let store = Store::open_sqlite(&folder.path().join("state.db"), &migrations).unwrap();
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let entropy = Arc::new(OsEntropy);
-        let master = MasterKey::from_bytes([7; 32]);
-        let accounts = Accounts::open(store.clone(), &master, clock.clone(), entropy.clone())
-            .await
-            .unwrap();
-        accounts.bootstrap(|_| Ok(())).await.unwrap();
-        let admin = accounts.admin().await.unwrap();
-        let key = accounts.add_key(&admin, "admin").await.unwrap();
-        let jobs = Jobs::new(store.clone(), clock.clone(), entropy.clone());
-        let servers = Servers::new(
-            store.clone(),
-            jobs.clone(),
-            clock.clone(),
-            entropy.clone(),
-            NODE.to_owned(),
-            Runtime::new(folder.path(), Shim::own(&["shim"])),
-        );
-        let registry = servers.register(Registry::new());
-        let faults = Faults::open(store.clone(), clock.clone(), entropy.clone(), &registry)
-            .await
-            .unwrap();
-        let mut config = WorkerConfig::new(NODE);
-        config.probe = Arc::new(faults.clone());
-        let worker = Worker::start(&jobs, registry, config).await.unwrap();
-        let databases = Databases::new(
-            store.clone(),
-            jobs.clone(),
-            clock.clone(),
-            entropy.clone(),
-            NODE.to_owned(),
-            backout_databases::Runtime::new(
-                &folder.path().join("databases"),
-                Shim::own(&["shim"]),
-                Arc::new(Sealed::new(Vault::new(&master), entropy.clone())),
-            ),
-        );
-        let front = Front::new(Parts {
-            accounts: accounts.clone(),
-            limiter: Arc::new(Limiter::new(clock.clone(), Limits::default())),
-            nonces: Arc::new(Nonces::new(clock.clone(), NONCES_MAX)),
-            store: store.clone(),
-            servers: servers.clone(),
-            databases,
-            faults: Some(faults.clone()),
-            clock,
-            entropy,
-            settings: Settings::default(),
-        });
-        Self {
-            folder,
-            front,
-            accounts,
-            owner: admin.owner,
-            key,
-            store,
-            servers,
-            jobs,
-            faults,
-            _worker: worker,
-        }
+        let clock = Arc::new(SystemClock);
+        let mut house = House::plain(clock, house::plenty(), &house::nothing_runs()).await;
+        let registry = house.servers.register(Registry::new());
+        house.work(registry).await;
+        Self(house)
     }
 
     fn disk(&self, name: &str) -> PathBuf {
@@ -128,9 +57,9 @@ impl Cloud {
     async fn add(&self, name: &str) -> String {
         std::fs::write(self.disk(name), vec![1_u8; 1 << 20]).unwrap();
         let caller = Caller {
-            account: self.owner.clone(),
-            owner: self.owner.clone(),
-            request: RequestId::random(&OsEntropy),
+            account: self.owner().clone(),
+            owner: self.owner().clone(),
+            request: Ground::request(),
             idempotency: None,
         };
         let new = NewServer {
@@ -144,51 +73,22 @@ impl Cloud {
             tags: Vec::new(),
         };
         let (server, job) = self.servers.add(&caller, new).await.unwrap();
-        assert_eq!(self.ended(&job).await.outcome, Some(Outcome::Applied));
+        assert_eq!(self.ended(&job).await, Outcome::Applied);
         server.id.to_string()
-    }
-
-    async fn ended(&self, job: &JobId) -> JobView {
-        let job = self.jobs.wait(job, Duration::from_secs(60)).await.unwrap();
-        assert!(job.outcome.is_some(), "it ends: {job:?}");
-        job
     }
 
     /// A signed call, as an SDK makes it; the answer and what is logged.
     async fn call_as(&self, key: &KeyPair, action: &str, params: Value) -> (Value, CallLog) {
-        let body = params.to_string();
-        let mut headers = sign::tc3(
-            &key.secret_id,
-            key.secret_key.expose(),
-            None,
-            "POST",
-            "/",
-            "",
-            HOST,
-            "application/json",
-            body.as_bytes(),
-            "lighthouse",
-            SystemClock.now(),
-        );
-        headers.push(("X-TC-Action".into(), action.into()));
-        headers.push(("X-TC-Version".into(), VERSION.into()));
-        headers.push(("X-TC-Region".into(), "ap-guangzhou".into()));
-        let headers: Vec<(&str, &[u8])> = headers
-            .iter()
-            .map(|(n, v)| (n.as_str(), v.as_bytes()))
-            .collect();
-        let raw = RawRequest {
-            method: "POST",
-            path: "/",
-            query: "",
-            headers: &headers,
-            body: body.as_bytes(),
+        let call = V3 {
+            service: Service::Lighthouse,
+            contract: &CONTRACT,
+            key,
+            action,
+            version: VERSION,
+            region: Some("ap-guangzhou"),
+            body: &params.to_string(),
         };
-        let protocol = Protocol::detect(&raw).expect("a vendor's call");
-        let (reply, log) = self.front.handle(protocol, raw, false).await;
-        assert_eq!(reply.status, 200, "always, for this vendor");
-        let body: Value = serde_json::from_slice(&reply.body).unwrap();
-        (body["Response"].clone(), log)
+        self.v3(&call).await
     }
 
     async fn call(&self, action: &str, params: Value) -> Value {
@@ -211,16 +111,8 @@ impl Cloud {
         made["SnapshotId"].as_str().unwrap().to_owned()
     }
 
-    /// The ended job that a call has made.
-    async fn job_of(&self, answer: &Value) -> JobView {
-        let request = RequestId(answer["RequestId"].as_str().unwrap().to_owned());
-        let found = self.jobs.find_by_request(&request).await.unwrap();
-        self.ended(&found.expect("the call has made a job").id)
-            .await
-    }
-
     async fn add_rule(&self, new: NewRule) -> Rule {
-        self.faults.add(&self.owner, new).await.unwrap()
+        self.faults.add(self.owner(), new).await.unwrap()
     }
 }
 
@@ -307,7 +199,7 @@ async fn a_call_answers_what_it_is_told_and_changes_nothing() {
     let other = cloud.ok("ApplyInstanceSnapshot", apply(&db, &of_db)).await;
     assert_eq!(cloud.job_of(&other).await.outcome, Some(Outcome::Applied));
     assert_eq!(std::fs::read(cloud.disk("db")).unwrap()[0], 1);
-    let seen = cloud.faults.get(&cloud.owner, &rule.id).await.unwrap();
+    let seen = cloud.faults.get(cloud.owner(), &rule.id).await.unwrap();
     assert_eq!((seen.remaining, seen.hits), (Some(0), 2));
     // Twice was what it said.
     let applied = cloud
@@ -342,13 +234,13 @@ async fn it_touches_its_owner_only_and_after_admission() {
     let (answer, _) = cloud.call_as(&sub, "DescribeSnapshots", none.clone()).await;
     assert_eq!(code(answer).as_deref(), Some("InternalError"));
     // What is not let in is refused as ever, and uses nothing up.
-    let before = cloud.faults.list(&cloud.owner, 0, 1).await.unwrap().1[0].hits;
+    let before = cloud.faults.list(cloud.owner(), 0, 1).await.unwrap().1[0].hits;
     let (answer, _) = cloud.call_as(&sub, "DescribeInstances", none).await;
     let refused = code(answer).unwrap();
     assert!(refused.contains("nauthorized"), "{refused}");
-    let after = cloud.faults.list(&cloud.owner, 0, 1).await.unwrap().1[0].hits;
+    let after = cloud.faults.list(cloud.owner(), 0, 1).await.unwrap().1[0].hits;
     assert_eq!((before, after), (2, 2));
-    cloud.faults.clear(&cloud.owner).await.unwrap();
+    cloud.faults.clear(cloud.owner()).await.unwrap();
     cloud.ok("DescribeInstances", json!({})).await;
 }
 
@@ -436,10 +328,10 @@ async fn an_undo_that_fails_holds_the_job_until_the_fault_is_gone() {
     assert_eq!(elsewhere.outcome, Some(Outcome::Applied));
     // As long as the fault is there a retry gets no further.
     cloud.jobs.retry(&job.id).await.unwrap();
-    assert_eq!(cloud.ended(&job.id).await.outcome, Some(Outcome::Held));
-    cloud.faults.clear(&cloud.owner).await.unwrap();
+    assert_eq!(cloud.ended(&job.id).await, Outcome::Held);
+    cloud.faults.clear(cloud.owner()).await.unwrap();
     cloud.jobs.retry(&job.id).await.unwrap();
-    assert_eq!(cloud.ended(&job.id).await.outcome, Some(Outcome::Reverted));
+    assert_eq!(cloud.ended(&job.id).await, Outcome::Reverted);
     assert_eq!(
         std::fs::read(cloud.disk("web")).unwrap(),
         vec![2_u8; 1 << 20]

@@ -245,6 +245,7 @@ impl Cloud {
             body: &params.to_string(),
         })
         .await
+        .0
     }
 
     pub async fn call(&self, action: &str, params: Value) -> Value {

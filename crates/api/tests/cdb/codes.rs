@@ -1,15 +1,17 @@
 //! The codes of refusals, and the page that documents them.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
 
 use backout_databases::model::{Detail, InstanceState, Kind, Standing, TaskKind};
 use backout_mariadb::testing::PrivateServer;
-use backout_wire::{Service, operations_of};
+use backout_wire::Service;
 use serde_json::{Value, json};
 
 use crate::cloud::{Cloud, LegacyCall, UNKNOWN, UNKNOWN_ASKED, number};
+use crate::common::pages;
 use crate::legacy::detail;
+
+const PAGE: &str = "docs/cdb-errors.md";
 
 fn start(instance: &str, change: Value) -> Value {
     let mut info = json!({
@@ -387,8 +389,7 @@ async fn every_cause_on_the_page_has_its_code() {
     // Last: what cannot be read may be in the way of others.
     of_damage(&cloud, &mut seen).await;
     let elsewhere: BTreeSet<&str> = SEEN_ELSEWHERE.iter().map(|(code, _)| *code).collect();
-    for (code, cells) in documented() {
-        let cause = &cells[0];
+    for (code, cause) in pages::causes(PAGE) {
         let never = cause.starts_with("Never.");
         if seen.0.contains(&code) {
             assert!(!never, "{code} comes, and the page says never");

@@ -1,7 +1,5 @@
 //! The legacy API: seed 002.
 
-use std::path::{Path, PathBuf};
-
 use backout_core::code::Code;
 use backout_databases::model::{
     Detail, InstanceState, Renamed, RollbackDetail, Standing, Strategy, TaskKind,
@@ -10,6 +8,7 @@ use backout_history::TableName;
 use serde_json::{Value, json};
 
 use crate::cloud::{Cloud, UNKNOWN, number};
+use crate::common::pages;
 
 const JOBS: &str = "GetCdbRollbackJob";
 

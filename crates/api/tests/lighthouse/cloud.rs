@@ -19,7 +19,7 @@ use backout_wire::Service;
 use serde_json::{Value, json};
 
 use crate::common::house::{self, Ground, House, PAUSE, V3, tries};
-pub use crate::common::house::{NODE, sorted};
+pub use crate::common::house::{HOST, sorted};
 use crate::common::shape::Contract;
 
 pub const VERSION: &str = "2020-03-24";
@@ -229,7 +229,7 @@ impl Cloud {
         region: Option<&str>,
         body: &str,
     ) -> Value {
-        let answer = self
+        let (answer, _) = self
             .v3(&V3 {
                 service: Service::Lighthouse,
                 contract: &CONTRACT,
@@ -294,10 +294,15 @@ impl Cloud {
         }
     }
 
+    /// How the job ended that a call has made.
+    pub async fn outcome_of(&self, answer: &Value) -> Outcome {
+        self.job_of(answer).await.outcome.expect("it is over")
+    }
+
     /// A call whose job must be applied.
     pub async fn done(&self, action: &str, params: Value) -> Value {
         let answer = self.ok(action, params).await;
-        assert_eq!(self.job_of(&answer).await, Outcome::Applied, "{action}");
+        assert_eq!(self.outcome_of(&answer).await, Outcome::Applied, "{action}");
         answer
     }
 
@@ -336,7 +341,7 @@ impl Cloud {
         let params = json!({"DiskId": disk, "DiskBackupName": name});
         let made = self.ok("CreateDiskBackup", params).await;
         if self.works() {
-            assert_eq!(self.job_of(&made).await, Outcome::Applied);
+            assert_eq!(self.outcome_of(&made).await, Outcome::Applied);
         }
         made["DiskBackupId"].as_str().unwrap().to_owned()
     }
@@ -387,6 +392,7 @@ impl Cloud {
 impl Drop for Cloud {
     fn drop(&mut self) {
         // A test that fails leaves no machine behind.
+        self.abandon();
         house::end_all(&self.path("machines"));
     }
 }

@@ -1,17 +1,17 @@
 //! Every error code of seed 004's table, by its documented cause, and the page
 //! that documents them.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
 use std::process::Command;
 
 use backout_core::outcome::Outcome;
 use backout_disks::DriverKind;
 use backout_servers::model::PowerCommands;
-use backout_wire::{Service, operations_of};
+use backout_wire::Service;
 use serde_json::{Value, json};
 
 use crate::cloud::{Cloud, UNKNOWN_INSTANCE, UNKNOWN_SNAPSHOT, VERSION};
+use crate::common::pages;
 
 const APPLY: &str = "ApplyInstanceSnapshot";
 const PAGE: &str = "docs/lighthouse-errors.md";
@@ -141,7 +141,7 @@ async fn every_code_of_the_rollback_by_its_cause() {
     )
     .await;
     cloud.go_on().await;
-    assert_eq!(cloud.job_of(&stop).await, Outcome::Applied);
+    assert_eq!(cloud.outcome_of(&stop).await, Outcome::Applied);
 
     // A snapshot of it is in the making.
     cloud.hold_still().await;
@@ -167,7 +167,7 @@ async fn every_code_of_the_rollback_by_its_cause() {
         refused(&cloud, apply(&web, snapshot), expect).await;
     }
     cloud.go_on().await;
-    assert_eq!(cloud.job_of(&going).await, Outcome::Applied);
+    assert_eq!(cloud.outcome_of(&going).await, Outcome::Applied);
 
     // It was given back.
     cloud
@@ -241,7 +241,7 @@ async fn a_held_job_is_an_unfinished_operation() {
             .await;
     }
     let applied = cloud.ok(APPLY, apply(&web, &snapshot)).await;
-    assert_eq!(cloud.job_of(&applied).await, Outcome::Held);
+    assert_eq!(cloud.outcome_of(&applied).await, Outcome::Held);
     let unfinished = "UnsupportedOperation.LatestOperationUnfinished";
     let seen = cloud.instance(&web).await;
     assert_eq!(seen["LatestOperationState"], "FAILED");

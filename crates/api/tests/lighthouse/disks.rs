@@ -448,7 +448,7 @@ async fn refusals_of_backups_have_their_codes() {
         ])
         .await;
     cloud.go_on().await;
-    assert_eq!(cloud.job_of(&going).await, Outcome::Applied);
+    assert_eq!(cloud.outcome_of(&going).await, Outcome::Applied);
 
     // While the disk itself is worked on, or its host.
     cloud.hold_still().await;
@@ -488,7 +488,7 @@ async fn refusals_of_backups_have_their_codes() {
         ])
         .await;
     cloud.go_on().await;
-    assert_eq!(cloud.job_of(&attach).await, Outcome::Applied);
+    assert_eq!(cloud.outcome_of(&attach).await, Outcome::Applied);
     cloud.hold_still().await;
     cloud
         .ok("RebootInstances", json!({"InstanceIds": [web]}))

@@ -425,7 +425,7 @@ async fn what_is_under_way_is_told() {
     }
     cloud.go_on().await;
     assert_eq!(
-        cloud.job_of(&stop).await,
+        cloud.outcome_of(&stop).await,
         backout_core::outcome::Outcome::Applied
     );
 

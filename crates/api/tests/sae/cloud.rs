@@ -224,11 +224,6 @@ impl Cloud {
         panic!("{order} does not come to {status}: {seen}");
     }
 
-    /// Lets one call be answered by the fault switch.
-    pub async fn let_fail(&self, action: &str, code: &str) -> String {
-        self.house.let_fail(action, code, Some(1)).await
-    }
-
     /// Ends an order as one that a fault of ours ended.
     pub async fn break_order(&self, order: &str) {
         let order = order.parse().unwrap();
@@ -387,8 +382,8 @@ impl Cloud {
 
 impl Drop for Cloud {
     fn drop(&mut self) {
-        // A test that fails leaves no replica behind, and no gateway. What the
-        // worker may still start is refused by its driver: the fence is the last.
+        // A test that fails leaves no replica behind, and no gateway.
+        self.abandon();
         let runtime = self.apps.runtime();
         for id in runtime.processes.list(None, 1000).unwrap_or_default() {
             let _ = runtime.processes.stop(Fence(i64::MAX), &id, Duration::ZERO);

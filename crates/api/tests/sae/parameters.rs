@@ -3,8 +3,8 @@
 use backout_wire::Service;
 use serde_json::{Value, json};
 
-use crate::common::pages;
 use crate::cloud::{Client, Cloud, READINESS, UNKNOWN, text};
+use crate::common::pages;
 
 /// Every parameter of every operation is read by the code, or the page says why
 /// it has no effect.
