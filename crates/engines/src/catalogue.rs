@@ -20,7 +20,8 @@
 //!
 //! With `parent = "DuckDB 1.4"` it is a minor version of that, and what it does
 //! not say is as its parent says. With `level = "pyspark"` beside it, it is an
-//! image for Python programs under the minor version that `parent` names.
+//! image for Python programs under the minor version that `parent` names: it has
+//! all that that one has, and an engine that is switched to it runs it.
 //!
 //! | mark in `command` and `client` | what is put there |
 //! |---|---|
@@ -33,8 +34,6 @@
 //!
 //! An entry is taken into the catalogue whenever it is TOML with a version; what
 //! is wrong with it is told then, and met whenever it is read.
-
-use std::collections::BTreeMap;
 
 use backout_core::ids::{AccountId, ImageId};
 use backout_core::time::Timestamp;
@@ -49,6 +48,17 @@ pub const ENTRY_MAX_BYTES: usize = 256 << 10;
 
 /// The longest name of a version, in characters.
 pub const VERSION_MAX_CHARS: usize = 100;
+
+/// The longest command, health query or path, in bytes: a shell is told each as a
+/// part of one word, of which the kernel takes 128 KiB.
+const LINE_MAX_BYTES: usize = 16 << 10;
+
+/// The most parameters of one sort that a version may have: Spark itself knows
+/// some four hundred.
+pub const PARAMETERS_MAX: usize = 1000;
+
+/// The longest name of a parameter, in characters.
+const PARAMETER_MAX_CHARS: usize = 200;
 
 /// How long an instance may take to come up where its entry does not say, in
 /// seconds: a Java engine on a busy host takes a tenth of that.
@@ -289,11 +299,22 @@ enum CommandLine {
 
 impl CommandLine {
     fn words(&self) -> Result<Vec<String>, Damage> {
-        match self {
-            Self::Words(words) => Ok(words.clone()),
-            Self::Line(line) => backout_workloads::split_command(line)
-                .map_err(|e| Damage::ImageOther(format!("its command cannot be read: {e}"))),
+        let bad = |why: String| Err(Damage::ImageOther(format!("its command {why}")));
+        let words = match self {
+            Self::Words(words) => words.clone(),
+            Self::Line(line) => match backout_workloads::split_command(line) {
+                Ok(words) => words,
+                Err(e) => return bad(format!("cannot be read: {e}")),
+            },
+        };
+        let bytes: usize = words.iter().map(String::len).sum();
+        if bytes > LINE_MAX_BYTES {
+            return bad(format!("has {bytes} bytes, more than {LINE_MAX_BYTES}"));
         }
+        if words.iter().any(|word| word.contains('\0')) {
+            return bad("has a zero byte".to_owned());
+        }
+        Ok(words)
     }
 }
 
@@ -378,15 +399,17 @@ pub struct Words {
     pub state: String,
 }
 
-/// Reads these words; what the entry leaves out is as the parent says.
+/// Reads these words; what the entry leaves out is as those `above` it say, the
+/// nearest of which is the first.
 #[must_use]
-pub fn words(entry: &Entry, parent: Option<&Entry>) -> Words {
+pub fn words(entry: &Entry, above: &[Entry]) -> Words {
     let own = written(&entry.text).unwrap_or_default();
-    let above = parent
-        .and_then(|p| written(&p.text).ok())
-        .unwrap_or_default();
-    let kind = own.kind.or(above.kind).as_ref().map(shown);
-    let driver = own.driver.or(above.driver);
+    let (mut kind, mut driver) = (own.kind.as_ref().map(shown), own.driver.clone());
+    for entry in above {
+        let above = written(&entry.text).unwrap_or_default();
+        kind = kind.or(above.kind.as_ref().map(shown));
+        driver = driver.or(above.driver);
+    }
     let usual = || {
         kind.as_deref()
             .and_then(Kind::parse)
@@ -414,23 +437,25 @@ pub fn says_public(entry: &Entry) -> bool {
     })
 }
 
-/// Reads a version off its entry and that of its parent; `parent` is none for a
-/// major version only, or where there is no such parent.
+/// Reads a version off its entry and those that it is under, the nearest of which
+/// is the first: none for a major version, or where there is no such parent.
 ///
 /// # Errors
 /// [`Damage`].
-pub fn read(entry: &Entry, parent: Option<&Entry>) -> Result<Image, Damage> {
-    let own = written(&entry.text).map_err(Damage::ImageOther)?;
-    let above = match (parent, &entry.parent) {
-        (Some(parent), _) => written(&parent.text).map_err(Damage::ImageOther)?,
-        (None, None) => Written::default(),
-        (None, Some(name)) => {
-            return Err(Damage::ImageOther(format!(
-                "it is under {name:?}, which is not in the catalogue"
-            )));
-        }
-    };
-    let kind = kind_of(&own, &above)?;
+pub fn read(entry: &Entry, above: &[Entry]) -> Result<Image, Damage> {
+    if let (None, Some(name)) = (above.first(), &entry.parent) {
+        return Err(Damage::ImageOther(format!(
+            "it is under {name:?}, which is not in the catalogue"
+        )));
+    }
+    let mut all = Inherited::default();
+    for one in above.iter().rev().chain([entry]) {
+        all.take(written(&one.text).map_err(Damage::ImageOther)?)?;
+    }
+    let own = all.own;
+    let kind = all
+        .kind
+        .ok_or_else(|| Damage::ImageKind("missing".to_owned()))?;
     let public = match &own.public {
         None => true,
         Some(value) => public_of(value)?,
@@ -439,84 +464,113 @@ pub fn read(entry: &Entry, parent: Option<&Entry>) -> Result<Image, Damage> {
         None => ImageState::Online,
         Some(value) => state_of(value)?,
     };
-    let exec_type = exec_type_of(&own, &above, kind)?;
-    let cluster = specs(&above.cluster_parameters, &own.cluster_parameters)
-        .map_err(Damage::ClusterParameters)?;
-    let session = specs(&above.session_parameters, &own.session_parameters)
-        .map_err(Damage::SessionParameters)?;
-    let driver = match own.driver.as_ref().or(above.driver.as_ref()) {
-        None => kind.usual_driver(),
-        Some(word) => Driver::parse(word).ok_or_else(|| {
-            Damage::ImageOther(format!(
-                "its driver is {word:?}, none of http, thrift, trino"
-            ))
-        })?,
-    };
-    let start_s = own.start_s.or(above.start_s).unwrap_or(START_S);
+    let start_s = all.start_s.unwrap_or(START_S);
     if !(1..=START_MAX_S).contains(&start_s) {
         return Err(Damage::ImageOther(format!(
             "it may take {start_s} seconds to start, not 1 to {START_MAX_S}"
         )));
     }
-    let line = |own: &Option<CommandLine>, above: &Option<CommandLine>| {
-        own.as_ref()
-            .or(above.as_ref())
-            .map(CommandLine::words)
-            .transpose()
-    };
-    let command = line(&own.command, &above.command)?.unwrap_or_default();
-    if command.is_empty() && entry.level == Level::Child {
+    let command = all.command.unwrap_or_default();
+    if command.is_empty() && entry.level != Level::Parent {
         return Err(Damage::ImageOther(
-            "neither it nor its parent has a command".to_owned(),
+            "neither it nor what it is under has a command".to_owned(),
         ));
     }
-    let memory_mb = own.memory_mb.or(above.memory_mb);
     Ok(Image {
         id: entry.id.clone(),
         version: entry.version.clone(),
         level: entry.level,
-        parent: parent.map(|p| (p.id.clone(), p.version.clone())),
+        parent: above.first().map(|p| (p.id.clone(), p.version.clone())),
         kind,
-        exec_type,
+        exec_type: all.exec_type.unwrap_or(kind.usual_exec_type()),
         public,
-        shared: own.shared.or(above.shared).unwrap_or(false),
+        shared: all.shared.unwrap_or(false),
         state,
-        description: own.description.clone(),
-        driver,
+        description: own.description,
+        driver: all.driver.unwrap_or(kind.usual_driver()),
         command,
-        health: health(&own, &above)?,
-        client: line(&own.client, &above.client)?,
+        health: all.health.unwrap_or(Health::Tcp),
+        client: all.client,
         start_s,
-        memory_bytes: memory_mb.map(|mb| mb.saturating_mul(1 << 20)),
-        cluster,
-        session,
+        memory_bytes: all.memory_mb.map(|mb| mb.saturating_mul(1 << 20)),
+        cluster: whole(all.cluster).map_err(Damage::ClusterParameters)?,
+        session: whole(all.session).map_err(Damage::SessionParameters)?,
         number: entry.number,
         created: entry.created,
         updated: entry.updated,
     })
 }
 
-fn kind_of(own: &Written, above: &Written) -> Result<Kind, Damage> {
-    let parse = |value: &toml::Value| {
-        value
-            .as_str()
-            .and_then(Kind::parse)
-            .ok_or_else(|| Damage::ImageKind(format!("{}, which there is not", shown(value))))
-    };
-    match (&own.kind, &above.kind) {
-        (None, None) => Err(Damage::ImageKind("missing".to_owned())),
-        (Some(value), None) | (None, Some(value)) => parse(value),
-        (Some(value), Some(parents)) => {
-            let (kind, parents) = (parse(value)?, parse(parents)?);
-            match kind == parents {
-                true => Ok(kind),
-                false => Err(Damage::ImageKind(format!(
-                    "{}, and that of its parent is {}",
-                    kind.as_str(),
-                    parents.as_str()
-                ))),
-            }
+/// What a version has of its own and of those above it.
+#[derive(Default)]
+struct Inherited {
+    /// What the last one says by itself.
+    own: Written,
+    kind: Option<Kind>,
+    exec_type: Option<ExecType>,
+    shared: Option<bool>,
+    driver: Option<Driver>,
+    command: Option<Vec<String>>,
+    health: Option<Health>,
+    client: Option<Vec<String>>,
+    start_s: Option<u32>,
+    memory_mb: Option<u64>,
+    cluster: Specs,
+    session: Specs,
+}
+
+impl Inherited {
+    /// Puts what an entry says over what those above it say.
+    fn take(&mut self, own: Written) -> Result<(), Damage> {
+        if let Some(value) = &own.kind {
+            self.kind = Some(kind_of(value, self.kind)?);
         }
+        if let Some(value) = &own.exec_type {
+            let word = value.as_str().and_then(ExecType::parse);
+            self.exec_type = Some(word.ok_or_else(|| Damage::ImageExecType(shown(value)))?);
+        }
+        if let Some(word) = &own.driver {
+            let driver = Driver::parse(word).ok_or_else(|| {
+                Damage::ImageOther(format!(
+                    "its driver is {word:?}, none of http, thrift, trino"
+                ))
+            })?;
+            self.driver = Some(driver);
+        }
+        if let Some(line) = &own.command {
+            self.command = Some(line.words()?);
+        }
+        if let Some(line) = &own.client {
+            self.client = Some(line.words()?);
+        }
+        if let Some(health) = health(&own)? {
+            self.health = Some(health);
+        }
+        self.shared = own.shared.or(self.shared);
+        self.start_s = own.start_s.or(self.start_s);
+        self.memory_mb = own.memory_mb.or(self.memory_mb);
+        let cluster = specs(&own.cluster_parameters).map_err(Damage::ClusterParameters)?;
+        let session = specs(&own.session_parameters).map_err(Damage::SessionParameters)?;
+        self.cluster.extend(cluster);
+        self.session.extend(session);
+        self.own = own;
+        Ok(())
+    }
+}
+
+/// The kind that an entry says, which must be that of what it is under.
+fn kind_of(value: &toml::Value, above: Option<Kind>) -> Result<Kind, Damage> {
+    let kind = value
+        .as_str()
+        .and_then(Kind::parse)
+        .ok_or_else(|| Damage::ImageKind(format!("{}, which there is not", shown(value))))?;
+    match above.filter(|above| *above != kind) {
+        None => Ok(kind),
+        Some(other) => Err(Damage::ImageKind(format!(
+            "{}, and that of its parent is {}",
+            kind.as_str(),
+            other.as_str()
+        ))),
     }
 }
 
@@ -542,61 +596,66 @@ fn state_of(value: &toml::Value) -> Result<ImageState, Damage> {
         .ok_or_else(|| Damage::ImageState(shown(value)))
 }
 
-fn exec_type_of(own: &Written, above: &Written, kind: Kind) -> Result<ExecType, Damage> {
-    match own.exec_type.as_ref().or(above.exec_type.as_ref()) {
-        None => Ok(kind.usual_exec_type()),
-        Some(value) => value
-            .as_str()
-            .and_then(ExecType::parse)
-            .ok_or_else(|| Damage::ImageExecType(shown(value))),
-    }
-}
-
-fn health(own: &Written, above: &Written) -> Result<Health, Damage> {
-    let of = |w: &Written| match (&w.health_sql, &w.health_http) {
-        (Some(_), Some(_)) => Err(Damage::ImageOther(
-            "it has a health_sql and a health_http; one is enough".to_owned(),
+fn health(own: &Written) -> Result<Option<Health>, Damage> {
+    let bad = |why: String| Err(Damage::ImageOther(why));
+    match (&own.health_sql, &own.health_http) {
+        (None, None) => Ok(None),
+        (Some(_), Some(_)) => {
+            bad("it has a health_sql and a health_http; one is enough".to_owned())
+        }
+        (Some(text), None) | (None, Some(text)) if text.len() > LINE_MAX_BYTES => bad(format!(
+            "its health is asked for with {} bytes, more than {LINE_MAX_BYTES}",
+            text.len()
         )),
-        (Some(sql), None) if sql.trim().is_empty() => {
-            Err(Damage::ImageOther("its health_sql is empty".to_owned()))
+        (Some(sql), None) if sql.trim().is_empty() || sql.contains('\0') => {
+            bad("its health_sql is empty, or has a zero byte".to_owned())
         }
         (Some(sql), None) => Ok(Some(Health::Sql(sql.clone()))),
-        (None, Some(path)) if !path.starts_with('/') => Err(Damage::ImageOther(format!(
-            "its health_http is {path:?}, no path that begins with a slash"
-        ))),
+        (None, Some(path)) if !path.starts_with('/') || path.chars().any(char::is_control) => bad(
+            format!("its health_http is {path:?}, no path that begins with a slash"),
+        ),
         (None, Some(path)) => Ok(Some(Health::Http(path.clone()))),
-        (None, None) => Ok(None),
-    };
-    Ok(of(own)?.or(of(above)?).unwrap_or(Health::Tcp))
+    }
 }
 
-/// The parameters of a version: those of its parent, and its own.
-fn specs(above: &Option<toml::Value>, own: &Option<toml::Value>) -> Result<Specs, String> {
-    let mut all: Specs = BTreeMap::new();
-    for written in [above, own].into_iter().flatten() {
-        let some: Specs = match written {
-            // As programs write it: the same, as a text in JSON.
-            toml::Value::String(text) => {
-                serde_json::from_str(text).map_err(|e| format!("they are no JSON: {e}"))?
-            }
-            other => other
-                .clone()
-                .try_into()
-                .map_err(|e: toml::de::Error| e.message().trim().to_owned())?,
-        };
-        all.extend(some);
+/// The parameters that an entry says.
+fn specs(written: &Option<toml::Value>) -> Result<Specs, String> {
+    match written {
+        None => Ok(Specs::new()),
+        // As programs write it: the same, as a text in JSON.
+        Some(toml::Value::String(text)) => {
+            serde_json::from_str(text).map_err(|e| format!("they are no JSON: {e}"))
+        }
+        Some(other) => other
+            .clone()
+            .try_into()
+            .map_err(|e: toml::de::Error| e.message().trim().to_owned()),
     }
-    for (name, spec) in &all {
+}
+
+/// The parameters of a version, of which each must make sense.
+fn whole(specs: Specs) -> Result<Specs, String> {
+    if specs.len() > PARAMETERS_MAX {
+        return Err(format!(
+            "there are {}, more than {PARAMETERS_MAX}",
+            specs.len()
+        ));
+    }
+    for (name, spec) in &specs {
+        let fine = !name.trim().is_empty()
+            && name.chars().count() <= PARAMETER_MAX_CHARS
+            && !name.chars().any(|c| c.is_control() || c == '=');
+        if !fine {
+            return Err(format!(
+                "the name {name:?} is none: 1 to {PARAMETER_MAX_CHARS} characters, no equals sign, none of them a control character"
+            ));
+        }
         if let Some(default) = &spec.default {
-            let mut open = all.clone();
-            if let Some(spec) = open.get_mut(name) {
-                spec.internal = false;
-            }
-            parameters::check(&open, name, &default.0)
+            parameters::check_value(name, spec, &default.0)
                 .map_err(|e| format!("the default of {name:?} is none of its values ({e})"))?;
         }
     }
-    Ok(all)
+    Ok(specs)
 }
 
 fn shown(value: &toml::Value) -> String {

@@ -90,10 +90,12 @@ words!(Driver {
 });
 
 impl Driver {
-    /// Whether it speaks HTTP, so that its endpoint can tell requests apart.
+    /// Whether each request stands for itself, so that an endpoint may give each
+    /// to another instance. A statement of Trino is several requests, which only
+    /// the instance knows that had the first: its endpoint carries connections.
     #[must_use]
-    pub const fn is_http(self) -> bool {
-        matches!(self, Self::Http | Self::Trino)
+    pub const fn by_requests(self) -> bool {
+        matches!(self, Self::Http)
     }
 }
 
@@ -270,12 +272,13 @@ pub struct Uses {
 }
 
 impl Uses {
-    /// The version that is run.
+    /// The version that is run: the one that is under all others. An image for
+    /// Python programs has all that the minor version above it has.
     #[must_use]
     pub const fn runs(&self) -> &ImageId {
-        match &self.child {
-            Some(child) => child,
-            None => &self.parent,
+        match (&self.python, &self.child) {
+            (Some(image), _) | (None, Some(image)) => image,
+            (None, None) => &self.parent,
         }
     }
 }
@@ -551,6 +554,9 @@ pub enum Wanted {
         /// Without waiting for statements that run.
         forced: bool,
     },
+    /// What of it is not there any more is started again: its instance, the
+    /// process on its endpoint.
+    Mend,
 }
 
 impl Wanted {
@@ -566,7 +572,7 @@ impl Wanted {
             Self::Modify { .. } => ChangeKind::Modify,
             Self::Suspend => ChangeKind::Suspend,
             Self::Resume => ChangeKind::Resume,
-            Self::Restart { .. } => ChangeKind::Restart,
+            Self::Restart { .. } | Self::Mend => ChangeKind::Restart,
         }
     }
 }

@@ -10,6 +10,11 @@ use crate::model::Pairs;
 /// The longest value of a parameter that says no limit, in bytes.
 pub const VALUE_MAX_BYTES: usize = 4096;
 
+/// The most that all parameters of an instance may have, in bytes, names and
+/// values: they are handed to it in one variable, of which the kernel takes
+/// 128 KiB, and may be written there with twice as many.
+pub const PAIRS_MAX_BYTES: usize = 48 << 10;
+
 /// The parameters of a version, by name.
 pub type Specs = BTreeMap<String, Spec>;
 
@@ -176,6 +181,11 @@ pub fn check(specs: &Specs, name: &str, value: &str) -> Result<(), BadValue> {
     if spec.internal {
         return Err(BadValue::Internal(name.to_owned()));
     }
+    check_value(name, spec, value)
+}
+
+/// As [`check`], also of a parameter that only this house sets.
+pub(crate) fn check_value(name: &str, spec: &Spec, value: &str) -> Result<(), BadValue> {
     let most = spec
         .max_length
         .map_or(VALUE_MAX_BYTES, |most| most as usize);
@@ -210,6 +220,15 @@ pub fn check_all(specs: &Specs, pairs: &Pairs) -> Vec<BadValue> {
         .iter()
         .filter_map(|(name, value)| check(specs, name, value).err())
         .collect()
+}
+
+/// How many bytes parameters have, names and values.
+#[must_use]
+pub fn bytes(pairs: &Pairs) -> usize {
+    pairs
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum()
 }
 
 /// What becomes of a value that was set, or of a default.

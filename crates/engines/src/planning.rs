@@ -15,7 +15,7 @@ use crate::log::{self, WayBack};
 use crate::model::{
     ChangeKind, Config, Engine, EngineState, Mode, Operation, Record, Setup, Uses, Wanted,
 };
-use crate::parameters::{self, Fate, Migration};
+use crate::parameters::{self, Fate, Migration, PAIRS_MAX_BYTES};
 use crate::refusal::{Damage, Refusal};
 
 /// The release that runs before a change.
@@ -27,6 +27,9 @@ pub const AFTER: Release = Release(1);
 /// Memory that stays free beside a new instance, in bytes: what the page cache
 /// and this house need.
 const MEMORY_SPARE_BYTES: u64 = 256 << 20;
+
+/// The longest template of sessions, in bytes: it is kept with each record.
+const TEMPLATE_MAX_BYTES: usize = 16 << 10;
 
 /// A version that an engine is to run, with what it is under.
 #[derive(Clone, Debug, PartialEq)]
@@ -91,6 +94,9 @@ pub struct Proposal {
     pub to: Option<Setup>,
     /// The record that is gone back to.
     pub restores: Option<RecordId>,
+    /// Whether the new instance is started beside the old one; else the old one is
+    /// stopped first. None where none takes the place of another.
+    pub beside: Option<bool>,
     /// How it is done.
     pub plan: Option<Plan>,
     /// Whether the instance is replaced although nothing of it changes.
@@ -201,24 +207,27 @@ pub fn propose(facts: &Facts<'_>, wanted: &Wanted) -> Proposal {
         session: Migration::default(),
         to: None,
         restores: None,
+        beside: None,
         plan: None,
-        anew: kind == ChangeKind::Restart,
+        anew: match wanted {
+            Wanted::Mend => facts.standing == Some(false),
+            _ => kind == ChangeKind::Restart,
+        },
     };
     course(facts, wanted, &mut out);
-    if out.to.is_some()
-        && let Some(why) = &facts.unavailable
-    {
-        out.blockers.push(Refusal::Unavailable {
-            version: out
-                .to
-                .as_ref()
-                .map(|s| s.launch.version.clone())
-                .unwrap_or_default(),
-            why: why.clone(),
-        });
+    if let Some(why) = &facts.unavailable {
+        unavailable(why.clone(), &mut out);
     }
     layout(facts, wanted, &mut out);
     out
+}
+
+/// What is to run cannot run here.
+fn unavailable(why: String, out: &mut Proposal) {
+    if let Some(to) = &out.to {
+        let version = to.launch.version.clone();
+        out.blockers.push(Refusal::Unavailable { version, why });
+    }
 }
 
 /// Whether it changes which version runs.
@@ -347,9 +356,9 @@ fn course(facts: &Facts<'_>, wanted: &Wanted, out: &mut Proposal) {
                 facts.config,
                 facts.engine.size,
             ));
-            missing(facts.image, facts.config, out);
+            takes(facts.image, facts.config, &mut out.blockers);
         }
-        Wanted::Restart { .. } => {
+        Wanted::Restart { .. } | Wanted::Mend => {
             out.to = match facts.setup {
                 Some(setup) => Some(setup.clone()),
                 None => Some(setup(
@@ -362,15 +371,9 @@ fn course(facts: &Facts<'_>, wanted: &Wanted, out: &mut Proposal) {
         }
         Wanted::Modify { config, size } => {
             let config = config.as_ref().unwrap_or(facts.config);
-            for bad in parameters::check_all(&facts.image.cluster, &config.cluster)
-                .into_iter()
-                .chain(parameters::check_all(&facts.image.session, &config.session))
-            {
-                out.blockers.push(bad.into());
-            }
             let size = size.unwrap_or(facts.engine.size);
             out.to = Some(setup(facts.uses, facts.image, config, size));
-            missing(facts.image, config, out);
+            takes(facts.image, config, &mut out.blockers);
         }
         Wanted::Switch { .. } | Wanted::Upgrade => {
             let Some(target) = &facts.target else {
@@ -380,7 +383,7 @@ fn course(facts: &Facts<'_>, wanted: &Wanted, out: &mut Proposal) {
                 }
                 return;
             };
-            fits(facts.engine, &target.image, &mut out.blockers);
+            out.blockers.extend(fits(facts.engine, &target.image));
             if target.uses.runs() == facts.uses.runs() {
                 out.blockers.push(match wanted {
                     Wanted::Upgrade => Refusal::NothingNewer(facts.engine.id.clone()),
@@ -388,6 +391,15 @@ fn course(facts: &Facts<'_>, wanted: &Wanted, out: &mut Proposal) {
                         engine: facts.engine.id.clone(),
                         version: target.image.version.clone(),
                     },
+                });
+            }
+            if let (Some(python), None) = (&facts.uses.python, &target.uses.python) {
+                out.warnings.push(Finding {
+                    code: Code::ParametersChanged,
+                    message: format!(
+                        "keep the image for Python programs {python}: there is none of that name under {}; the engine runs without",
+                        target.image.version
+                    ),
                 });
             }
             migrate(facts, target, out);
@@ -431,7 +443,7 @@ fn restore(facts: &Facts<'_>, out: &mut Proposal) {
         });
         return;
     };
-    fits(facts.engine, &target.image, &mut out.blockers);
+    out.blockers.extend(fits(facts.engine, &target.image));
     out.to = Some(setup(
         &target.uses,
         &target.image,
@@ -439,22 +451,20 @@ fn restore(facts: &Facts<'_>, out: &mut Proposal) {
         record.size,
     ));
     out.restores = Some(record.id.clone());
-    missing(&target.image, &record.config, out);
+    takes(&target.image, &record.config, &mut out.blockers);
 }
 
-/// Whether an engine can run a version.
-fn fits(engine: &Engine, image: &Image, blockers: &mut Vec<Refusal>) {
+/// Why an engine cannot run a version; nothing when it can.
+pub(crate) fn fits(engine: &Engine, image: &Image) -> Option<Refusal> {
     if let Err(refusal) = image.online() {
-        blockers.push(refusal);
+        return Some(refusal);
     }
     let executes = engine.executes().is_none_or(|e| e == image.exec_type);
-    if image.kind != engine.kind || !executes {
-        blockers.push(Refusal::ImageKind {
-            version: image.version.clone(),
-            kind: engine.kind,
-            other: format!("{} {}", image.kind.as_str(), image.exec_type.as_str()),
-        });
-    }
+    (image.kind != engine.kind || !executes).then(|| Refusal::ImageKind {
+        version: image.version.clone(),
+        kind: engine.kind,
+        other: format!("{} {}", image.kind.as_str(), image.exec_type.as_str()),
+    })
 }
 
 fn migrate(facts: &Facts<'_>, target: &Target, out: &mut Proposal) {
@@ -491,25 +501,41 @@ fn migrate(facts: &Facts<'_>, target: &Target, out: &mut Proposal) {
         session: out.session.set.clone(),
         template: facts.config.template.clone(),
     };
-    missing(new, &config, out);
+    takes(new, &config, &mut out.blockers);
     out.to = Some(setup(&target.uses, new, &config, facts.engine.size));
 }
 
-/// Parameters that have neither a value nor a default.
-fn missing(image: &Image, config: &Config, out: &mut Proposal) {
+/// What of some settings a version does not take, and whether it can be run at
+/// all.
+pub(crate) fn takes(image: &Image, config: &Config, blockers: &mut Vec<Refusal>) {
     for (specs, set) in [
         (&image.cluster, &config.cluster),
         (&image.session, &config.session),
     ] {
+        for bad in parameters::check_all(specs, set) {
+            blockers.push(bad.into());
+        }
         for (name, spec) in specs {
             if spec.default.is_none() && !set.contains_key(name) {
-                let bad = parameters::BadValue::Missing(name.clone());
-                out.blockers.push(bad.into());
+                blockers.push(parameters::BadValue::Missing(name.clone()).into());
             }
         }
     }
+    let launch = image.launch(config);
+    let bytes = parameters::bytes(&launch.cluster) + parameters::bytes(&launch.session);
+    if bytes > PAIRS_MAX_BYTES {
+        blockers.push(Refusal::Invalid(format!(
+            "set parameters of {bytes} bytes: an engine takes {PAIRS_MAX_BYTES}; set fewer"
+        )));
+    }
+    let template = config.template.as_ref().map_or(0, |t| t.to_string().len());
+    if template > TEMPLATE_MAX_BYTES {
+        blockers.push(Refusal::Invalid(format!(
+            "keep a template of {template} bytes: give at most {TEMPLATE_MAX_BYTES}"
+        )));
+    }
     if image.command.is_empty() {
-        out.blockers.push(Refusal::Image {
+        blockers.push(Refusal::Image {
             version: image.version.clone(),
             damage: Damage::ImageOther(
                 "it has no command, and no minor version that is online".to_owned(),
@@ -534,25 +560,43 @@ fn layout(facts: &Facts<'_>, wanted: &Wanted, out: &mut Proposal) {
     let to = u32::from(out.to.is_some());
     let same = is_same(facts.setup, out.to.as_ref()) && !out.anew;
     let replaces = now == 1 && to == 1 && !same;
-    let beside = replaces && has_room(facts, out);
-    if replaces && !beside {
+    let starts = to == 1 && (now == 0 || replaces);
+    let room = room(facts, out);
+    let forced = matches!(wanted, Wanted::Restart { forced: true });
+    let beside = replaces && room == Room::Both && !forced;
+    if starts && let Room::None { needs, has } = room {
+        unavailable(
+            format!(
+                "it needs {} MiB of memory, and there are {} MiB for it; stop something else, or correct memory_mb of the version",
+                needs >> 20,
+                has >> 20
+            ),
+            out,
+        );
+    } else if replaces && room == Room::One {
         out.warnings.push(Finding {
             code: Code::Interruption,
             message: "run the new instance beside the old one: there is no memory for both; the old one is stopped first, and no statement is answered meanwhile".to_owned(),
         });
     }
-    let forced = matches!(wanted, Wanted::Restart { forced: true });
+    if replaces && !speaks_alike(facts.setup, out.to.as_ref()) {
+        out.warnings.push(Finding {
+            code: Code::Interruption,
+            message: "finish statements that run: the new version is spoken to in another way; those that run when the endpoint is moved are broken off".to_owned(),
+        });
+    }
+    out.beside = replaces.then_some(beside);
     let request = Request {
         now,
         wanted: to,
         replaced: u32::from(replaces),
-        floor: match beside && !forced {
+        floor: match beside {
             true => Floor::System,
             false => Floor::Interrupt,
         },
         strategy: Strategy::AllAtOnce,
         batch_wait_s: None,
-        surge: match beside && !forced {
+        surge: match beside {
             true => Surge::Count(1),
             false => Surge::Count(0),
         },
@@ -573,11 +617,49 @@ pub fn is_same(from: Option<&Setup>, to: Option<&Setup>) -> bool {
     }
 }
 
-/// Whether there is memory for a second instance; when nobody knows, there is.
-fn has_room(facts: &Facts<'_>, out: &Proposal) -> bool {
-    let needs = out.to.as_ref().and_then(|to| to.launch.memory_bytes);
-    match (needs, facts.memory_free_bytes) {
-        (Some(needs), Some(free)) => needs.saturating_add(MEMORY_SPARE_BYTES) <= free,
+/// Whether both are spoken to over requests, or both over connections.
+fn speaks_alike(from: Option<&Setup>, to: Option<&Setup>) -> bool {
+    match (from, to) {
+        (Some(from), Some(to)) => {
+            from.launch.driver.by_requests() == to.launch.driver.by_requests()
+        }
         _ => true,
+    }
+}
+
+/// For which instances there is memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Room {
+    /// For the new one beside the old one; also when nobody knows.
+    Both,
+    /// For the new one, once the old one is gone.
+    One,
+    /// Not even then.
+    None {
+        /// What the new one needs, in bytes.
+        needs: u64,
+        /// What there would be, in bytes.
+        has: u64,
+    },
+}
+
+fn room(facts: &Facts<'_>, out: &Proposal) -> Room {
+    let needs = out.to.as_ref().and_then(|to| to.launch.memory_bytes);
+    let (Some(needs), Some(free)) = (needs, facts.memory_free_bytes) else {
+        return Room::Both;
+    };
+    if needs.saturating_add(MEMORY_SPARE_BYTES) <= free {
+        return Room::Both;
+    }
+    let has = match (facts.standing, facts.setup) {
+        (None, _) => free,
+        (Some(_), setup) => match setup.and_then(|s| s.launch.memory_bytes) {
+            Some(old) => free.saturating_add(old),
+            None => return Room::One,
+        },
+    };
+    match needs <= has {
+        true => Room::One,
+        false => Room::None { needs, has },
     }
 }

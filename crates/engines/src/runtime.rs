@@ -16,6 +16,11 @@ use crate::model::{Driver, Launch};
 /// unless set otherwise, in milliseconds.
 pub const DRAIN_MS: u32 = 60_000;
 
+/// How long the old instance is kept, without work, beside a new one that has come
+/// up, in milliseconds: what ends right after it came up ends within that, and
+/// the old one takes statements again.
+pub const SETTLE_MS: u32 = 1000;
+
 /// How long an instance may take to end when it is asked to, in milliseconds: a
 /// Java engine removes its folders then.
 pub const GRACE_MS: u64 = 15_000;
@@ -25,6 +30,11 @@ const ASSETS: &[(&str, &str)] = &[
     (
         "duckdb/server.py",
         include_str!("../assets/duckdb/server.py"),
+    ),
+    ("ask/listens.py", include_str!("../assets/ask/listens.py")),
+    (
+        "ask/thrift_sql.py",
+        include_str!("../assets/ask/thrift_sql.py"),
     ),
     ("ask/http_sql.py", include_str!("../assets/ask/http_sql.py")),
     (
@@ -52,6 +62,9 @@ pub struct Runtime {
     pub listen: IpAddr,
     /// How long statements that run are waited for, in milliseconds.
     pub drain_ms: u32,
+    /// How long the old instance is kept beside one that has come up, in
+    /// milliseconds.
+    pub settle_ms: u32,
     /// How long an instance may take to end, in milliseconds.
     pub grace_ms: u64,
 }
@@ -80,6 +93,7 @@ impl Runtime {
             gateways,
             listen: IpAddr::V4(Ipv4Addr::LOCALHOST),
             drain_ms: DRAIN_MS,
+            settle_ms: SETTLE_MS,
             grace_ms: GRACE_MS,
         })
     }
@@ -117,7 +131,7 @@ impl Runtime {
             threads: 1,
             // A statement may run for long without a byte on the wire.
             exchange_idle_ms: 86_400_000,
-            carries: match driver.is_http() {
+            carries: match driver.by_requests() {
                 true => backout_gateway::Carries::Requests,
                 false => backout_gateway::Carries::Connections,
             },

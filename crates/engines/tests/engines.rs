@@ -10,13 +10,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use backout_core::code::Code;
 use backout_core::outcome::Outcome;
-use backout_engines::Refusal;
 use backout_engines::model::{EngineState, Operation, Wanted};
 use backout_engines::parameters::Fate;
+use backout_engines::{Refusal, Runtime};
 
 use support::{PARAMETERS_ONE, Stage, Sweep, ask, caller, entry, owner, version};
 
 fn on_stage(test: impl AsyncFn(&Stage)) {
+    on_stage_with(|_| {}, test);
+}
+
+fn on_stage_with(tune: impl FnOnce(&mut Runtime), test: impl AsyncFn(&Stage)) {
     let folder = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -24,7 +28,7 @@ fn on_stage(test: impl AsyncFn(&Stage)) {
         .build()
         .unwrap();
     runtime.block_on(async {
-        let stage = Stage::open(folder.path());
+        let stage = Stage::open_with(folder.path(), tune);
         let _sweep = Sweep(&stage);
         stage.set_up().await;
         let worker = stage.worker().await;
@@ -361,14 +365,34 @@ fn an_engine_that_cannot_be_made_leaves_nothing() {
         let gone = stage.engines.get(&owner(), "f").await;
         assert!(matches!(gone, Err(Refusal::EngineNotFound(_))), "{gone:?}");
         assert_eq!(stage.instances().len(), 1);
+        let gateways = std::fs::read_dir(stage.runtime.folder.join("gateways"));
+        assert_eq!(gateways.unwrap().count(), 1, "that of the other engine");
         new.name = "e".to_owned();
         let refused = stage.engines.create(&caller(), new).await;
         assert!(matches!(refused, Err(Refusal::Taken(_))), "{refused:?}");
     });
 }
 
+/// Lets the engine be tended as if nobody had changed it for long, and waits for
+/// what comes of that.
+async fn tended(stage: &Stage) {
+    stage
+        .store
+        .write(|tx| tx.execute("UPDATE engine_changes SET created_ms = 0", &[]))
+        .await
+        .unwrap();
+    let id = stage.engine().await.id;
+    let tended = stage.engines.tend().await.unwrap();
+    assert_eq!(tended.restarted, [id], "{:?}", tended.troubles);
+    let view = stage.engines.show(&owner(), "e").await.unwrap();
+    if let Some(holding) = view.holding {
+        let view = stage.jobs.wait(&holding.job, support::PATIENCE).await;
+        assert_eq!(view.unwrap().outcome, Some(Outcome::Applied));
+    }
+}
+
 #[test]
-fn one_that_lost_its_instance_is_started_again() {
+fn what_is_lost_of_an_engine_is_started_again() {
     on_stage(async |stage| {
         let engine = stage.engine().await;
         let id = engine.instance.clone().unwrap().parse().unwrap();
@@ -380,35 +404,285 @@ fn one_that_lost_its_instance_is_started_again() {
             .unwrap();
         // Not within a minute of the last change.
         assert!(stage.engines.tend().await.unwrap().restarted.is_empty());
-        let row = engine.id.clone();
+        tended(stage).await;
+        assert_eq!(version(engine.port), "one");
+        let mended = stage.engine().await.instance;
+        assert_ne!(mended, engine.instance);
+
+        // The process on its endpoint alone: the instance goes on.
+        let run = stage.runtime.gateway_folder(&engine.id).join("run");
+        backout_shim::stop(&run, backout_shim::Signal::Kill, std::time::Duration::ZERO).unwrap();
+        assert!(ask(engine.port, "x").is_err());
+        tended(stage).await;
+        assert_eq!(version(engine.port), "one");
+        assert_eq!(stage.engine().await.instance, mended);
+
+        // All of it, as after the host was restarted, and the version is gone
+        // offline meanwhile: what ran runs again.
+        stage.sweep();
+        let offline = entry("one", &format!("state = \"offline\"\n{PARAMETERS_ONE}"));
+        stage.add(&offline).await;
+        tended(stage).await;
+        assert_eq!(version(engine.port), "one");
+        assert_eq!(
+            stage.log().await.len(),
+            1,
+            "none of this is about the image"
+        );
+        // There is nothing to do any more.
         stage
             .store
-            .write(move |tx| {
-                tx.execute(
-                    "UPDATE engine_changes SET created_ms = 0 WHERE engine = $1",
-                    backout_store::params![row.as_str()],
-                )
-            })
+            .write(|tx| tx.execute("UPDATE engine_changes SET created_ms = 0", &[]))
             .await
             .unwrap();
-        let tended = stage.engines.tend().await.unwrap();
-        assert_eq!(tended.restarted, std::slice::from_ref(&engine.id));
+        assert!(stage.engines.tend().await.unwrap().restarted.is_empty());
+    });
+}
+
+#[test]
+fn one_that_ends_right_after_it_came_up_gives_way_to_the_old_one() {
+    on_stage_with(
+        |runtime| runtime.settle_ms = 20_000,
+        async |stage| {
+            let mayfly = entry("three", "").replace("\"three\"]", "\"three\", \"dies\", \"5\"]");
+            stage.add(&mayfly).await;
+            let before = stage.engine().await;
+            let asked = stage.engines.switch(&caller(), "e", "three").await.unwrap();
+            let view = stage.ended(&asked).await;
+            assert_eq!(view.outcome, Some(Outcome::Reverted), "{view:?}");
+            assert_eq!(view.error.unwrap().code, Code::EngineUnhealthy);
+            let after = stage.engine().await;
+            assert_eq!(
+                (after.state, &after.instance),
+                (EngineState::Running, &before.instance)
+            );
+            assert_eq!(version(after.port), "one");
+            assert_eq!(stage.log().await.len(), 1);
+        },
+    );
+}
+
+#[test]
+fn when_neither_can_be_had_the_job_is_held_until_one_can() {
+    on_stage(async |stage| {
+        let engines = &stage.engines;
+        // Both need a file, and there is no memory for both at once.
+        let file = stage.folder.join("wanted");
+        let needs = |version: &str, more: &str| {
+            let path = file.to_string_lossy();
+            let command = entry(version, more);
+            command.replace(
+                "command = [",
+                &format!("command = [\"sh\", \"-c\", 'test -e {path} && exec \"$@\"', \"x\", "),
+            )
+        };
+        std::fs::write(&file, "").unwrap();
+        stage.add(&needs("h1", "")).await;
+        stage.add(&needs("h2", "memory_mb = 99999999\n")).await;
+        let asked = engines.switch(&caller(), "e", "h1").await.unwrap();
+        stage.applied(&asked).await;
+        std::fs::remove_file(&file).unwrap();
+        let wanted = Wanted::Switch {
+            image: "h2".to_owned(),
+        };
+        let proposal = engines.propose(&owner(), "e", wanted).await.unwrap();
+        assert_eq!(proposal.beside, Some(false));
+        assert_eq!(proposal.preflight.warnings[0].code, Code::Interruption);
+        let asked = engines.switch(&caller(), "e", "h2").await.unwrap();
+        let view = stage.ended(&asked).await;
+        assert_eq!(view.outcome, Some(Outcome::Held), "{view:?}");
+        let engine = stage.engine().await;
+        assert_eq!(engine.state, EngineState::Failed);
         let page = backout_engines::persistence::Page {
             offset: 0,
             limit: 1,
         };
-        for _ in 0..600 {
-            let (_, events) = stage
-                .engines
-                .events(&owner(), "e", (None, None), page)
-                .await
-                .unwrap();
-            if events[0].action.starts_with("Restart") {
-                break;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        let events = engines.events(&owner(), "e", (None, None), page).await;
+        let event = events.unwrap().1.remove(0);
+        assert_eq!(event.action, "SwitchImageHeld");
+        let next = format!("next: backout jobs retry {}", asked.job);
+        assert!(event.message.ends_with(&next), "{}", event.message);
+        for refused in [
+            engines.delete(&caller(), &["e".to_owned()]).await.err(),
+            engines.rollback(&caller(), "e", None, None).await.err(),
+            engines.suspend(&caller(), "e").await.err(),
+        ] {
+            assert!(
+                matches!(&refused, Some(Refusal::Busy { job, .. }) if *job == asked.job),
+                "{refused:?}"
+            );
         }
-        assert_eq!(version(engine.port), "one");
+        // It is nobody's to start again meanwhile.
+        assert!(engines.tend().await.unwrap().restarted.is_empty());
+
+        std::fs::write(&file, "").unwrap();
+        stage.jobs.retry(&asked.job).await.unwrap();
+        let view = stage
+            .jobs
+            .wait(&asked.job, support::PATIENCE)
+            .await
+            .unwrap();
+        assert_eq!(view.outcome, Some(Outcome::Reverted), "{view:?}");
+        let engine = stage.engine().await;
+        assert_eq!(engine.state, EngineState::Running);
+        assert_eq!(version(engine.port), "h1");
+        assert_eq!(stage.log().await.len(), 2);
+    });
+}
+
+#[test]
+fn a_statement_that_takes_too_long_is_broken_off() {
+    on_stage_with(
+        |runtime| runtime.drain_ms = 300,
+        async |stage| {
+            let port = stage.engine().await.port;
+            let slow = std::thread::spawn(move || ask(port, "sleep 50000"));
+            let client = stage.runtime.gateway(&stage.engine().await.id).unwrap();
+            loop {
+                let status = client.status().await.unwrap();
+                if status.backends.iter().any(|b| !b.is_drained()) {
+                    break;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+            let asked = stage.engines.switch(&caller(), "e", "two").await.unwrap();
+            stage.applied(&asked).await;
+            assert_eq!(version(port), "two");
+            // One clear answer, or the end of the connection; never a wrong one.
+            match slow.join().unwrap() {
+                Ok((status, text)) => assert!(matches!(status, 502..=504), "{status} {text}"),
+                Err(e) => assert!(e.kind() != std::io::ErrorKind::WouldBlock, "{e}"),
+            }
+        },
+    );
+}
+
+#[test]
+fn one_that_is_spoken_to_otherwise_takes_over_the_endpoint() {
+    on_stage(async |stage| {
+        stage.add(&asked("c1", "thrift")).await;
+        let port = stage.engine().await.port;
+        let engines = &stage.engines;
+        let switch = engines.switch(&caller(), "e", "c1").await.unwrap();
+        stage.applied(&switch).await;
+        let view = engines.show(&owner(), "e").await.unwrap();
+        assert_eq!(view.endpoint, format!("thrift://127.0.0.1:{port}"));
+        assert_eq!(Connection::to(port).version(), "c1");
+        let back = engines.rollback(&caller(), "e", None, None).await.unwrap();
+        stage.applied(&back).await;
+        assert_eq!(version(port), "one");
+        let view = engines.show(&owner(), "e").await.unwrap();
+        assert_eq!(view.endpoint, format!("http://127.0.0.1:{port}"));
+    });
+}
+
+#[test]
+fn images_for_python_programs_are_switched_to_and_go_along_with_an_upgrade() {
+    on_stage(async |stage| {
+        let engines = &stage.engines;
+        let under = |version: &str, parent: &str, more: &str| {
+            let whole = entry(version, "");
+            let command = whole.lines().find(|l| l.starts_with("command")).unwrap();
+            format!("version = {version:?}\nparent = {parent:?}\n{command}\n{more}")
+        };
+        let python = "level = \"pyspark\"\n";
+        stage.add(&under("two.1", "two", "")).await;
+        // One that says nothing of its own, and one that is started otherwise.
+        let bare = "version = \"py\"\nparent = \"two.1\"\nlevel = \"pyspark\"\n";
+        stage.add(bare).await;
+        stage.add(&under("py2", "two.1", python)).await;
+        let switch = engines.switch(&caller(), "e", "py").await.unwrap();
+        stage.applied(&switch).await;
+        let view = engines.show(&owner(), "e").await.unwrap();
+        assert_eq!(view.python.unwrap().1, "py");
+        assert_eq!(view.child.clone().unwrap().1, "two.1");
+        let port = view.engine.port;
+        assert_eq!(version(port), "two.1");
+        let refused = engines.switch(&caller(), "e", "py").await;
+        assert!(
+            matches!(refused, Err(Refusal::SameImage { .. })),
+            "{refused:?}"
+        );
+        let switch = engines.switch(&caller(), "e", "py2").await.unwrap();
+        stage.applied(&switch).await;
+        assert_eq!(version(port), "py2");
+        let child = view.child.unwrap().0.parse().unwrap();
+        let images = engines.python_images(&owner(), &child).await.unwrap();
+        let names: Vec<_> = images.iter().map(|i| i.version.as_str()).collect();
+        assert_eq!(names, ["py", "py2"]);
+
+        stage.add(&under("two.2", "two", "")).await;
+        let upgrade = engines.upgrade(&caller(), "e").await.unwrap();
+        stage.applied(&upgrade).await;
+        let view = engines.show(&owner(), "e").await.unwrap();
+        assert_eq!((view.python, version(port).as_str()), (None, "two.2"));
+        let back = engines.rollback(&caller(), "e", None, None).await.unwrap();
+        stage.applied(&back).await;
+        let view = engines.show(&owner(), "e").await.unwrap();
+        assert_eq!(view.python.unwrap().1, "py2");
+        assert_eq!(version(port), "py2");
+        stage.add(&under("py2", "two.2", python)).await;
+        let upgrade = engines.upgrade(&caller(), "e").await.unwrap();
+        stage.applied(&upgrade).await;
+        let view = engines.show(&owner(), "e").await.unwrap();
+        assert_eq!(view.child.unwrap().1, "two.2");
+        assert_eq!(view.python.unwrap().1, "py2");
+    });
+}
+
+#[test]
+fn what_contradicts_itself_is_not_made_and_a_proposal_says_what_would_be() {
+    on_stage(async |stage| {
+        use backout_engines::model::{Kind, Mode, Tag};
+        use backout_engines::service::NewEngine;
+        let engines = &stage.engines;
+        let new = || {
+            let mut new = NewEngine::new("f", Kind::DuckDb);
+            new.image = Some("one".to_owned());
+            new
+        };
+        type Spoil = fn(&mut NewEngine);
+        let cases: [(Spoil, Code); 8] = [
+            (
+                |n| n.exec_type = Some("STREAM".to_owned()),
+                Code::BadRequest,
+            ),
+            (
+                |n| n.exec_type = Some("BATCH".to_owned()),
+                Code::ImageMismatch,
+            ),
+            (|n| n.pay_mode = Some(1), Code::BadRequest),
+            (|n| n.kind = Kind::SparkSql, Code::ImageMismatch),
+            (
+                |n| {
+                    n.tags = vec![Tag {
+                        key: String::new(),
+                        value: String::new(),
+                    }];
+                },
+                Code::BadRequest,
+            ),
+            (
+                |n| n.config.template = Some("x".repeat(20_000).into()),
+                Code::BadRequest,
+            ),
+            (|n| n.image = Some("none".to_owned()), Code::NotFound),
+            (|n| n.size = 0, Code::BadRequest),
+        ];
+        for (n, (spoil, code)) in cases.into_iter().enumerate() {
+            let mut bad = new();
+            spoil(&mut bad);
+            let refused = engines.create(&caller(), bad.clone()).await.unwrap_err();
+            assert_eq!(refused.code(), code, "{n}: {refused}");
+            let same = engines.propose_create(&caller(), bad).await.unwrap_err();
+            assert_eq!(same.to_string(), refused.to_string(), "{n}");
+        }
+        let mut fine = new();
+        (fine.mode, fine.pay_mode) = (Mode::Monthly, Some(1));
+        let proposal = engines.propose_create(&caller(), fine).await.unwrap();
+        assert_eq!(proposal.to.unwrap().launch.version, "one");
+        assert!(proposal.from.is_none() && proposal.beside.is_none());
+        assert!(engines.get(&owner(), "f").await.is_err(), "nothing is made");
     });
 }
 

@@ -9,7 +9,10 @@ use std::path::Path;
 
 use backout_core::ids::JobId;
 use backout_core::outcome::Outcome;
-use backout_engines::model::{EngineState, Operation, Wanted};
+use backout_engines::Refusal;
+use backout_engines::model::{Config, EngineState, Kind, Operation, Wanted};
+use backout_engines::persistence::Page;
+use backout_engines::service::NewEngine;
 use backout_jobs::harness::{Ended, Matrix, Scenario, World};
 use backout_jobs::{JobView, Jobs, Registry};
 
@@ -35,9 +38,54 @@ impl World for Host {
     }
 }
 
-/// One change of an engine of version `one`, which `rollback` was switched to
-/// `two` before.
+/// One change of the engine `e`, which runs `one`; or what makes the engine `f`.
 struct Changes(Wanted);
+
+impl Changes {
+    /// What answers before; none when nothing does.
+    fn before(&self) -> Option<&'static str> {
+        match &self.0 {
+            Wanted::Rollback { .. } | Wanted::Undo { .. } => Some("two"),
+            Wanted::Upgrade => Some("two.1"),
+            Wanted::Resume | Wanted::Create => None,
+            _ => Some("one"),
+        }
+    }
+
+    /// What answers when it is applied.
+    fn after(&self) -> Option<&'static str> {
+        match &self.0 {
+            Wanted::Switch { .. } => Some("two"),
+            Wanted::Upgrade => Some("two.2"),
+            Wanted::Suspend | Wanted::Delete => None,
+            _ => Some("one"),
+        }
+    }
+
+    /// What is recorded of it, and how many records there are before.
+    fn record(&self) -> (Option<Operation>, usize) {
+        let before = match self.0 {
+            Wanted::Rollback { .. } | Wanted::Undo { .. } | Wanted::Upgrade => 2,
+            Wanted::Create => 0,
+            _ => 1,
+        };
+        (self.0.kind().operation(), before)
+    }
+
+    fn engine(&self) -> &'static str {
+        match self.0 {
+            Wanted::Create => "f",
+            _ => "e",
+        }
+    }
+}
+
+/// A minor version under `two`.
+fn minor(version: &str) -> String {
+    let own = support::entry(version, "");
+    let command = own.lines().find(|l| l.starts_with("command")).unwrap();
+    format!("version = {version:?}\nparent = \"two\"\n{command}\n")
+}
 
 impl Scenario<Host> for Changes {
     fn procedure(&self) -> &'static str {
@@ -48,48 +96,85 @@ impl Scenario<Host> for Changes {
     }
 
     async fn set_up(&self, host: &Host) {
-        host.0.set_up().await;
-        let worker = host.0.worker().await;
+        let (stage, caller) = (&host.0, caller());
+        stage.set_up().await;
+        let engines = &stage.engines;
+        if self.0 == Wanted::Upgrade {
+            stage.add(&minor("two.1")).await;
+        }
+        let worker = stage.worker().await;
         let before = match self.0 {
-            Wanted::Rollback { .. } => host.0.engines.switch(&caller(), "e", "two").await,
-            Wanted::Resume => host.0.engines.suspend(&caller(), "e").await,
-            _ => {
-                worker.stop().await;
-                return;
+            Wanted::Rollback { .. } | Wanted::Undo { .. } | Wanted::Upgrade => {
+                Some(engines.switch(&caller, "e", "two").await)
             }
+            Wanted::Resume => Some(engines.suspend(&caller, "e").await),
+            _ => None,
         };
-        host.0.applied(&before.unwrap()).await;
+        if let Some(asked) = before {
+            stage.applied(&asked.unwrap()).await;
+        }
         worker.stop().await;
+        if self.0 == Wanted::Upgrade {
+            stage.add(&minor("two.2")).await;
+        }
+        if self.0 == Wanted::Mend {
+            // As after the host was restarted.
+            stage.sweep();
+        }
     }
 
     async fn submit(&self, host: &Host) -> JobId {
         let (caller, engines) = (caller(), &host.0.engines);
-        let asked = engines.change(&caller, "e", self.0.clone()).await;
-        asked.unwrap().job
+        let wanted = match self.0.clone() {
+            Wanted::Create => {
+                let mut new = NewEngine::new("f", Kind::DuckDb);
+                new.image = Some("one".to_owned());
+                return engines.create(&caller, new).await.unwrap().job;
+            }
+            // The job of the last switch.
+            Wanted::Undo { .. } => Wanted::Undo {
+                job: host.0.log().await[0].job.clone(),
+            },
+            other => other,
+        };
+        engines.change(&caller, "e", wanted).await.unwrap().job
     }
 
     async fn check(&self, host: &Host, ended: &Ended) {
         let stage = &host.0;
         let _sweep = Sweep(stage);
         let applied = ended.outcome == Outcome::Applied;
-        if applied && self.0 == Wanted::Delete {
-            assert!(stage.engines.get(&owner(), "e").await.is_err());
-            assert!(stage.instances().is_empty());
+        let others = usize::from(self.engine() == "f");
+        let found = stage.engines.get(&owner(), self.engine()).await;
+        let gone = match applied {
+            true => self.0 == Wanted::Delete,
+            false => self.0 == Wanted::Create,
+        };
+        assert_eq!(found.is_err(), gone, "{found:?}");
+        let gateways = stage.runtime.folder.join("gateways");
+        let folders = std::fs::read_dir(gateways).unwrap().count();
+        if gone {
+            assert_eq!((stage.instances().len(), folders), (others, others));
             return;
         }
-        let engine = stage.engine().await;
-        let (answers, records) = match (&self.0, applied) {
-            (Wanted::Switch { .. }, true) => (Some("two"), 2),
-            (Wanted::Rollback { .. }, true) => (Some("one"), 3),
-            (Wanted::Rollback { .. }, false) => (Some("two"), 2),
-            (Wanted::Suspend, true) | (Wanted::Resume, false) => (None, 1),
-            _ => (Some("one"), 1),
+        assert_eq!(folders, 1 + others);
+        let engine = found.unwrap();
+        let answers = match applied {
+            true => self.after(),
+            false => self.before(),
         };
         match answers {
+            // It lost its instance before, and that was not mended.
+            Some(_) if self.0 == Wanted::Mend && !applied => {
+                assert_eq!(engine.state, EngineState::Running);
+            }
             Some(answers) => {
                 assert_eq!(engine.state, EngineState::Running);
                 assert_eq!(version(engine.port), answers);
-                assert_eq!(stage.instances(), [engine.instance.clone().unwrap()]);
+                let mut instances = stage.instances();
+                assert_eq!(instances.len(), 1 + others);
+                instances.retain(|id| Some(id) == engine.instance.as_ref());
+                assert_eq!(instances.len(), 1);
             }
             None => {
                 assert_eq!(engine.state, EngineState::Suspended);
@@ -97,20 +182,33 @@ impl Scenario<Host> for Changes {
                 assert!(stage.instances().is_empty() && engine.instance.is_none());
             }
         }
-        let log = stage.log().await;
-        assert_eq!(log.len(), records, "{log:?}");
-        if matches!(self.0, Wanted::Rollback { .. }) && applied {
-            assert_eq!(log[0].operation, Operation::RollbackImage);
-            assert_eq!(log[0].restored, Some(log[2].id.clone()));
+        let page = Page {
+            offset: 0,
+            limit: 10,
+        };
+        let log = stage.engines.log(&owner(), self.engine(), page).await;
+        let log = log.unwrap().1;
+        let (operation, before) = self.record();
+        let added = usize::from(applied && operation.is_some());
+        assert_eq!(log.len(), before + added, "{log:?}");
+        if added == 1 {
+            assert_eq!(Some(log[0].operation), operation);
+            let back = matches!(self.0, Wanted::Rollback { .. } | Wanted::Undo { .. });
+            let expected = back.then(|| log[2].id.clone());
+            assert_eq!(log[0].restored, expected);
         }
     }
 
     async fn check_held(&self, host: &Host, job: &JobView) {
-        let engine = host.0.engine().await;
-        assert_eq!(engine.state, EngineState::Failed);
-        let view = host.0.engines.show(&owner(), "e").await.unwrap();
+        let engines = &host.0.engines;
+        let view = engines.show(&owner(), self.engine()).await.unwrap();
+        assert_eq!(view.engine.state, EngineState::Failed);
         let holding = view.holding.unwrap();
         assert!(holding.held && holding.job == job.id);
+        let refused = engines
+            .change(&caller(), self.engine(), Wanted::Delete)
+            .await;
+        assert!(matches!(refused, Err(Refusal::Busy { .. })), "{refused:?}");
     }
 }
 
@@ -130,17 +228,40 @@ fn a_switch_survives_everything() {
 }
 
 #[test]
-fn other_changes_survive_the_worst() {
+fn changes_of_the_version_survive_the_worst() {
     let rollback = Wanted::Rollback {
         from: None,
         to: None,
     };
+    let undo = Wanted::Undo {
+        job: "job_0000000000000000".parse().unwrap(),
+    };
+    Matrix::<Host>::new("changes_of_the_version_survive_the_worst")
+        .sampled()
+        .scenario(Changes(Wanted::Create))
+        .scenario(Changes(rollback))
+        .scenario(Changes(undo))
+        .scenario(Changes(Wanted::Upgrade))
+        .scenario(Changes(Wanted::Delete))
+        .run();
+}
+
+#[test]
+fn other_changes_survive_the_worst() {
+    let modify = Wanted::Modify {
+        config: Some(Config {
+            cluster: [("threads".to_owned(), "7".to_owned())].into(),
+            ..Config::default()
+        }),
+        size: Some(2),
+    };
     Matrix::<Host>::new("other_changes_survive_the_worst")
         .sampled()
-        .scenario(Changes(rollback))
+        .scenario(Changes(modify))
         .scenario(Changes(Wanted::Suspend))
         .scenario(Changes(Wanted::Resume))
         .scenario(Changes(Wanted::Restart { forced: false }))
+        .scenario(Changes(Wanted::Mend))
         .scenario(Changes(Wanted::Delete))
         .run();
 }

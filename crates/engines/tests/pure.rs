@@ -31,7 +31,7 @@ fn added(text: &str, number: u64) -> Entry {
 }
 
 fn read(text: &str) -> Result<Image, Damage> {
-    catalogue::read(&added(text, 1), None)
+    catalogue::read(&added(text, 1), &[])
 }
 
 const WHOLE: &str = "version = \"v\"\nkind = \"DuckDB\"\ncommand = [\"true\"]\n";
@@ -155,7 +155,7 @@ fn a_minor_version_has_what_its_parent_has_unless_it_says_otherwise() {
         "version = \"c\"\nparent = \"p\"\nstart_s = 7\n[cluster_parameters]\nx = { default = 9 }",
         2,
     );
-    let image = catalogue::read(&child, Some(&parent)).unwrap();
+    let image = catalogue::read(&child, std::slice::from_ref(&parent)).unwrap();
     assert_eq!(image.level, Level::Child);
     assert_eq!((image.kind, image.start_s), (Kind::SparkSql, 7));
     assert_eq!(image.command, ["a"]);
@@ -165,11 +165,11 @@ fn a_minor_version_has_what_its_parent_has_unless_it_says_otherwise() {
     assert_eq!((values["x"].as_str(), values["y"].as_str()), ("9", "2"));
 
     let other = added("version = \"c\"\nparent = \"p\"\nkind = \"PrestoSQL\"", 3);
-    let damage = catalogue::read(&other, Some(&parent)).unwrap_err();
+    let damage = catalogue::read(&other, std::slice::from_ref(&parent)).unwrap_err();
     assert!(matches!(damage, Damage::ImageKind(_)), "{damage:?}");
-    let orphan = catalogue::read(&child, None).unwrap_err();
+    let orphan = catalogue::read(&child, &[]).unwrap_err();
     assert!(matches!(orphan, Damage::ImageOther(_)), "{orphan:?}");
-    let words = catalogue::words(&other, Some(&parent));
+    let words = catalogue::words(&other, std::slice::from_ref(&parent));
     assert_eq!(
         (words.kind.as_str(), words.state.as_str()),
         ("PrestoSQL", "online")
@@ -492,6 +492,17 @@ fn all_that_stands_in_the_way_of_a_switch_is_told() {
     let mut case = Case::new();
     case.target.cluster = image("m = {}").cluster;
     assert_eq!(case.propose(&switch()).0, [Code::ParameterRefused]);
+    case.target.cluster = image("").cluster;
+    case.target.memory_bytes = Some(3 << 30);
+    case.image.memory_bytes = Some(1 << 30);
+    case.memory_free_bytes = Some(1 << 30);
+    let (blockers, ..) = case.propose(&switch());
+    assert_eq!(blockers, [Code::EngineUnavailable], "not even alone");
+    case.memory_free_bytes = Some(2 << 30);
+    assert!(
+        case.propose(&switch()).0.is_empty(),
+        "once the old one is gone"
+    );
     case.target = case.image.clone();
     assert_eq!(
         case.propose(&switch()).0,
@@ -511,6 +522,9 @@ fn a_rollback_restores_what_the_record_has() {
         .config
         .cluster
         .insert("a".to_owned(), "1".to_owned());
+    // The entry was replaced since by one that does not know it.
+    assert_eq!(case.propose(&rollback).0, [Code::ParameterRefused]);
+    case.target.cluster = image("a = { default = \"\" }").cluster;
     let (blockers, _, to, _) = case.propose(&rollback);
     assert!(blockers.is_empty());
     let to = to.unwrap();
@@ -546,4 +560,210 @@ fn a_size_alone_starts_nothing_anew() {
     assert_eq!(case.propose(&restart).3, Some((0, 0)));
     let restart = Wanted::Restart { forced: false };
     assert_eq!(case.propose(&restart).3, Some((1, 1)));
+}
+
+#[test]
+fn one_that_is_spoken_to_otherwise_breaks_off_what_runs_and_says_so() {
+    let mut case = Case::new();
+    case.target.driver = Driver::Thrift;
+    let (blockers, warnings, ..) = case.propose(&switch());
+    assert_eq!((blockers, warnings), (vec![], vec![Code::Interruption]));
+    case.image.driver = Driver::Trino;
+    assert!(case.propose(&switch()).1.is_empty(), "both by connections");
+}
+
+#[test]
+fn an_image_for_python_programs_has_all_that_is_above_it() {
+    let parent = added(
+        &format!("{WHOLE}health_sql = \"SELECT 1\"\nmemory_mb = 5"),
+        1,
+    );
+    let child = added("version = \"c\"\nparent = \"v\"\nstart_s = 7", 2);
+    let python = added(
+        "version = \"py\"\nparent = \"c\"\nlevel = \"pyspark\"\ncommand = [\"other\"]",
+        3,
+    );
+    let image = catalogue::read(&python, &[child.clone(), parent.clone()]).unwrap();
+    assert_eq!((image.level, image.kind), (Level::Pyspark, Kind::DuckDb));
+    assert_eq!(image.command, ["other"]);
+    assert_eq!((image.start_s, image.memory_bytes), (7, Some(5 << 20)));
+    assert_eq!(image.health, Health::Sql("SELECT 1".to_owned()));
+    assert_eq!(image.parent, Some((child.id.clone(), "c".to_owned())));
+    let words = catalogue::words(&python, &[child, parent]);
+    assert_eq!(
+        (words.kind.as_str(), words.driver.as_str()),
+        ("DuckDB", "http")
+    );
+}
+
+#[test]
+fn what_is_too_much_is_refused() {
+    let many = |count: usize| {
+        let lines: String = (0..count)
+            .map(|n| format!("p{n} = {{ default = 1 }}\n"))
+            .collect();
+        read(&format!("{WHOLE}[cluster_parameters]\n{lines}"))
+    };
+    assert_eq!(
+        many(catalogue::PARAMETERS_MAX).unwrap().cluster.len(),
+        catalogue::PARAMETERS_MAX
+    );
+    let damage = many(catalogue::PARAMETERS_MAX + 1).unwrap_err();
+    assert!(matches!(damage, Damage::ClusterParameters(_)), "{damage}");
+    for more in [
+        format!("client = {:?}", "x".repeat(20_000)),
+        format!("health_sql = {:?}", "x".repeat(20_000)),
+        "client = [\"a\\u0000\"]".to_owned(),
+        "health_http = \"/\\n\"".to_owned(),
+    ] {
+        let damage = read(&format!("{WHOLE}{more}")).unwrap_err();
+        assert!(matches!(damage, Damage::ImageOther(_)), "{damage}");
+    }
+    for name in ["\"\"", "\"a=b\"", "\"a\\nb\""] {
+        let damage = read(&format!("{WHOLE}[session_parameters]\n{name} = {{}}")).unwrap_err();
+        assert!(matches!(damage, Damage::SessionParameters(_)), "{damage}");
+    }
+    // Each fits, and all together do not.
+    let mut case = Case::new();
+    let lines: String = (0..20)
+        .map(|n| format!("p{n} = {{ default = \"\" }}\n"))
+        .collect();
+    case.image.cluster = image(&lines).cluster;
+    let modify = |count: usize| Wanted::Modify {
+        config: Some(Config {
+            cluster: (0..count)
+                .map(|n| (format!("p{n}"), "x".repeat(4000)))
+                .collect(),
+            ..Config::default()
+        }),
+        size: None,
+    };
+    assert!(case.propose(&modify(10)).0.is_empty());
+    assert_eq!(case.propose(&modify(20)).0, [Code::BadRequest]);
+}
+
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Names and values from so few that they meet.
+    fn pairs() -> impl Strategy<Value = Pairs> {
+        proptest::collection::btree_map("[a-e]", "(|[0-9]|true|x|-1\\.5|\n)", 0..6)
+    }
+
+    fn entries() -> impl Strategy<Value = String> {
+        let spec = prop_oneof![
+            Just("{}"),
+            Just("{ default = 3 }"),
+            Just("{ type = \"integer\", default = 3 }"),
+            Just("{ type = \"boolean\" }"),
+            Just("{ type = \"number\", default = 1.5 }"),
+            Just("{ default = \"x\", allowed = [\"x\", \"1\"] }"),
+            Just("{ default = \"\", max_length = 1 }"),
+            Just("{ default = 1, internal = true }"),
+        ];
+        proptest::collection::btree_map("[a-e]", spec, 0..6).prop_map(|specs| {
+            let lines = specs
+                .iter()
+                .map(|(name, spec)| format!("{name} = {spec}\n"));
+            lines.collect()
+        })
+    }
+
+    /// What an entry may be made of, right and wrong.
+    fn text() -> impl Strategy<Value = String> {
+        let line = prop_oneof![
+            Just("version = \"v\"\n".to_owned()),
+            Just("kind = \"DuckDB\"\n".to_owned()),
+            Just("[cluster_parameters]\n".to_owned()),
+            Just("[session_parameters]\n".to_owned()),
+            Just("x = { default = [[[[]]]] }\n".to_owned()),
+            Just("command = [\"a\"]\n".to_owned()),
+            Just("parent = \"p\"\n".to_owned()),
+            Just("level = \"pyspark\"\n".to_owned()),
+            Just("cluster_parameters = '''{\"a\": {\"default\": 1}}'''\n".to_owned()),
+            "(public|state|exec_type|driver|client|command|start_s|health_sql|kind) = (1|-9|true|\"[a-z/]{0,5}\"|\\[1\\]|\\{\\}|1979-05-27)\n",
+            "[ -~]{0,30}\n",
+            "\\PC{0,10}",
+            "\\[{1,200}",
+        ];
+        proptest::collection::vec(line, 0..8).prop_map(|lines| lines.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+
+        #[test]
+        fn a_migration_loses_nothing_silently(old in entries(), new in entries(), set in pairs()) {
+            let (old, new) = (image(&old).cluster, image(&new).cluster);
+            let migration = migrate(&set, &old, &new);
+            // What stays set is what was set, and is accepted.
+            for (name, value) in &migration.set {
+                prop_assert_eq!(set.get(name), Some(value));
+                prop_assert!(check(&new, name, value).is_ok());
+            }
+            // Each that was set has one line, which tells what becomes of it.
+            for (name, value) in &set {
+                let lines: Vec<_> = migration.lines.iter().filter(|l| l.name == *name).collect();
+                prop_assert_eq!(lines.len(), 1);
+                prop_assert_eq!(lines[0].before.as_ref(), Some(value));
+                let kept = migration.set.contains_key(name);
+                prop_assert_eq!(lines[0].fate == Fate::Kept, kept);
+                prop_assert_eq!(lines[0].fate == Fate::Dropped, !new.contains_key(name));
+            }
+            // All that the new version has is in force, or told to be missing.
+            let force = in_force(&migration.set, &new);
+            for name in new.keys() {
+                prop_assert!(force.contains_key(name) != migration.missing.contains(name));
+            }
+            prop_assert!(force.keys().all(|name| new.contains_key(name)));
+            // Nothing changes twice, nor where nothing changes.
+            let again = migrate(&migration.set, &new, &new);
+            prop_assert_eq!(again.set, migration.set);
+        }
+
+        #[test]
+        fn a_rollback_goes_to_the_record_before_or_nowhere(
+            steps in proptest::collection::vec(0..Operation::ALL.len(), 0..8),
+        ) {
+            let mut log: Vec<Record> = vec![];
+            for step in steps {
+                let before = log.last().map(|r| r.id.clone());
+                log.push(record(Operation::ALL[step], before.as_ref()));
+            }
+            let check = RollbackCheck::of(log.last());
+            let possible = log.len() > 1 && !matches!(
+                log.last().unwrap().operation,
+                Operation::InitImage | Operation::RollbackImage
+            );
+            prop_assert_eq!(check.possible, possible);
+            prop_assert_eq!(check.why.is_none(), possible);
+            let ids = possible.then(|| {
+                (log[log.len() - 2].id.clone(), log[log.len() - 1].id.clone())
+            });
+            prop_assert_eq!(check.from.zip(check.to), ids);
+        }
+
+        #[test]
+        fn any_text_is_an_entry_or_refused(text in text()) {
+            if let Ok(name) = catalogue::name(&text) {
+                let entry = Entry { level: name.level, version: name.version, parent: name.parent, ..added(WHOLE, 1) };
+                let entry = Entry { text, ..entry };
+                let above = added(WHOLE, 2);
+                let _ = catalogue::says_public(&entry);
+                for above in [&[][..], &[above][..]] {
+                    let _ = catalogue::words(&entry, above);
+                    if let Ok(image) = catalogue::read(&entry, above) {
+                        prop_assert!(image.cluster.len() <= catalogue::PARAMETERS_MAX);
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_refused_or_read(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = catalogue::name(&String::from_utf8_lossy(&bytes));
+        }
+    }
 }

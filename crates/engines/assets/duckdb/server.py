@@ -111,9 +111,6 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    # Statements that run are finished when it is asked to end.
-    daemon_threads = False
-    block_on_close = True
     request_queue_size = 128
     allow_reuse_address = True
 
@@ -134,7 +131,8 @@ def main():
     signal.signal(signal.SIGINT, end)
     print(f"DuckDB {duckdb.__version__} answers on port {given.port}", flush=True)
     server.serve_forever(poll_interval=0.05)
-    # Connections without a statement are not waited for.
+    # Neither connections without a statement are waited for, nor statements that
+    # run: who asks it to end has waited for those.
     sys.stdout.flush()
     os._exit(0)
 

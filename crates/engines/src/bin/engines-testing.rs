@@ -1,10 +1,11 @@
 //! What the tests of this crate run beside themselves: the supervisor (`shim
 //! DIR`), the process on an endpoint (`gateway DIR`), and an engine that starts
-//! at once (`engine PORT NAME [broken]`).
+//! at once (`engine PORT NAME [broken | dies MILLISECONDS]`).
 //!
 //! The engine answers `GET /health`, and `POST /sql` with its name and the
 //! parameters that it was given; `sleep MILLISECONDS` is answered that much
-//! later. A broken one is not healthy.
+//! later. A broken one is not healthy, and one that dies ends that long after it
+//! was asked anything.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -22,8 +23,12 @@ fn main() -> ExitCode {
         ["shim", folder] => backout_shim::main(&PathBuf::from(folder)),
         ["gateway", folder] => backout_gateway::main(&PathBuf::from(folder)),
         ["engine", port, name, rest @ ..] => {
-            let broken = rest.first() == Some(&"broken");
-            match port.parse().map(|port| serve(port, name, broken)) {
+            let how = match rest {
+                ["broken"] => How::Broken,
+                ["dies", ms] => How::Dies(Duration::from_millis(ms.parse().unwrap_or(0))),
+                _ => How::Well,
+            };
+            match port.parse().map(|port| serve(port, name, how)) {
                 Ok(Ok(())) => ExitCode::SUCCESS,
                 _ => ExitCode::FAILURE,
             }
@@ -32,17 +37,25 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(port: u16, name: &str, broken: bool) -> io::Result<()> {
+/// How an engine does.
+#[derive(Clone, Copy)]
+enum How {
+    Well,
+    Broken,
+    Dies(Duration),
+}
+
+fn serve(port: u16, name: &str, how: How) -> io::Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", port))?;
     let _ = writeln!(io::stdout(), "{name} listens on port {port}");
     for stream in listener.incoming() {
         let (stream, name) = (stream?, name.to_owned());
-        std::thread::spawn(move || answer_all(&stream, &name, broken));
+        std::thread::spawn(move || answer_all(&stream, &name, how));
     }
     Ok(())
 }
 
-fn answer_all(stream: &TcpStream, name: &str, broken: bool) -> io::Result<()> {
+fn answer_all(stream: &TcpStream, name: &str, how: How) -> io::Result<()> {
     let mut reader = BufReader::new(stream);
     let mut writer = stream;
     loop {
@@ -69,9 +82,16 @@ fn answer_all(stream: &TcpStream, name: &str, broken: bool) -> io::Result<()> {
         if let Some(ms) = body.strip_prefix("sleep ") {
             std::thread::sleep(Duration::from_millis(ms.trim().parse().unwrap_or(0)));
         }
-        let status = match broken {
-            true => "503 Service Unavailable",
-            false => "200 OK",
+        let status = match how {
+            How::Broken => "503 Service Unavailable",
+            How::Well => "200 OK",
+            How::Dies(after) => {
+                std::thread::spawn(move || {
+                    std::thread::sleep(after);
+                    std::process::exit(3);
+                });
+                "200 OK"
+            }
         };
         let parameters = std::env::var("ENGINE_PARAMETERS").unwrap_or_default();
         let text = format!("{name} {parameters}");

@@ -5,7 +5,7 @@ use backout_core::time::Timestamp;
 use backout_store::rows::{Conditions, Page, json_text, optional, paged, read_json};
 use backout_store::{Error, Row, Tx, params, query_one};
 
-use super::{one, read_u32, read_u64};
+use super::{one, read_u32, read_u64, several};
 use crate::model::{Operation, Record};
 use crate::refusal::{Damage, Refusal};
 
@@ -15,23 +15,28 @@ const COLUMNS: &str =
 /// A row of the log, whose operation may be none.
 type Read = Result<Record, Damage>;
 
-/// The last record of an engine, found by index however long the log is.
+/// The last record of an engine and the one with the number before, found by
+/// index however long the log is.
 ///
 /// # Errors
-/// [`Refusal::Record`] when it tells of an operation that there is not.
-pub fn last_record(tx: &mut dyn Tx, engine: &EngineId) -> Result<Option<Record>, Refusal> {
+/// [`Refusal::Record`] when one tells of an operation that there is not.
+pub fn last_records(
+    tx: &mut dyn Tx,
+    engine: &EngineId,
+) -> Result<(Option<Record>, Option<Record>), Refusal> {
     let sql =
-        format!("SELECT {COLUMNS} FROM engine_log WHERE engine = $1 ORDER BY number DESC LIMIT 1");
-    whole(
-        engine,
-        one(tx, &sql, params![engine.as_str()], read_record)?,
-    )
+        format!("SELECT {COLUMNS} FROM engine_log WHERE engine = $1 ORDER BY number DESC LIMIT 2");
+    let mut rows = several(tx, &sql, params![engine.as_str()], read_record)?.into_iter();
+    let last = whole(engine, rows.next())?;
+    // What is wrong with the one before is met by who goes back to it.
+    let before = rows.next().and_then(Result::ok);
+    Ok((last, before))
 }
 
 /// A record of an engine.
 ///
 /// # Errors
-/// As [`last_record`].
+/// As [`last_records`].
 pub fn record(
     tx: &mut dyn Tx,
     engine: &EngineId,
@@ -47,7 +52,7 @@ pub fn record(
 /// One page of the records of an engine, newest first, and how many there are.
 ///
 /// # Errors
-/// As [`last_record`].
+/// As [`last_records`].
 pub fn list_records(
     tx: &mut dyn Tx,
     engine: &EngineId,

@@ -24,8 +24,8 @@ use backout_rollout::{
 };
 use backout_workloads::{InstanceId, LogFrom, Watch};
 
-use super::{Times, gateway, launch, limits, rows, workload};
-use crate::model::{Change, Drive, Engine, Setup};
+use super::{GATEWAY_PATIENCE, Times, clear, gateway, launch, limits, rows, workload};
+use crate::model::{Change, Drive, Driver as Speaks, Engine, Setup, Wanted};
 use crate::persistence;
 use crate::planning::{AFTER, BEFORE, is_same};
 use crate::runtime::Runtime;
@@ -58,7 +58,11 @@ pub(super) async fn forward(runtime: &Runtime, ctx: &StepContext) -> Result<Done
 /// Takes it back, however far it came.
 pub(super) async fn back(runtime: &Runtime, ctx: &StepContext) -> Result<Done, StepError> {
     if let Some(driver) = Driver::load(runtime, ctx).await? {
+        let made = (driver.change.wanted == Wanted::Create).then(|| driver.engine.id.clone());
         driver.back().await?;
+        if let Some(id) = made {
+            clear(runtime, ctx, &id).await?;
+        }
     }
     Ok(Done::nothing())
 }
@@ -196,7 +200,12 @@ impl<'a> Driver<'a> {
     /// Lets the machine run to its end.
     async fn run(&mut self, forward: bool) -> Result<End, StepError> {
         match self.drive.rollout.status() {
-            Status::Ended(end) => return Ok(end),
+            Status::Ended(end) => {
+                // Whoever wrote that down may not have come to this.
+                self.look().await?;
+                self.set_endpoint().await?;
+                return Ok(end);
+            }
             Status::Preparing => self.apply(Event::Begin)?,
             _ => self.apply(Event::Wake)?,
         }
@@ -446,6 +455,8 @@ impl<'a> Driver<'a> {
             true => Some(self.client.status().await.map_err(gateway)?),
             false => None,
         };
+        let forward = self.drive.rollout.leg() == Leg::Forward;
+        let settled = self.settles_in().is_none();
         let mut seen = Vec::new();
         for ((slot, phase, name), status) in live.into_iter().zip(found) {
             let Some(status) = status else { continue };
@@ -454,13 +465,19 @@ impl<'a> Driver<'a> {
             }
             let drained = || {
                 let backend = endpoint.as_ref().and_then(|e| e.backend(&name));
-                backend.is_none_or(backout_gateway::BackendStatus::is_drained)
+                settled && backend.is_none_or(backout_gateway::BackendStatus::is_drained)
             };
             let seen_as = match (&status.phase, phase) {
                 (backout_workloads::Phase::Ended { .. } | backout_workloads::Phase::Lost, _) => {
                     Seen::Failed
                 }
                 (backout_workloads::Phase::Waits { .. }, _) if status.restarts >= RESTARTS_MAX => {
+                    Seen::Failed
+                }
+                // The old one is still there to take its place.
+                (backout_workloads::Phase::Waits { .. }, Phase::Ready | Phase::Unready { .. })
+                    if drains && forward =>
+                {
                     Seen::Failed
                 }
                 (_, Phase::Draining { .. }) if drained() => Seen::Drained,
@@ -474,6 +491,39 @@ impl<'a> Driver<'a> {
             });
         }
         Ok(seen)
+    }
+
+    /// How long the old instance is still kept beside the new one, in case that
+    /// one ends right after it came up; none when it need not be.
+    fn settles_in(&self) -> Option<Duration> {
+        let rollout = &self.drive.rollout;
+        let replaced = rollout.leg() == Leg::Forward
+            && rollout.live().any(|(_, _, phase)| phase == Phase::Ready);
+        let since = rollout.live().find_map(|(_, _, phase)| match phase {
+            Phase::Draining { since } if replaced => Some(since),
+            _ => None,
+        })?;
+        let until = since.plus_ms(self.runtime.settle_ms.into());
+        let left = until.since_ms(SystemClock.now());
+        let left = u64::try_from(left).ok().filter(|left| *left > 0)?;
+        Some(Duration::from_millis(left))
+    }
+
+    /// How the endpoint is spoken to: as the instance that takes statements.
+    fn speaks(&self) -> Speaks {
+        let live: Vec<_> = self.drive.rollout.live().collect();
+        let takes = |phase: &Phase| {
+            matches!(
+                phase,
+                Phase::Ready | Phase::Unready { .. } | Phase::Resuming { .. }
+            )
+        };
+        let of = |release: Release| self.setup(release).ok().map(|s| s.launch.driver);
+        let now = live.iter().find(|(_, _, phase)| takes(phase));
+        now.and_then(|(_, release, _)| of(*release))
+            .or_else(|| of(BEFORE))
+            .or_else(|| of(AFTER))
+            .unwrap_or(self.engine.kind.usual_driver())
     }
 
     /// Sets the endpoint to what the machine has.
@@ -498,16 +548,18 @@ impl<'a> Driver<'a> {
         if self.told.as_ref() == Some(&backends) {
             return Ok(());
         }
-        let driver = match (&self.change.to, &self.change.from) {
-            (Some(setup), _) | (None, Some(setup)) => setup.launch.driver,
-            (None, None) => self.engine.kind.usual_driver(),
-        };
-        let settings = self.runtime.gateway_settings(driver);
+        let settings = self.runtime.gateway_settings(self.speaks());
         let (client, host) = (&self.client, &self.runtime.gateways);
-        client
-            .ensure_running(host, &settings)
-            .await
-            .map_err(gateway)?;
+        match client.ensure_running(host, &settings).await {
+            // It carries what the new version does not speak, or was started by
+            // a Backout that told it otherwise.
+            Err(backout_gateway::Error::OtherSettings { .. }) => {
+                client.stop(GATEWAY_PATIENCE).await.map_err(gateway)?;
+                client.ensure_running(host, &settings).await
+            }
+            other => other,
+        }
+        .map_err(gateway)?;
         let listen = SocketAddr::new(self.runtime.listen, self.engine.port);
         let set = client.edit(self.ctx.fence, |desired| {
             desired.listen = vec![listen];
@@ -528,10 +580,12 @@ impl<'a> Driver<'a> {
             .map_or(i64::MAX, |due| due.since_ms(now));
         let due = Duration::from_millis(u64::try_from(due).unwrap_or(0));
         let patience = due.min(LOOK);
+        let settles = self.settles_in();
+        let patience = settles.map_or(patience, |settles| patience.min(settles));
         let draining: Vec<String> = self
             .live()
             .into_iter()
-            .filter(|(_, phase, _)| matches!(phase, Phase::Draining { .. }))
+            .filter(|(_, phase, _)| settles.is_none() && matches!(phase, Phase::Draining { .. }))
             .map(|(_, _, name)| name)
             .collect();
         let told = self

@@ -1,18 +1,19 @@
 //! What an instance of a release is, as its driver is told. Pure.
 
-use std::path::Path;
-
 use backout_workloads::{Ask, InstanceId, InstanceSpec, PortWish, Probe, Task};
 
 use crate::model::{Driver, Engine, Health, Launch, Setup};
 use crate::runtime::Runtime;
 
 /// How often an instance is asked whether it is ready, in milliseconds: a switch
-/// is late by half of that.
-const PERIOD_MS: u64 = 200;
+/// to a version that is not asked a statement is late by half of that.
+const PERIOD_MS: u64 = 100;
 
 /// How long it may take to say so, in milliseconds.
 const TIMEOUT_MS: u64 = 2000;
+
+/// What runs the clients that come with this house.
+const PYTHON: &str = "python3";
 
 /// The pause before a health query is asked again, in seconds.
 const AGAIN_S: &str = "0.05";
@@ -48,15 +49,24 @@ pub(super) fn spec(
     spec.readiness = Some(readiness(&launch.health));
     spec.after_start = match &launch.health {
         Health::Sql(sql) => Some(Task {
-            argv: shell(format!(
-                "until {}; do sleep {AGAIN_S}; done",
-                Marks { sql, ..marks }.line(&client(launch))
-            )),
+            argv: shell(asks(&Marks { sql, ..marks })),
             timeout_ms: launch.start_ms.into(),
         }),
         Health::Http(_) | Health::Tcp => None,
     };
     spec
+}
+
+/// Waits until the port is listened at, and then until the statement is answered.
+/// The first is told apart since some clients take seconds and a processor each
+/// time; where it cannot be done, the second does both.
+fn asks(marks: &Marks<'_>) -> String {
+    let listens = [PYTHON, "-IS", "{assets}/ask/listens.py", "{port}"].map(str::to_owned);
+    format!(
+        "{}; until {}; do sleep {AGAIN_S}; done",
+        marks.line(&listens),
+        marks.line(&client(marks.launch))
+    )
 }
 
 fn readiness(health: &Health) -> Probe {
@@ -84,29 +94,15 @@ fn client(launch: &Launch) -> Vec<String> {
     }
     let words = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect();
     match launch.driver {
-        Driver::Http => words(&["python3", "{assets}/ask/http_sql.py", "{port}", "{sql}"]),
-        Driver::Trino => words(&["python3", "{assets}/ask/trino_sql.py", "{port}", "{sql}"]),
-        Driver::Thrift => vec![
-            beeline(launch),
-            "-u".to_owned(),
-            "jdbc:hive2://127.0.0.1:{port}".to_owned(),
-            "-e".to_owned(),
-            "{sql}".to_owned(),
-        ],
-    }
-}
-
-/// The client that lies beside the program which starts the engine, or the one
-/// of the host.
-fn beeline(launch: &Launch) -> String {
-    let beside = launch.command.iter().find_map(|word| {
-        let path = Path::new(word);
-        let folder = path.parent()?;
-        (path.file_name()? == "spark-submit").then(|| folder.join("beeline"))
-    });
-    match beside {
-        Some(path) => path.to_string_lossy().into_owned(),
-        None => "beeline".to_owned(),
+        Driver::Http => words(&[PYTHON, "-IS", "{assets}/ask/http_sql.py", "{port}", "{sql}"]),
+        Driver::Trino => words(&[PYTHON, "-I", "{assets}/ask/trino_sql.py", "{port}", "{sql}"]),
+        Driver::Thrift => words(&[
+            PYTHON,
+            "-I",
+            "{assets}/ask/thrift_sql.py",
+            "{port}",
+            "{sql}",
+        ]),
     }
 }
 
@@ -240,12 +236,5 @@ mod tests {
         );
         let sql = "SELECT '{port}', $(id) -- \"";
         assert_eq!(got(&["-e", "{sql}"], sql), ["-e", sql]);
-    }
-
-    #[test]
-    fn the_client_of_a_thrift_engine_lies_beside_its_program() {
-        let found = beeline(&launch(&["env", "A=b", "/v/bin/spark-submit", "x"]));
-        assert_eq!(found, "/v/bin/beeline");
-        assert_eq!(beeline(&launch(&["/v/bin/other"])), "beeline");
     }
 }

@@ -5,7 +5,10 @@ pub mod delete;
 mod drive;
 mod launch;
 
+use std::io::ErrorKind;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use backout_core::code::Code;
 use backout_core::ids::{EngineId, OsEntropy, RecordId};
@@ -119,7 +122,10 @@ struct Times {
 fn change_limits(proposal: &planning::Proposal, wanted: &crate::model::Wanted) -> Times {
     Times {
         start_ms: proposal.to.as_ref().map(|to| to.launch.start_ms),
-        waits: !matches!(wanted, crate::model::Wanted::Restart { forced: true }),
+        waits: !matches!(
+            wanted,
+            crate::model::Wanted::Restart { forced: true } | crate::model::Wanted::Mend
+        ),
     }
 }
 
@@ -134,6 +140,29 @@ fn limits(runtime: &Runtime, times: &Times) -> Limits {
         },
         // Beside its grace, what a killed process group takes on a busy host.
         stop_ms: grace_ms.saturating_add(60_000),
+    }
+}
+
+/// How long the process on the endpoint may take to end: nobody has anything
+/// under way there.
+const GATEWAY_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Ends the process on an engine's endpoint, and removes what the engine keeps.
+async fn clear(runtime: &Runtime, ctx: &StepContext, id: &EngineId) -> Result<(), StepError> {
+    let client = runtime.gateway(id).map_err(gateway)?;
+    client.stop(GATEWAY_PATIENCE).await.map_err(gateway)?;
+    let folders = [runtime.gateway_folder(id), runtime.data(id)];
+    ctx.blocking(move || folders.iter().try_for_each(|folder| remove(folder)))
+        .await
+}
+
+fn remove(folder: &Path) -> Result<(), StepError> {
+    match std::fs::remove_dir_all(folder) {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(StepError::again(
+            Code::InstanceIo,
+            format!("remove {folder:?}: {e}"),
+        )),
+        _ => Ok(()),
     }
 }
 

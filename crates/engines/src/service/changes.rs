@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use backout_core::ids::{AccountId, EngineId, JobId};
-use backout_core::plan::Plan;
+use backout_core::plan::{Plan, Preflight};
 use backout_jobs::{NewJob, Procedure, planned_steps};
 use backout_store::Tx;
 
@@ -15,9 +15,9 @@ use super::{
     Asked, Caller, DESCRIPTION_MAX_CHARS, Engines, NAME_MAX_CHARS, Proposal, engine_of, refused,
 };
 use crate::model::{
-    Change, ChangeKind, Config, Engine, EngineState, Kind, Mode, Tag, Uses, Wanted,
+    Change, ChangeKind, Config, Engine, EngineState, Kind, Mode, Setup, Tag, Wanted,
 };
-use crate::parameters;
+use crate::parameters::{self, Specs};
 use crate::persistence;
 use crate::planning;
 use crate::procedures::ChangeInput;
@@ -36,6 +36,9 @@ const PORTS: RangeInclusive<u16> = 15_000..=19_999;
 
 /// How many labels an engine may have.
 pub const TAGS_MAX: usize = 50;
+
+/// The longest key and the longest value of a label, in characters.
+const TAG_MAX_CHARS: usize = 256;
 
 /// The largest size, in compute units.
 pub const SIZE_MAX: u32 = 4096;
@@ -121,34 +124,16 @@ impl Engines {
         if let Some(asked) = self.asked_before(caller).await?.pop() {
             return Ok(asked);
         }
-        check(&new)?;
-        let (id, now) = (EngineId::random(self.entropy.as_ref()), self.clock.now());
-        let mode = new.mode;
-        let engine = Engine {
-            id,
-            owner: caller.owner.clone(),
-            creator: caller.account.clone(),
-            name: new.name,
-            node: self.node.clone(),
-            kind: new.kind,
-            exec_type: new
-                .exec_type
-                .unwrap_or_else(|| new.kind.usual_exec_type().as_str().to_owned()),
-            mode,
-            pay_mode: new.pay_mode.unwrap_or(i64::from(mode == Mode::Monthly)),
-            state: EngineState::Initializing,
-            description: new.description,
-            size: new.size,
-            clusters: new.clusters,
-            port: 0,
-            instance: None,
-            changes: 0,
-            tags: new.tags,
-            kept: new.kept,
-            created: now,
-            updated: now,
-        };
-        let (wanted_image, config, port) = (new.image, new.config, new.port);
+        let (
+            engine,
+            NewEngine {
+                image,
+                config,
+                port,
+                ..
+            },
+        ) = self.engine(caller, new)?;
+        let now = engine.created;
         let job = self.job(caller, &engine, &Wanted::Create)?;
         let request = caller.request.clone();
         let asked = self
@@ -158,22 +143,12 @@ impl Engines {
                 if submitted.repeated {
                     return asked_by(tx, &submitted.id, true);
                 }
-                let has = persistence::count_engines(tx, &engine.owner)?;
-                if has >= ENGINES_MAX {
-                    return Err(Refusal::Quota {
-                        what: "data engines",
-                        most: ENGINES_MAX,
-                    });
-                }
-                let named = persistence::find_engines(tx, &engine.owner, &engine.name)?;
-                if named.iter().any(|e| e.name == engine.name) {
-                    return Err(Refusal::Taken(engine.name));
-                }
+                check_place(tx, &engine)?;
                 let mut engine = engine;
                 engine.port = port_for(tx, &engine.node, &engine.id, port)?;
-                let uses = first_uses(tx, &engine, wanted_image.as_deref(), &config)?;
+                let target = first_target(tx, &engine, image.as_deref(), &config)?;
                 engine.changes = 1;
-                persistence::insert_engine(tx, &engine, &uses, &config)?;
+                persistence::insert_engine(tx, &engine, &target.uses, &config)?;
                 let change = Change {
                     job: submitted.id.clone(),
                     engine: engine.id.clone(),
@@ -194,6 +169,73 @@ impl Engines {
             .await?;
         self.jobs.wake();
         Ok(asked)
+    }
+
+    /// What [`Engines::create`] would do.
+    ///
+    /// # Errors
+    /// As [`Engines::create`].
+    pub async fn propose_create(
+        &self,
+        caller: &Caller,
+        new: NewEngine,
+    ) -> Result<Proposal, Refusal> {
+        let (engine, NewEngine { image, config, .. }) = self.engine(caller, new)?;
+        let plan = self.plan(&engine, &Wanted::Create);
+        self.store
+            .read(move |tx| {
+                check_place(tx, &engine)?;
+                let target = first_target(tx, &engine, image.as_deref(), &config)?;
+                let migrate = |set, specs| parameters::migrate(set, &Specs::new(), specs);
+                Ok(Proposal {
+                    preflight: Preflight::default(),
+                    plan,
+                    cluster_parameters: migrate(&config.cluster, &target.image.cluster),
+                    session_parameters: migrate(&config.session, &target.image.session),
+                    from: None,
+                    restores: None,
+                    beside: None,
+                    to: Some(Setup {
+                        launch: target.image.launch(&config),
+                        uses: target.uses,
+                        size: engine.size,
+                        config,
+                    }),
+                })
+            })
+            .await
+    }
+
+    /// The engine that is asked for, as far as that needs nobody else; and what
+    /// was asked for.
+    fn engine(&self, caller: &Caller, new: NewEngine) -> Result<(Engine, NewEngine), Refusal> {
+        check(&new)?;
+        let now = self.clock.now();
+        let exec_type = new.exec_type.clone();
+        let engine = Engine {
+            id: EngineId::random(self.entropy.as_ref()),
+            owner: caller.owner.clone(),
+            creator: caller.account.clone(),
+            name: new.name.clone(),
+            node: self.node.clone(),
+            kind: new.kind,
+            exec_type: exec_type.unwrap_or_else(|| new.kind.usual_exec_type().as_str().to_owned()),
+            mode: new.mode,
+            pay_mode: new.pay_mode.unwrap_or(i64::from(new.mode == Mode::Monthly)),
+            state: EngineState::Initializing,
+            description: new.description.clone(),
+            size: new.size,
+            clusters: new.clusters,
+            port: 0,
+            instance: None,
+            changes: 0,
+            tags: new.tags.clone(),
+            kept: new.kept.clone(),
+            created: now,
+            updated: now,
+        };
+        check_terms(&engine)?;
+        Ok((engine, new))
     }
 
     /// Takes engines away, with all that is recorded of them and the data that
@@ -321,6 +363,10 @@ impl Engines {
             plan: self.plan(&gathered.engine, &wanted),
             cluster_parameters: proposal.cluster,
             session_parameters: proposal.session,
+            from: gathered.setup,
+            to: proposal.to,
+            restores: proposal.restores,
+            beside: proposal.beside,
         })
     }
 
@@ -435,7 +481,9 @@ impl Engines {
             update.size.unwrap_or(engine.size),
             update.clusters.unwrap_or(engine.clusters),
         )?;
-        check_kept(&update.kept)?;
+        let mut kept = engine.kept.clone();
+        kept.extend(update.kept.clone());
+        check_kept(&kept)?;
         if let Some(text) = &update.description {
             check_description(text)?;
         }
@@ -557,39 +605,37 @@ fn asked_of_call(tx: &mut dyn Tx, job: &JobId) -> Result<Vec<Asked>, Refusal> {
     Ok(all)
 }
 
+/// Whether there is a place for an engine that is made, and its name is free.
+fn check_place(tx: &mut dyn Tx, engine: &Engine) -> Result<(), Refusal> {
+    if persistence::count_engines(tx, &engine.owner)? >= ENGINES_MAX {
+        return Err(Refusal::Quota {
+            what: "data engines",
+            most: ENGINES_MAX,
+        });
+    }
+    let named = persistence::find_engines(tx, &engine.owner, &engine.name)?;
+    match named.into_iter().find(|e| e.name == engine.name) {
+        Some(other) => Err(Refusal::Taken(other.name)),
+        None => Ok(()),
+    }
+}
+
 /// The versions of an engine that is made, all that stands in the way met.
-fn first_uses(
+fn first_target(
     tx: &mut dyn Tx,
     engine: &Engine,
     wanted: Option<&str>,
     config: &Config,
-) -> Result<Uses, Refusal> {
+) -> Result<planning::Target, Refusal> {
     let target = match wanted {
         Some(wanted) => target_of(tx, &engine.owner, wanted)?,
         None => newest_of_kind(tx, engine)?,
     };
     let image = &target.image;
-    image.online()?;
-    if image.kind != engine.kind {
-        return Err(Refusal::ImageKind {
-            version: image.version.clone(),
-            kind: engine.kind,
-            other: image.kind.as_str().to_owned(),
-        });
-    }
-    for (specs, pairs) in [
-        (&image.cluster, &config.cluster),
-        (&image.session, &config.session),
-    ] {
-        if let Some(bad) = parameters::check_all(specs, pairs).into_iter().next() {
-            return Err(bad.into());
-        }
-        let missing = specs
-            .iter()
-            .find(|(name, spec)| spec.default.is_none() && !pairs.contains_key(*name));
-        if let Some((name, _)) = missing {
-            return Err(parameters::BadValue::Missing(name.clone()).into());
-        }
+    let mut blockers: Vec<Refusal> = planning::fits(engine, image).into_iter().collect();
+    planning::takes(image, config, &mut blockers);
+    if !blockers.is_empty() {
+        return Err(blockers.swap_remove(0));
     }
     if let Some(why) = runtime::missing(&image.launch(config)) {
         return Err(Refusal::Unavailable {
@@ -597,7 +643,7 @@ fn first_uses(
             why,
         });
     }
-    Ok(target.uses)
+    Ok(target)
 }
 
 /// The newest major version of the engine's kind that is online.
@@ -669,13 +715,26 @@ fn check(new: &NewEngine) -> Result<(), Refusal> {
     check_numbers(new.size, new.clusters)?;
     check_description(&new.description)?;
     check_kept(&new.kept)?;
-    let mut keys = BTreeSet::new();
-    if new.tags.len() > TAGS_MAX || !new.tags.iter().all(|t| keys.insert(&t.key)) {
+    let keys: BTreeSet<&str> = new.tags.iter().map(|t| t.key.as_str()).collect();
+    let short = |text: &str| text.chars().count() <= TAG_MAX_CHARS;
+    let fine = |tag: &Tag| !tag.key.is_empty() && short(&tag.key) && short(&tag.value);
+    let many = new.tags.len() > TAGS_MAX || keys.len() < new.tags.len();
+    if many || !new.tags.iter().all(fine) {
         return Err(Refusal::Invalid(format!(
-            "label a data engine: give at most {TAGS_MAX} labels, each key once"
+            "label a data engine: give at most {TAGS_MAX} labels of at most {TAG_MAX_CHARS} characters, each key once"
         )));
     }
     Ok(())
+}
+
+/// Nothing is made that contradicts itself: see [`planning::sound`].
+fn check_terms(engine: &Engine) -> Result<(), Refusal> {
+    match planning::sound(engine) {
+        Err(Refusal::Record { damage, .. }) => Err(Refusal::Invalid(format!(
+            "make a data engine: {damage}; correct that"
+        ))),
+        other => other,
+    }
 }
 
 fn check_numbers(size: u32, (least, most): (u32, u32)) -> Result<(), Refusal> {

@@ -59,6 +59,9 @@ impl Gathered {
             Wanted::Delete | Wanted::Suspend => return None,
             Wanted::Switch { .. } | Wanted::Upgrade => &self.target.as_ref()?.image,
             Wanted::Rollback { .. } | Wanted::Undo { .. } => &self.restored.as_ref()?.target.image,
+            Wanted::Restart { .. } | Wanted::Mend if self.setup.is_some() => {
+                return self.setup.as_ref().map(|setup| setup.launch.clone());
+            }
             _ => &self.image,
         };
         Some(image.launch(&self.config))
@@ -96,7 +99,7 @@ pub(crate) fn gather(
     let uses = persistence::uses(tx, &engine.id)?;
     let config = persistence::config(tx, &engine.id)?;
     let image = running_image(tx, &engine, &uses, wanted)?;
-    let last = persistence::last_record(tx, &engine.id)?;
+    let (last, before) = persistence::last_records(tx, &engine.id)?;
     let target = match wanted {
         Wanted::Switch { image } => {
             // What cannot be changed is told before what it should change to.
@@ -112,7 +115,7 @@ pub(crate) fn gather(
     let restored = match wanted {
         Wanted::Rollback { .. } | Wanted::Undo { .. } => {
             planning::has_versions(&engine)?;
-            restored(tx, &engine, last.as_ref())?
+            restored(tx, &engine, last.as_ref(), before)?
         }
         _ => None,
     };
@@ -150,24 +153,26 @@ fn running_image(
     }
 }
 
-/// What a rollback would restore, by the last record. None where there is no
+/// What a rollback would restore, by the last record; `neighbour` is the one with
+/// the number before. None where there is no
 /// record to go back to; that is told by [`log::way_back`].
 fn restored(
     tx: &mut dyn Tx,
     engine: &Engine,
     last: Option<&Record>,
+    neighbour: Option<Record>,
 ) -> Result<Option<Restored>, Refusal> {
     let Some(before) = last.and_then(|last| last.before.as_ref()) else {
         return Ok(None);
     };
-    let Some(record) = persistence::record(tx, &engine.id, before)? else {
+    let record = match neighbour.filter(|record| record.id == *before) {
+        Some(record) => Some(record),
+        None => persistence::record(tx, &engine.id, before)?,
+    };
+    let Some(record) = record else {
         return Ok(None);
     };
-    let image = match image_by_id(tx, &engine.owner, record.uses.runs()) {
-        Ok(image) => image,
-        Err(Refusal::ImageNotFound(_)) => return Ok(None),
-        Err(e) => return Err(e),
-    };
+    let image = image_by_id(tx, &engine.owner, record.uses.runs())?;
     let uses = record.uses.clone();
     Ok(Some(Restored {
         record,
@@ -183,24 +188,19 @@ pub(crate) fn check_rollback(
 ) -> Result<RollbackCheck, Refusal> {
     let engine = engine_of(tx, owner, wanted)?;
     persistence::uses(tx, &engine.id)?;
-    let last = persistence::last_record(tx, &engine.id)?;
+    let (last, before) = persistence::last_records(tx, &engine.id)?;
     let mut check = RollbackCheck::of(last.as_ref());
     if let Err(e) = planning::has_versions(&engine) {
         return Ok(RollbackCheck::no(&e.to_string()));
     }
     if log::way_back(last.as_ref()).is_ok() {
-        match restored(tx, &engine, last.as_ref())? {
+        match restored(tx, &engine, last.as_ref(), before)? {
             Some(Restored { target, .. }) => {
-                target.image.online()?;
-                if target.image.kind != engine.kind {
-                    return Err(Refusal::ImageKind {
-                        version: target.image.version,
-                        kind: engine.kind,
-                        other: target.image.kind.as_str().to_owned(),
-                    });
+                if let Some(refusal) = planning::fits(&engine, &target.image) {
+                    return Err(refusal);
                 }
             }
-            None => check = RollbackCheck::no("the record or the version before is gone"),
+            None => check = RollbackCheck::no("the record before is gone"),
         }
     }
     Ok(check)
@@ -256,23 +256,34 @@ pub(crate) fn is_visible(entry: &Entry, owner: &AccountId) -> bool {
     entry.owner == *owner || catalogue::says_public(entry)
 }
 
-/// A version, read off its entry and that of its parent.
+/// A version, read off its entry and those that it is under.
 pub(crate) fn image_of(tx: &mut dyn Tx, entry: &Entry) -> Result<Image, Refusal> {
-    let parent = parent_of(tx, entry)?;
-    catalogue::read(entry, parent.as_ref()).map_err(|damage| Refusal::Image {
+    let above = above(tx, entry)?;
+    catalogue::read(entry, &above).map_err(|damage| Refusal::Image {
         version: entry.version.clone(),
         damage,
     })
 }
 
+/// The entries that another is under, the nearest first.
+pub(crate) fn above(tx: &mut dyn Tx, entry: &Entry) -> Result<Vec<Entry>, Refusal> {
+    let mut above: Vec<Entry> = Vec::new();
+    // Each is of a higher level than the one before: there are two at most.
+    while let Some(parent) = parent_of(tx, above.last().unwrap_or(entry))? {
+        above.push(parent);
+    }
+    Ok(above)
+}
+
 /// The entry that another is under: of the same account, if there is one.
 pub(crate) fn parent_of(tx: &mut dyn Tx, entry: &Entry) -> Result<Option<Entry>, Refusal> {
-    let Some(name) = &entry.parent else {
-        return Ok(None);
-    };
     let level = match entry.level {
         Level::Pyspark => Level::Child,
-        Level::Child | Level::Parent => Level::Parent,
+        Level::Child => Level::Parent,
+        Level::Parent => return Ok(None),
+    };
+    let Some(name) = &entry.parent else {
+        return Ok(None);
     };
     let mut found: Vec<Entry> = persistence::entries_named(tx, name)?
         .into_iter()
@@ -315,6 +326,7 @@ pub(crate) fn target_of(
     match (image.level, above) {
         (Level::Child, Some(parent)) => {
             parent.online()?;
+            image.online()?;
             Ok(Target {
                 uses: Uses {
                     parent: parent.id,
@@ -327,8 +339,8 @@ pub(crate) fn target_of(
         (Level::Pyspark, Some(child)) => {
             image.online()?;
             let mut target = target_of(tx, owner, child.id.as_str())?;
-            target.uses.python = Some(image.id);
-            Ok(target)
+            target.uses.python = Some(image.id.clone());
+            Ok(Target { image, ..target })
         }
         _ => {
             image.online()?;
@@ -372,6 +384,7 @@ pub(crate) fn newest_of(
     engine: &Engine,
     uses: &Uses,
 ) -> Result<Option<Target>, Refusal> {
+    let python = uses.python.clone();
     let parent = image_by_id(tx, &engine.owner, &uses.parent)?;
     let newest = match newest_under(tx, &engine.owner, &parent) {
         Ok(newest) => newest,
@@ -382,14 +395,51 @@ pub(crate) fn newest_of(
         None => 0,
         Some(id) => persistence::entry(tx, id)?.map_or(0, |e| e.number),
     };
-    Ok(newest.filter(|n| n.number > now).map(|image| Target {
-        uses: Uses {
-            parent: uses.parent.clone(),
-            child: Some(image.id.clone()),
-            python: None,
+    let Some(child) = newest.filter(|n| n.number > now) else {
+        return Ok(None);
+    };
+    let uses = |python| Uses {
+        parent: uses.parent.clone(),
+        child: Some(child.id.clone()),
+        python,
+    };
+    let python = match &python {
+        None => None,
+        Some(id) => namesake(tx, &engine.owner, id, &child)?,
+    };
+    Ok(Some(match python {
+        Some(image) => Target {
+            uses: uses(Some(image.id.clone())),
+            image,
         },
-        image,
+        None => Target {
+            uses: uses(None),
+            image: child,
+        },
     }))
+}
+
+/// The image for Python programs under a minor version that has the name of the
+/// one that is in use, if it is online.
+fn namesake(
+    tx: &mut dyn Tx,
+    owner: &AccountId,
+    used: &ImageId,
+    child: &Image,
+) -> Result<Option<Image>, Refusal> {
+    let Some(used) = persistence::entry(tx, used)? else {
+        return Ok(None);
+    };
+    for entry in persistence::entries_named(tx, &used.version)? {
+        if entry.level != Level::Pyspark || !is_visible(&entry, owner) {
+            continue;
+        }
+        if parent_of(tx, &entry)?.is_some_and(|p| p.id == child.id) {
+            let image = image_of(tx, &entry)?;
+            return Ok(image.online().is_ok().then_some(image));
+        }
+    }
+    Ok(None)
 }
 
 /// The engine of a job's change.

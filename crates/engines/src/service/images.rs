@@ -38,6 +38,8 @@ pub enum ImageOrder {
 pub struct Listed {
     /// Its id.
     pub id: ImageId,
+    /// Who added it.
+    pub owner: AccountId,
     /// What people call it.
     pub version: String,
     /// At which level it is.
@@ -252,11 +254,12 @@ impl Engines {
 }
 
 fn listed(tx: &mut dyn backout_store::Tx, entry: Entry) -> Result<Listed, Refusal> {
-    let parent = facts::parent_of(tx, &entry)?;
-    let words = catalogue::words(&entry, parent.as_ref());
-    let image = catalogue::read(&entry, parent.as_ref());
+    let above = facts::above(tx, &entry)?;
+    let words = catalogue::words(&entry, &above);
+    let image = catalogue::read(&entry, &above);
     Ok(Listed {
         id: entry.id,
+        owner: entry.owner,
         version: entry.version,
         level: entry.level,
         parent: entry.parent,

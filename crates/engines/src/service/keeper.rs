@@ -110,14 +110,17 @@ impl Engines {
             request: RequestId::random(&OsEntropy),
             idempotency: None,
         };
-        let wanted = Wanted::Restart { forced: true };
-        self.change(&caller, engine.id.as_str(), wanted).await?;
+        self.change(&caller, engine.id.as_str(), Wanted::Mend)
+            .await?;
         Ok(true)
     }
 
     /// Whether an engine has an instance that its shim looks after, and a
     /// process on its endpoint.
-    async fn answers(&self, engine: &Engine) -> Result<bool, Refusal> {
+    ///
+    /// # Errors
+    /// [`Refusal::Host`].
+    pub async fn answers(&self, engine: &Engine) -> Result<bool, Refusal> {
         let Some(instance) = engine.instance.clone() else {
             return Ok(false);
         };

@@ -17,19 +17,21 @@ mod settings;
 
 use std::sync::Arc;
 
-use backout_core::ids::{AccountId, EngineId, Entropy, JobId, RequestId};
+use backout_core::ids::{AccountId, EngineId, Entropy, JobId, RecordId};
 use backout_core::outcome::Outcome;
 use backout_core::plan::{Plan, Preflight};
 use backout_core::time::{Clock, Timestamp};
-use backout_jobs::{Idempotency, Jobs, JobsError, Registry, SubmitError};
+use backout_jobs::{Jobs, JobsError, Registry, SubmitError};
 use backout_store::{Store, Tx};
 use serde::Serialize;
+
+pub use backout_jobs::Caller;
 
 pub use self::changes::{ENGINES_MAX, NewEngine, SIZE_MAX, Update};
 pub use self::images::{Added, ImageFilter, ImageOrder, Listed, UpgradeCheck};
 pub use self::keeper::{Tended, Trouble};
 pub use self::settings::{ConfigOf, Parameter, Storage};
-use crate::model::{ChangeKind, Engine, Event, Record};
+use crate::model::{ChangeKind, Engine, Event, Record, Setup};
 use crate::parameters::Migration;
 use crate::persistence::{self, EngineFilter, EngineOrder, Page};
 use crate::planning::RollbackCheck;
@@ -43,19 +45,6 @@ pub const NAME_MAX_CHARS: usize = 100;
 
 /// The longest description, in characters.
 pub const DESCRIPTION_MAX_CHARS: usize = 1000;
-
-/// Who calls, on whose engines, under which request id.
-#[derive(Clone, Debug)]
-pub struct Caller {
-    /// The account that signed the call.
-    pub account: AccountId,
-    /// The account whose engines it works on.
-    pub owner: AccountId,
-    /// The id of the call.
-    pub request: RequestId,
-    /// The caller's idempotency key and a hash of its request.
-    pub idempotency: Option<Idempotency>,
-}
 
 /// Work that was accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -79,6 +68,15 @@ pub struct Proposal {
     pub cluster_parameters: Migration,
     /// What becomes of session parameters.
     pub session_parameters: Migration,
+    /// What runs now, or ran last.
+    pub from: Option<Setup>,
+    /// What is to run.
+    pub to: Option<Setup>,
+    /// The record that is gone back to.
+    pub restores: Option<RecordId>,
+    /// Whether the new instance is started beside the old one; else the old one is
+    /// stopped first. None where none takes the place of another.
+    pub beside: Option<bool>,
 }
 
 /// The job that has a claim on an engine.
@@ -164,6 +162,12 @@ impl Engines {
     #[must_use]
     pub fn version(&self) -> Option<u64> {
         self.store.version()
+    }
+
+    /// What the work on this host is done with.
+    #[must_use]
+    pub fn runtime(&self) -> &Runtime {
+        &self.runtime
     }
 
     /// The node of this host.

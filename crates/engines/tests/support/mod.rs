@@ -67,6 +67,10 @@ pub(crate) struct Stage {
 impl Stage {
     /// On `folder`, which may have been used before.
     pub(crate) fn open(folder: &Path) -> Self {
+        Self::open_with(folder, |_| {})
+    }
+
+    pub(crate) fn open_with(folder: &Path, tune: impl FnOnce(&mut Runtime)) -> Self {
         let migrations = [backout_jobs::MIGRATIONS, backout_engines::MIGRATIONS].concat();
         let store = Store::open_sqlite(&folder.join("state.db"), &migrations).unwrap();
         let (clock, entropy) = (Arc::new(SystemClock), Arc::new(OsEntropy));
@@ -84,7 +88,9 @@ impl Stage {
         let processes = Arc::new(processes.unwrap());
         let mut runtime = Runtime::open(&folder.join("engines"), processes, gateways).unwrap();
         runtime.drain_ms = 20_000;
+        runtime.settle_ms = 50;
         runtime.grace_ms = 2000;
+        tune(&mut runtime);
         let engines = Engines::new(
             store.clone(),
             jobs.clone(),
