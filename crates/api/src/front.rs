@@ -512,6 +512,11 @@ impl Front {
             (Protocol::AlibabaRoa | Protocol::Acs3, Err(e)) => {
                 return Err(sae::codes::parameter(e));
             }
+            (Protocol::Tc3 | Protocol::TencentV1, Err(e)) => {
+                let operation = signed.operation();
+                let dlc = operation.filter(|o| o.service == Service::Dlc);
+                return Err(dlc::codes::parameter(dlc, e));
+            }
             (_, decoded) => decoded?,
         };
         let action = call.operation.policy_action();
@@ -594,6 +599,7 @@ pub(crate) fn denied(principal: &Principal, operation: &Operation) -> Refused {
     // Operations that have a code of their own for this use it (seed 004 does).
     let own = NO_PERMISSION
         .iter()
+        .chain(&dlc::codes::NO_PERMISSION)
         .find(|code| operation.errors.contains(*code));
     match own {
         Some(code) => SurfaceError {

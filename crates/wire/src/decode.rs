@@ -100,6 +100,15 @@ pub(crate) fn decode(signed: &Signed<'_>) -> Result<Call, Rejection> {
 
 // ---- which operation ----
 
+/// The operation that is asked for.
+pub(crate) fn operation(signed: &Signed<'_>) -> Result<&'static Operation, Rejection> {
+    match signed.protocol {
+        Protocol::Tc3 | Protocol::TencentV1 => tencent_operation(signed),
+        Protocol::QcloudV2 => v2_operation(signed.action.as_deref().unwrap_or("")),
+        Protocol::AlibabaRoa | Protocol::Acs3 => sae_operation(signed),
+    }
+}
+
 fn unknown_path(path: &str) -> Rejection {
     Rejection::new(
         Fault::UnknownPath,

@@ -12,7 +12,7 @@ use crate::fault::{Fault, Rejection};
 use crate::form::Pairs;
 use crate::protocol::Protocol;
 use crate::request::{RawRequest, shown};
-use crate::{Call, form};
+use crate::{Call, Operation, form};
 
 /// The longest key id, nonce, action or version that is taken.
 const MAX_WORD: usize = 128;
@@ -178,6 +178,12 @@ impl Signed<'_> {
             Proof::Roa(proof) => roa::verify(self, proof, secret),
             Proof::Acs3(proof) => acs3::verify(self, proof, secret, public_hosts),
         }
+    }
+
+    /// The operation that is asked for; `None` where there is none such.
+    #[must_use]
+    pub fn operation(&self) -> Option<&'static Operation> {
+        decode::operation(self).ok()
     }
 
     /// Finds the operation and reads its parameters by the contract. To be

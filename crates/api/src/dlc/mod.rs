@@ -7,17 +7,33 @@
 //! | file | what is there |
 //! |---|---|
 //! | `mod` | the family: which operations, on what |
+//! | `asked` | engines, pages, times and words of a call, checked |
+//! | `codes` | which code a refusal is |
+//! | `words` | the vendor's words and numbers for kinds, states, times and people |
+//! | `images` | versions of images, switches, and the way back |
+//! | `engines` | engines are made, shown, changed, suspended, and go |
+//! | `lists` | the list of engines, and its filters |
+//! | `settings` | parameters, settings of sessions, where results are kept |
+//! | `history` | events, and sizes over time |
+
+mod asked;
+pub(crate) mod codes;
+mod engines;
+mod history;
+mod images;
+mod lists;
+mod settings;
+mod words;
 
 use backout_core::ids::AccountId;
 use backout_engines::Engines;
 use backout_wire::{Call, Fault, Rejection};
+use serde::Serialize;
 use serde_json::Value;
 
+use self::asked::Ask;
 use crate::front::{Admitted, Refused, spelled_regions};
-use crate::kept::Body;
-
-/// The operations that are served.
-const SERVED: [&str; 0] = [];
+use crate::kept::{Body, Kept};
 
 /// The parameters that name engines, by id or by name.
 const NAMING: [&str; 4] = [
@@ -27,10 +43,13 @@ const NAMING: [&str; 4] = [
     "DataEngineNames",
 ];
 
-/// Whether the operation `name` of this family is served.
+/// The operation that makes an engine: what it touches is not there yet.
+const MAKING: &str = "CreateDataEngine";
+
+/// Whether the operation `name` of this family is served: all are.
 #[must_use]
 pub fn serves(name: &str) -> bool {
-    SERVED.contains(&name)
+    backout_wire::find(backout_wire::Service::Dlc, name).is_some()
 }
 
 /// The ids and names that a call names, for the audit trail.
@@ -56,13 +75,17 @@ pub fn named_ids(call: &Call) -> Vec<String> {
 /// The family.
 pub struct Dlc {
     engines: Engines,
+    kept: Kept,
 }
 
 impl Dlc {
     /// The family, over `engines`.
     #[must_use]
     pub fn new(engines: Engines) -> Self {
-        Self { engines }
+        Self {
+            engines,
+            kept: Kept::default(),
+        }
     }
 
     /// The resources that a policy is asked about, each in its spellings: an
@@ -71,7 +94,11 @@ impl Dlc {
     pub async fn policy_resources(&self, call: &Call, owner: &AccountId) -> Vec<Vec<String>> {
         let region = call.region.as_deref().unwrap_or("");
         let mut named = Vec::new();
-        for wanted in named_ids(call) {
+        let names = match call.operation.name == MAKING {
+            true => Vec::new(),
+            false => named_ids(call),
+        };
+        for wanted in names {
             named.push(match self.engines.get(owner, &wanted).await {
                 Ok(engine) => [engine.id.as_str(), &engine.name]
                     .iter()
@@ -90,11 +117,87 @@ impl Dlc {
     ///
     /// # Errors
     /// The operation's own code, or a common one.
-    #[expect(clippy::unused_async, reason = "operations read the store")]
     pub async fn act(&self, admitted: &Admitted) -> Result<Body, Refused> {
-        let name = admitted.call.operation.name;
-        Err(Rejection::new(Fault::NotServed, format!("{name} is not served")).into())
+        let ask = Ask(admitted);
+        match admitted.call.operation.name {
+            "CheckDataEngineConfigPairsValidity" => {
+                body(&self.check_data_engine_config_pairs_validity(ask).await?)
+            }
+            "CheckDataEngineImageCanBeRollback" => {
+                body(&self.check_data_engine_image_can_be_rollback(ask).await?)
+            }
+            "CheckDataEngineImageCanBeUpgrade" => {
+                body(&self.check_data_engine_image_can_be_upgrade(ask).await?)
+            }
+            "CreateDataEngine" => body(&self.create_data_engine(ask).await?),
+            "DeleteDataEngine" => body(&self.delete_data_engine(ask).await?),
+            "DescribeDataEngine" => self.kept(ask, self.describe_data_engine(ask)).await,
+            "DescribeDataEngineEvents" => {
+                self.kept(ask, self.describe_data_engine_events(ask)).await
+            }
+            "DescribeDataEngineImageVersions" => {
+                self.kept(ask, self.describe_data_engine_image_versions(ask))
+                    .await
+            }
+            "DescribeDataEnginePythonSparkImages" => {
+                self.kept(ask, self.describe_data_engine_python_spark_images(ask))
+                    .await
+            }
+            "DescribeDataEngineSessionParameters" => {
+                self.kept(ask, self.describe_data_engine_session_parameters(ask))
+                    .await
+            }
+            "DescribeDataEngines" => self.kept(ask, self.describe_data_engines(ask)).await,
+            "DescribeDataEnginesScaleDetail" => {
+                self.kept(ask, self.describe_data_engines_scale_detail(ask))
+                    .await
+            }
+            "DescribeEngineUsageInfo" => body(&self.describe_engine_usage_info(ask).await?),
+            "DescribeSessionImageVersion" => body(&self.describe_session_image_version(ask).await?),
+            "DescribeUpdatableDataEngines" => {
+                body(&self.describe_updatable_data_engines(ask).await?)
+            }
+            "DescribeUserDataEngineConfig" => {
+                self.kept(ask, self.describe_user_data_engine_config(ask))
+                    .await
+            }
+            "ModifyDataEngineDescription" => body(&self.modify_data_engine_description(ask).await?),
+            "RenewDataEngine" => body(&self.renew_data_engine(ask).await?),
+            "RestartDataEngine" => body(&self.restart_data_engine(ask).await?),
+            "RollbackDataEngineImage" => body(&self.rollback_data_engine_image(ask).await?),
+            "SuspendResumeDataEngine" => body(&self.suspend_resume_data_engine(ask).await?),
+            "SwitchDataEngine" => body(&self.switch_data_engine(ask).await?),
+            "SwitchDataEngineImage" => body(&self.switch_data_engine_image(ask).await?),
+            "UpdateDataEngine" => body(&self.update_data_engine(ask).await?),
+            "UpdateDataEngineConfig" => body(&self.update_data_engine_config(ask).await?),
+            "UpdateUserDataEngineConfig" => body(&self.update_user_data_engine_config(ask).await?),
+            "UpgradeDataEngineImage" => body(&self.upgrade_data_engine_image(ask).await?),
+            other => Err(Rejection::new(Fault::NotServed, format!("{other} is not served")).into()),
+        }
     }
+
+    /// The answer of a list that tells nothing but what the store holds.
+    async fn kept<T: Serialize>(
+        &self,
+        ask: Ask<'_>,
+        fresh: impl Future<Output = Result<T, Refused>>,
+    ) -> Result<Body, Refused> {
+        // Before the rows are read: what is kept may be newer than its version,
+        // never older.
+        let version = ask.version(&self.engines);
+        self.kept.or(ask.0, version, fresh).await
+    }
+}
+
+/// The members of an answer.
+fn body(answer: &impl Serialize) -> Result<Body, Refused> {
+    Body::of(answer)
+        .ok_or_else(|| Rejection::new(Fault::Internal, "the answer could not be written").into())
+}
+
+/// A count as the contract has it.
+fn count(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
 }
 
 /// Every way in which a policy may name an engine.
