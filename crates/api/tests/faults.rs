@@ -17,12 +17,12 @@ use backout_core::time::SystemClock;
 use backout_disks::DriverKind;
 use backout_faults::{NewRule, Rule, What};
 use backout_jobs::{Moment, Registry};
+use backout_servers::NewServer;
 use backout_servers::model::PowerCommands;
-use backout_servers::{Caller, NewServer};
 use backout_wire::Service;
 use serde_json::{Value, json};
 
-use common::house::{self, Ground, House, V3};
+use common::house::{self, House, V3};
 use common::shape::Contract;
 
 const VERSION: &str = "2020-03-24";
@@ -56,12 +56,6 @@ impl Cloud {
     /// A managed disk, full of ones.
     async fn add(&self, name: &str) -> String {
         std::fs::write(self.disk(name), vec![1_u8; 1 << 20]).unwrap();
-        let caller = Caller {
-            account: self.owner().clone(),
-            owner: self.owner().clone(),
-            request: Ground::request(),
-            idempotency: None,
-        };
         let new = NewServer {
             format: None,
             name: name.to_owned(),
@@ -72,7 +66,7 @@ impl Cloud {
             commands: PowerCommands::default(),
             tags: Vec::new(),
         };
-        let (server, job) = self.servers.add(&caller, new).await.unwrap();
+        let (server, job) = self.servers.add(&self.caller(), new).await.unwrap();
         assert_eq!(self.ended(&job).await, Outcome::Applied);
         server.id.to_string()
     }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::PackageKind;
+
 /// The kind of what runs Java archives.
 pub const JDK: &str = "jdk";
 /// The kind of what runs Java web archives. Its program is called with the
@@ -105,6 +107,20 @@ impl Components {
             all.iter()
                 .find(|c| main_version(&c.version) == Some(wanted))
         })
+    }
+}
+
+/// The kind of what starts a package: what the command calls first, or, where
+/// there is none, what its own kind is started with. None of what brings its
+/// own.
+#[must_use]
+pub fn starter(kind: PackageKind, command: &[String]) -> Option<&'static str> {
+    match (command.first().map(String::as_str), kind) {
+        (Some("java"), _) | (None, PackageKind::FatJar) => Some(JDK),
+        (Some("python" | "python3"), _) => Some(PYTHON),
+        (Some("php"), _) | (None, PackageKind::PhpZip) => Some(PHP),
+        (None, PackageKind::War) => Some(WEB_CONTAINER),
+        (Some(_), _) | (None, PackageKind::PythonZip | PackageKind::Plain) => None,
     }
 }
 

@@ -22,9 +22,9 @@ pub use persistence::MIGRATIONS;
 pub use refusal::{QuotaOf, Refusal};
 pub use runtime::{Runtime, Secrets};
 pub use service::{
-    APPLICATIONS_MAX, Apps, Asked, BATCH_MAX, CONFIG_MAPS_MAX, Caller, Created, DEFAULT_NAMESPACE,
-    DESCRIPTION_MAX_CHARS, ENTRIES_MAX_BYTES, FILES_MAX, Group, How, LABEL_MAX_CHARS,
-    NAME_MAX_CHARS, NAMESPACES_MAX, NamespaceResources, NewApplication, NewArtifact, NewFile,
-    NewRelease, OrderMetric, OrderView, PACKAGE_VERSION_MAX_CHARS, Proposal, ReplicaView,
-    SECRET_MAX_BYTES, SECRETS_MAX, Swept, TAGS_MAX, Tended, Usage, Wanted,
+    APPLICATIONS_MAX, ApplicationView, Apps, Asked, BATCH_MAX, CONFIG_MAPS_MAX, Caller, Created,
+    DEFAULT_NAMESPACE, DESCRIPTION_MAX_CHARS, ENTRIES_MAX_BYTES, FILES_MAX, Group, How,
+    LABEL_MAX_CHARS, NAME_MAX_CHARS, NAMESPACES_MAX, NamespaceResources, NewApplication,
+    NewArtifact, NewFile, NewRelease, OrderMetric, OrderView, PACKAGE_VERSION_MAX_CHARS, Proposal,
+    ReplicaView, SECRET_MAX_BYTES, SECRETS_MAX, Swept, TAGS_MAX, Tended, Usage, Wanted,
 };

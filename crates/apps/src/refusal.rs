@@ -147,6 +147,9 @@ pub enum Refusal {
         /// What kind of release needs it.
         kind: &'static str,
     },
+    /// The host has nothing of a kind that a release is started with.
+    #[error("start a release with {0}: this host has none; install one, see backout doctor")]
+    ComponentNone(&'static str),
     /// The host does not have what a release is to be started with.
     #[error(
         "start a release with {component} {version:?}: this host has none that fits; see backout doctor for what there is"
@@ -329,9 +332,9 @@ impl Refusal {
             | Self::PackageVersionTooLong { .. }
             | Self::PackageName { .. }
             | Self::Invalid(_) => Code::BadRequest,
-            Self::ComponentMissing { .. } | Self::ComponentNotFound { .. } => {
-                Code::ComponentMissing
-            }
+            Self::ComponentMissing { .. }
+            | Self::ComponentNone(_)
+            | Self::ComponentNotFound { .. } => Code::ComponentMissing,
             Self::MountConflict(_) | Self::VolumeConflict(_) | Self::LogFolderInvalid(_) => {
                 Code::MountConflict
             }

@@ -6,6 +6,7 @@ mod support;
 use std::collections::BTreeMap;
 
 use backout_apps::model::{ApplicationState, OrderKind, Standing};
+use backout_apps::persistence::{ApplicationFilter, Page};
 use backout_apps::{How, Wanted};
 use backout_core::code::Code;
 use backout_core::outcome::Outcome;
@@ -342,6 +343,82 @@ fn what_was_lost_runs_again_by_itself() {
             .unwrap();
         assert_eq!(house.over(&asked).await.standing, Standing::Succeeded);
         house.has(&first.application, "v2", 3).await;
+        worker.stop().await;
+    });
+}
+
+#[test]
+fn what_was_lost_runs_again_while_an_order_waits_for_approval() {
+    run(async |house| {
+        let worker = house.worker(2).await;
+        let first = house.create("shop", "v1", 2).await;
+        house.over(&first).await;
+        let mut asking = caller();
+        asking.account = "acct_bbbbbbbbbbbb".parse().unwrap();
+        asking.approval = Some("statement 1".to_owned());
+        let apps = &house.apps;
+        let how = How::default();
+        let asked = apps.order(&asking, "shop", deploy("v2", 2), &how).await;
+        let asked = asked.unwrap();
+        assert!(asked.needs_approval);
+        // It may wait for days; until then all is as it was.
+        let id = house.files.instances().into_keys().next().unwrap();
+        house.files.make(&id, "lost");
+        let mut tended = apps.tend().await.unwrap();
+        let job = tended.mending.pop().unwrap();
+        let view = house.jobs.wait(&job, PATIENCE).await.unwrap();
+        assert_eq!(view.outcome, Some(Outcome::Applied), "{view:?}");
+        house.has(&first.application, "v1", 2).await;
+        let approved = apps.approve(&caller(), asked.order.as_str()).await.unwrap();
+        assert_eq!(house.over(&approved).await.standing, Standing::Succeeded);
+        house.has(&first.application, "v2", 2).await;
+        worker.stop().await;
+    });
+}
+
+#[test]
+fn a_list_has_of_each_application_what_is_its_own() {
+    run(async |house| {
+        let worker = house.worker(2).await;
+        let shop = house.create("shop", "v1", 2).await;
+        house.over(&shop).await;
+        let stall = house.create("stall", "w1", 1).await;
+        house.over(&stall).await;
+        let asked = house
+            .ask("shop", deploy("v2", 2), &gray(1, Go::Manual, 1))
+            .await;
+        house.stands(&asked, Standing::WaitsForConfirm).await;
+        let page = Page {
+            offset: 0,
+            limit: 10,
+        };
+        let apps = &house.apps;
+        let (_, found) = apps
+            .list(&caller().owner, ApplicationFilter::default(), page)
+            .await
+            .unwrap();
+        let names: Vec<String> = found.iter().map(|a| a.name.clone()).collect();
+        let views = apps.views(found).await.unwrap();
+        let shown: Vec<&String> = views.iter().map(|v| &v.application.name).collect();
+        assert_eq!(
+            shown,
+            names.iter().collect::<Vec<_>>(),
+            "as they were found"
+        );
+        for view in &views {
+            let (id, name) = (&view.application.id, view.application.name.as_str());
+            let alone = apps.replicas(&caller().owner, id.as_str()).await.unwrap();
+            assert_eq!(view.replicas, alone, "{name}");
+            let version = apps.version_of(&caller().owner, id.as_str(), None).await;
+            assert_eq!(view.version, version.ok(), "{name}");
+            let order = view.order.as_ref().map(|order| &order.id);
+            let expect = (name == "shop").then_some(&asked.order);
+            assert_eq!(order, expect, "{name}");
+            assert_eq!(view.rules, [], "{name}");
+        }
+        let order = asked.order.as_str();
+        apps.abort(&caller(), order).await.unwrap();
+        house.over(&asked).await;
         worker.stop().await;
     });
 }

@@ -582,9 +582,28 @@ fn orders_are_listed_and_forgotten() {
                 (1, Leg::Back, order_id(3))
             );
             assert_eq!(rows::find_batch(tx, &owner(1), &batch_id(31))?, None);
+            // Of the two whose orders are old, one application is gone.
+            rows::insert_application(tx, &application(2))?;
+            for n in 1..=2 {
+                let happened = Happened {
+                    owner: &owner(0),
+                    application: &app_id(n),
+                    namespace: "live",
+                    warning: false,
+                    object: "order",
+                    name: "o",
+                    reason: "Deleted",
+                    message: "it is gone",
+                    at: at(n),
+                };
+                rows::record_event(tx, &happened)?;
+            }
             assert_eq!(rows::forget_orders(tx, at(103), 1)?, 1);
             assert_eq!(rows::forget_orders(tx, at(103), 10)?, 1);
             assert_eq!(rows::forget_orders(tx, at(103), 10)?, 0);
+            let (_, events) = rows::list_events(tx, &owner(0), &EventFilter::default(), ALL)?;
+            let of: Vec<_> = events.iter().map(|e| e.application.clone()).collect();
+            assert_eq!(of, [app_id(2)]);
             assert_eq!(rows::find_batch(tx, &owner(0), &batch_id(10))?, None);
             assert_eq!(ask(tx, &OrderFilter::default())?, [5, 4, 3]);
             assert_eq!(

@@ -624,12 +624,28 @@ impl Other {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
-    /// Whether it is stopped by a signal.
+    /// Whether all of it is stopped by a signal: a thread that is in a call of
+    /// the kernel ends that first, and may have a lock by it.
     fn is_stopped(&self) -> bool {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap();
-        let state = stat.rsplit_once(") ").unwrap().1;
-        assert!(!state.starts_with('Z'), "it has ended");
-        state.starts_with('T')
+        let tasks = format!("/proc/{}/task", self.0.id());
+        std::fs::read_dir(tasks).unwrap().all(|task| {
+            // A thread may end meanwhile.
+            let Ok(stat) = std::fs::read_to_string(task.unwrap().path().join("stat")) else {
+                return true;
+            };
+            let state = stat.rsplit_once(") ").unwrap().1;
+            assert!(!state.starts_with('Z'), "it has ended");
+            state.starts_with('T')
+        })
+    }
+
+    /// Waits until a signal has stopped it.
+    async fn stopped(&self) {
+        let until = Instant::now() + PATIENCE;
+        while !self.is_stopped() {
+            assert!(Instant::now() < until, "it was not stopped");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 }
 
@@ -716,11 +732,7 @@ async fn a_worker_that_is_stopped_past_its_lease_does_nothing_when_it_goes_on() 
         let shop = Shop::open(files).await;
         let job = shop.ask().await;
         let other = Other::start(test, &shop, step, "stop");
-        let until = Instant::now() + PATIENCE;
-        while !other.is_stopped() {
-            assert!(Instant::now() < until, "{step}: it was not stopped");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        other.stopped().await;
         // In the middle of a transaction of the store nobody else could go on.
         let until = Instant::now() + PATIENCE;
         while !shop.can_write().await {
@@ -728,6 +740,7 @@ async fn a_worker_that_is_stopped_past_its_lease_does_nothing_when_it_goes_on() 
             other.signal(rustix::process::Signal::CONT);
             tokio::time::sleep(Duration::from_millis(5)).await;
             other.signal(rustix::process::Signal::STOP);
+            other.stopped().await;
         }
         // Another takes over when the lease is past.
         let taken = Arc::new(AtomicBool::new(false));

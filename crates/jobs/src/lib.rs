@@ -54,6 +54,6 @@ pub use procedure::{
 pub use registry::{Registry, StepLine, planned_steps};
 pub use run::{MAX_ATTEMPTS, MAX_TRIES};
 pub use submit::{
-    Idempotency, MAX_CLAIMS, NewJob, SubmitError, Submitted, earlier, of_request, submit,
+    Caller, Idempotency, MAX_CLAIMS, NewJob, SubmitError, Submitted, earlier, of_request, submit,
 };
 pub use worker::{KEEP_MS, LEASE_MS, NoProbe, Stopped, Worker, WorkerConfig};

@@ -27,6 +27,19 @@ pub struct Idempotency {
     pub hash: String,
 }
 
+/// Who calls a product, on whose resources, under which request id.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The account that signed the call.
+    pub account: AccountId,
+    /// The account whose resources it works on.
+    pub owner: AccountId,
+    /// The id of the call.
+    pub request: RequestId,
+    /// The caller's idempotency key and a hash of its request.
+    pub idempotency: Option<Idempotency>,
+}
+
 /// A job to be.
 #[derive(Clone, Debug)]
 pub struct NewJob {

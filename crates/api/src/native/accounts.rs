@@ -1,9 +1,11 @@
 //! Accounts, their keys and their policies.
 
 use backout_accounts::Error as AccountsError;
+use backout_core::ids::AccountId;
 use backout_servers::persistence::{
     BlueprintFilter, DiskFilter, Page, ServerFilter, list_blueprints, list_disks, list_servers,
 };
+use backout_store::{Error as StoreError, Tx};
 
 use super::dto::{
     Account, CreateAccount, CreatedAccount, IssueToken, List, NewKey, SetAccountStatus,
@@ -12,6 +14,23 @@ use super::dto::{
 use super::{Call, Native, NativeError, PageOf, Result, action};
 
 const MANAGE: &str = action::MANAGE_ACCOUNTS;
+
+/// Whether any product has something of an owner's.
+fn owns_resources(tx: &mut dyn Tx, owner: &AccountId) -> std::result::Result<bool, StoreError> {
+    // How many there are is told without any.
+    let none = Page {
+        offset: 0,
+        limit: 0,
+    };
+    Ok(
+        list_servers(tx, owner, &ServerFilter::default(), none)?.0 > 0
+            || list_disks(tx, owner, &DiskFilter::default(), none)?.0 > 0
+            || list_blueprints(tx, owner, &BlueprintFilter::default(), none)?.0 > 0
+            || backout_databases::persistence::count_instances(tx, owner)? > 0
+            || backout_apps::persistence::owns_anything(tx, owner)?
+            || backout_engines::persistence::count_engines(tx, owner)? > 0,
+    )
+}
 
 impl Native {
     /// `GET /v1/accounts`, in the order of names.
@@ -121,14 +140,7 @@ impl Native {
             self.parts
                 .accounts
                 .delete(&call.principal, found.id.as_str(), |tx, owner| {
-                    let one = Page {
-                        offset: 0,
-                        limit: 1,
-                    };
-                    let owns = list_servers(tx, owner, &ServerFilter::default(), one)?.0 > 0
-                        || list_disks(tx, owner, &DiskFilter::default(), one)?.0 > 0
-                        || list_blueprints(tx, owner, &BlueprintFilter::default(), one)?.0 > 0
-                        || backout_apps::persistence::count_applications(tx, owner)? > 0;
+                    let owns = owns_resources(tx, owner)?;
                     if !owns {
                         backout_faults::forget_owner(tx, owner)?;
                     }

@@ -13,8 +13,8 @@ use backout_apps::persistence::{ApplicationFilter, EventFilter, OrderFilter, Pag
 use backout_apps::planning::Settings;
 use backout_apps::scaling::ScalingRule;
 use backout_apps::{
-    Apps, Asked, Caller, DEFAULT_NAMESPACE, How, NewApplication, NewArtifact, NewFile, NewRelease,
-    OrderView, Proposal, Refusal, Wanted,
+    ApplicationView, Apps, Asked, Caller, DEFAULT_NAMESPACE, How, NewApplication, NewArtifact,
+    NewFile, NewRelease, OrderView, Proposal, Refusal, Wanted,
 };
 use backout_core::code::Code;
 use backout_core::ids::{AccountId, ApplicationId, ReplicaId, VersionId};
@@ -132,10 +132,8 @@ impl Native {
             .list(owner, filter, page_of(offset, limit))
             .await?;
         let next = next_offset(offset, found.len(), total);
-        let mut items = Vec::with_capacity(found.len());
-        for application in found {
-            items.push(self.shown_app(owner, application).await?);
-        }
+        let views = self.parts.apps.views(found).await?;
+        let items = views.into_iter().map(shown_app).collect();
         Ok(List { items, next })
     }
 
@@ -146,36 +144,17 @@ impl Native {
     pub async fn app(&self, call: &Call, app: &str) -> Result<App> {
         self.limit(call, action::DESCRIBE_APPS)?;
         let found = self.allowed_app(call, action::DESCRIBE_APPS, app).await?;
-        self.shown_app(&call.principal.owner, found).await
+        self.app_shown(found).await
     }
 
-    /// An application with what is known of it beside its row. It may go
-    /// meanwhile.
-    async fn shown_app(&self, owner: &AccountId, application: Application) -> Result<App> {
-        let (id, apps) = (application.id.to_string(), &self.parts.apps);
-        let has_version = application.version.is_some();
-        let mut shown = App::of(application);
-        if has_version {
-            let version = apps.version_of(owner, &id, None).await;
-            if let Some(version) = if_there(version)? {
-                shown.version = Some(VersionBrief::of(&version));
-                shown.port = version.release.port;
-            }
-        }
-        if let Some(replicas) = if_there(apps.replicas(owner, &id).await)? {
-            let ready = replicas
-                .iter()
-                .filter_map(|r| r.status.as_ref())
-                .filter(|s| s.phase == backout_workloads::Phase::Ready)
-                .count();
-            shown.ready = u32::try_from(ready).ok();
-        }
-        let last = if_there(apps.last_order(owner, &id).await)?.flatten();
-        shown.order = last
-            .filter(|o| !o.standing.is_over())
-            .as_ref()
-            .map(OrderBrief::from);
-        Ok(shown)
+    /// An application with what is known of it beside its row.
+    async fn app_shown(&self, application: Application) -> Result<App> {
+        let id = application.id.clone();
+        let views = self.parts.apps.views(vec![application]).await?;
+        let view = views.into_iter().next();
+        Ok(shown_app(view.ok_or_else(|| {
+            Refusal::ApplicationNotFound(id.to_string())
+        })?))
     }
 
     /// `POST /v1/apps`.
@@ -268,7 +247,7 @@ impl Native {
             }
             let owner = &call.principal.owner;
             let now = apps.get(owner, &id).await?;
-            self.shown_app(owner, now).await
+            self.app_shown(now).await
         })
         .await
     }
@@ -1473,12 +1452,20 @@ fn whole_text(cut: &mut Vec<u8>, bytes: Vec<u8>) -> String {
     String::from_utf8_lossy(&all).into_owned()
 }
 
-/// What was found; none when it went meanwhile.
-fn if_there<T>(found: std::result::Result<T, Refusal>) -> Result<Option<T>> {
-    match found {
-        Ok(found) => Ok(Some(found)),
-        Err(Refusal::ApplicationNotFound(_) | Refusal::VersionNotFound(_)) => Ok(None),
-        Err(e) => Err(e.into()),
+/// An application with what is known of it beside its row.
+fn shown_app(view: ApplicationView) -> App {
+    let ready = view
+        .replicas
+        .iter()
+        .filter_map(|r| r.status.as_ref())
+        .filter(|s| s.phase == backout_workloads::Phase::Ready)
+        .count();
+    App {
+        version: view.version.as_ref().map(VersionBrief::of),
+        port: view.version.as_ref().and_then(|v| v.release.port),
+        ready: u32::try_from(ready).ok(),
+        order: view.order.as_ref().map(OrderBrief::from),
+        ..App::of(view.application)
     }
 }
 

@@ -7,9 +7,8 @@ use backout_databases::model::{Instance, LocalLogs, Method, Renamed, Road, Shape
 use backout_databases::persistence::{BackupFilter, InstanceFilter, Page, TaskFilter};
 use backout_databases::zone::NoInstant;
 use backout_databases::{
-    Asked, Caller, CloneRequest, CloneTo, Found, LogFilter, NewBackup, NewInstance, NewManaged,
-    Proposal, Refusal, RewindRequest, RewindWhat, RollbackRequest, TRANSACTIONS_MAX, Until,
-    Written, Zone,
+    Asked, CloneRequest, CloneTo, Found, LogFilter, NewBackup, NewInstance, NewManaged, Proposal,
+    Refusal, RewindRequest, RewindWhat, RollbackRequest, TRANSACTIONS_MAX, Until, Written, Zone,
 };
 use backout_history::{Gtid, Micros, TableName};
 
@@ -160,7 +159,7 @@ impl Native {
         };
         self.audited(call, action, &resource, async {
             Self::allow(call, action, &[vec![resource.clone()]])?;
-            let caller = Self::database_caller(call);
+            let caller = Self::caller(call);
             let databases = &self.parts.databases;
             let tags = new
                 .tags
@@ -310,7 +309,7 @@ impl Native {
         let about = format!("database/{database}");
         self.audited(call, step.action(), &about, async {
             let id = self.database_id(call, step.action(), database).await?;
-            let (caller, databases) = (Self::database_caller(call), &self.parts.databases);
+            let (caller, databases) = (Self::caller(call), &self.parts.databases);
             let asked = match step {
                 LifeStep::Restart => databases.restart(&caller, &id).await?,
                 LifeStep::Isolate => databases.isolate(&caller, &id).await?,
@@ -336,7 +335,7 @@ impl Native {
             let id = self
                 .database_id(call, action::REMOVE_DATABASE, database)
                 .await?;
-            let (caller, databases) = (Self::database_caller(call), &self.parts.databases);
+            let (caller, databases) = (Self::caller(call), &self.parts.databases);
             let asked = match keep_history {
                 true => databases.remove_keeping_history(&caller, &id).await?,
                 false => databases.remove(&caller, &id).await?,
@@ -598,7 +597,7 @@ impl Native {
             let asked = self
                 .parts
                 .databases
-                .rollback(&Self::database_caller(call), vec![request])
+                .rollback(&Self::caller(call), vec![request])
                 .await?;
             self.accepted_rollback(call, first(asked)?).await
         })
@@ -648,7 +647,7 @@ impl Native {
                 .allowed_database(call, action::CREATE_DATABASE, database)
                 .await?;
             let request = clone_request(&known, ask)?;
-            let caller = Self::database_caller(call);
+            let caller = Self::caller(call);
             let databases = &self.parts.databases;
             let (asked, made) = databases.clone_instance(&caller, request).await?;
             Ok(AcceptedClone {
@@ -720,7 +719,7 @@ impl Native {
         self.audited(call, action::ROLLBACK, &about, async {
             let id = self.database_id(call, action::ROLLBACK, database).await?;
             let request = rewind_request(id, ask)?;
-            let caller = Self::database_caller(call);
+            let caller = Self::caller(call);
             let asked = self.parts.databases.rewind(&caller, request).await?;
             self.accepted_rollback(call, asked.into()).await
         })
@@ -741,7 +740,7 @@ impl Native {
             let known = self
                 .allowed_database(call, action::CANCEL_JOB, database)
                 .await?;
-            let caller = Self::database_caller(call);
+            let caller = Self::caller(call);
             let asked = self
                 .parts
                 .databases
@@ -758,7 +757,7 @@ impl Native {
         call: &Call,
         job: &backout_core::ids::JobId,
     ) -> Result<Accepted> {
-        let caller = Self::database_caller(call);
+        let caller = Self::caller(call);
         Ok(self.parts.databases.undo(&caller, job).await?.job.into())
     }
 
@@ -891,7 +890,7 @@ impl Native {
                 method,
                 tables,
             };
-            let caller = Self::database_caller(call);
+            let caller = Self::caller(call);
             let (backup, asked) = self.parts.databases.backup(&caller, new).await?;
             Ok(TakenBackup {
                 backup,
@@ -917,7 +916,7 @@ impl Native {
             let id = self
                 .database_id(call, action::DELETE_BACKUP, database)
                 .await?;
-            let caller = Self::database_caller(call);
+            let caller = Self::caller(call);
             let asked = self
                 .parts
                 .databases
@@ -982,15 +981,6 @@ impl Native {
             Ok(instance) => Ok(instance.resource()),
             Err(Refusal::InstanceNotFound(_)) => Ok(format!("database/{name}")),
             Err(e) => Err(e.into()),
-        }
-    }
-
-    fn database_caller(call: &Call) -> Caller {
-        Caller {
-            account: call.principal.account.clone(),
-            owner: call.principal.owner.clone(),
-            request: call.request.clone(),
-            idempotency: call.idempotency.clone(),
         }
     }
 }

@@ -116,28 +116,34 @@ impl Sae {
             .map_err(|e| ask.refused(e))
     }
 
+    /// What is shown of applications besides their rows, of each.
+    async fn all_beside(
+        &self,
+        ask: Ask<'_>,
+        found: Vec<Application>,
+    ) -> Result<Vec<(Application, Beside)>, Refused> {
+        let views = self.apps.views(found).await.map_err(|e| ask.refused(e))?;
+        let beside = views.into_iter().map(|view| {
+            let rule = view.rules.iter().max_by_key(|row| row.rule.enabled);
+            let running = view.replicas.iter().filter(|r| runs(r)).count();
+            let beside = Beside {
+                version: view.version,
+                running: u32::try_from(running).unwrap_or(u32::MAX),
+                rule: rule.map(|row| (row.rule.enabled, rules::kind(&row.rule))),
+            };
+            (view.application, beside)
+        });
+        Ok(beside.collect())
+    }
+
     async fn beside(&self, ask: Ask<'_>, application: &Application) -> Result<Beside, Refused> {
-        let id = application.id.as_str();
-        let replicas = self
-            .apps
-            .replicas(ask.owner(), id)
-            .await
-            .map_err(|e| ask.refused(e))?;
-        let rules = self
-            .apps
-            .scaling_rules(ask.owner(), id)
-            .await
-            .map_err(|e| ask.refused(e))?;
-        let rule = rules
-            .iter()
-            .max_by_key(|row| row.rule.enabled)
-            .map(|row| (row.rule.enabled, rules::kind(&row.rule)));
-        let running = replicas.iter().filter(|replica| runs(replica)).count();
-        Ok(Beside {
-            version: self.present_version(ask, application).await?,
-            running: u32::try_from(running).unwrap_or(u32::MAX),
-            rule,
-        })
+        let found = self.all_beside(ask, vec![application.clone()]).await?;
+        let none = || Refusal::ApplicationNotFound(application.id.to_string());
+        let (_, beside) = found
+            .into_iter()
+            .next()
+            .ok_or_else(|| ask.refused(none()))?;
+        Ok(beside)
     }
 
     /// The version an application was deployed or taken back to last.
@@ -241,9 +247,8 @@ impl Sae {
                 .map_err(|e| ask.refused(e))?,
         };
         let mut rows = Vec::with_capacity(found.len());
-        for application in &found {
-            let beside = self.beside(ask, application).await?;
-            let shown = self.listed(ask, application, &beside);
+        for (application, beside) in self.all_beside(ask, found).await? {
+            let shown = self.listed(ask, &application, &beside);
             let told = |wanted: Option<&str>, is: Option<&str>| {
                 wanted.is_none_or(|wanted| is == Some(wanted))
             };

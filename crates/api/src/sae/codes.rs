@@ -118,7 +118,9 @@ pub fn refused(refusal: &Refusal) -> Refused {
             },
             &[],
         ),
-        Refusal::ComponentNotFound { .. } => of("InvalidComponent.NotFound", &[]),
+        Refusal::ComponentNone(_) | Refusal::ComponentNotFound { .. } => {
+            of("InvalidComponent.NotFound", &[])
+        }
         Refusal::HostInvalid { host, ip } => of("InvalidHostnameIp.Invalid", &[host, ip]),
         Refusal::SizeUnsupported {
             cpu_millis,

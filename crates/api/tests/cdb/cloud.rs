@@ -1,20 +1,20 @@
 //! A server process without its listener.
 
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use backout_accounts::KeyPair;
 use backout_core::ids::{DatabaseId, JobId, OsEntropy};
 use backout_core::outcome::Outcome;
 use backout_core::time::{Clock as _, SystemClock, Timestamp};
+use backout_databases::NewInstance;
 use backout_databases::model::{
     Address, BackupConfig, Detail, Facts, Instance, InstanceState, Kind, LocalLogs, Shape,
     Standing, Task, TaskKind,
 };
 use backout_databases::persistence;
-use backout_databases::{Caller, NewInstance};
 use backout_jobs::Registry;
 use backout_mariadb::testing::PrivateServer;
 use backout_shim::Shim;
@@ -210,15 +210,6 @@ impl Cloud {
             tokio::time::sleep(PAUSE).await;
         }
         panic!("the history of {name} is not followed");
-    }
-
-    pub fn caller(&self) -> Caller {
-        Caller {
-            account: self.admin.account.clone(),
-            owner: self.admin.owner.clone(),
-            request: Ground::request(),
-            idempotency: None,
-        }
     }
 
     /// A key of an account of the owner, which may do what `statements` say.

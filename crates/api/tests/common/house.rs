@@ -15,15 +15,15 @@ use backout_api::front::{CallLog, Front, Parts, Settings};
 use backout_api::secrets::Sealed;
 use backout_core::ids::{AccountId, JobId, OsEntropy, RequestId};
 use backout_core::outcome::Outcome;
-use backout_core::time::{Clock, SystemClock};
+use backout_core::time::Clock;
 use backout_databases::Databases;
 use backout_faults::{Faults, NewRule, What};
-use backout_jobs::{JobView, Jobs, Moment, Registry, Worker, WorkerConfig};
+use backout_jobs::{Caller, JobView, Jobs, Moment, Registry, Worker, WorkerConfig};
 use backout_servers::Servers;
 use backout_shim::Shim;
 use backout_store::{Error as StoreError, Store};
 use backout_wire::{Protocol, RawRequest, Reply, Service, find, sign};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::shape::Contract;
 
@@ -158,6 +158,16 @@ impl Ground {
     /// The account whose resources all of this is.
     pub fn owner(&self) -> &AccountId {
         &self.admin.owner
+    }
+
+    /// Its owner, who asks a product without a call.
+    pub fn caller(&self) -> Caller {
+        Caller {
+            account: self.admin.account.clone(),
+            owner: self.admin.owner.clone(),
+            request: Self::request(),
+            idempotency: None,
+        }
     }
 
     /// The id of a call that nobody made.

@@ -6,19 +6,18 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex};
 
 use backout_accounts::{KeyPair, Limits};
-use backout_core::ids::JobId;
 use backout_core::outcome::Outcome;
 use backout_core::time::{Clock, SystemClock};
 use backout_disks::DriverKind;
 use backout_jobs::Registry;
 use backout_machines::Boot;
 use backout_servers::model::PowerCommands;
-use backout_servers::{Caller, NewBlueprint, NewDisk, NewServer, Source};
+use backout_servers::{NewBlueprint, NewDisk, NewServer, Source};
 use backout_shim::Shim;
 use backout_wire::Service;
 use serde_json::{Value, json};
 
-use crate::common::house::{self, Ground, House, PAUSE, V3, tries};
+use crate::common::house::{self, House, PAUSE, V3, tries};
 pub use crate::common::house::{HOST, sorted};
 use crate::common::shape::Contract;
 
@@ -211,15 +210,6 @@ impl Cloud {
         made.unwrap().id.to_string()
     }
 
-    pub fn caller(&self) -> Caller {
-        Caller {
-            account: self.admin.account.clone(),
-            owner: self.admin.owner.clone(),
-            request: Ground::request(),
-            idempotency: None,
-        }
-    }
-
     /// A signed call, as the Python SDK makes it.
     pub async fn raw(
         &self,
@@ -245,6 +235,22 @@ impl Cloud {
             self.seen.lock().unwrap().insert(refused);
         }
         answer
+    }
+
+    /// The answer to bytes.
+    pub async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        query: &str,
+        headers: &[(String, String)],
+        body: &[u8],
+    ) -> Value {
+        let sent = self.house.send(method, path, query, headers, body);
+        let (reply, _) = sent.await;
+        assert_eq!(reply.status, 200, "always, for this vendor");
+        let mut body: Value = serde_json::from_slice(&reply.body).unwrap();
+        body["Response"].take()
     }
 
     /// The codes that an operation answered so far.

@@ -24,8 +24,8 @@ use backout_workloads::packages::{PackageLimits, Packages};
 use backout_workloads::process::{Config, Processes};
 use serde_json::{Value, json};
 
-pub use crate::common::house::text;
-use crate::common::house::{self, Ground, HOST, House, NODE, PAUSE, tries};
+use crate::common::house::{self, Ground, HOST, House, NODE};
+pub use crate::common::house::{PAUSE, text, tries};
 use crate::contract;
 
 pub const VERSION: &str = "2019-05-06";

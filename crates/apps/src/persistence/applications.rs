@@ -7,7 +7,8 @@ use backout_store::rows::{
 };
 use backout_store::{Error, Row, Tx, params, query_one};
 
-use super::{one, read_u32, several};
+use super::{among, one, read_u32, several};
+use crate::DEFAULT_NAMESPACE;
 use crate::model::{Application, ApplicationState, Namespace, Replica, Tag};
 
 const NAMESPACE: &str = "owner, id, name, description, created_ms";
@@ -196,6 +197,16 @@ pub fn count_applications(tx: &mut dyn Tx, owner: &AccountId) -> Result<u64, Err
     count(tx, "apps", &w)
 }
 
+/// Whether an owner has applications, or what these are made with: namespaces
+/// other than the one that everybody has, config maps or secrets.
+pub fn owns_anything(tx: &mut dyn Tx, owner: &AccountId) -> Result<bool, Error> {
+    let sql = "SELECT 1 FROM apps WHERE owner = $1 \
+         UNION ALL SELECT 1 FROM app_namespaces WHERE owner = $1 AND id <> $2 \
+         UNION ALL SELECT 1 FROM app_config_maps WHERE owner = $1 \
+         UNION ALL SELECT 1 FROM app_secrets WHERE owner = $1 LIMIT 1";
+    Ok(query_one(tx, sql, params![owner.as_str(), DEFAULT_NAMESPACE])?.is_some())
+}
+
 /// How many replicas an owner's applications other than `but` are to have
 /// together. What an open order will start counts.
 pub fn count_replicas_wanted(
@@ -347,6 +358,18 @@ pub fn insert_replica(tx: &mut dyn Tx, replica: &Replica) -> Result<(), Error> {
 pub fn replicas_of(tx: &mut dyn Tx, id: &ApplicationId) -> Result<Vec<Replica>, Error> {
     let sql = format!("SELECT {REPLICA} FROM app_replicas WHERE app = $1 ORDER BY created_ms, id");
     several(tx, &sql, params![id.as_str()], read_replica)
+}
+
+/// The replicas of several applications, those of each oldest first.
+pub fn replicas_of_all(tx: &mut dyn Tx, ids: &[ApplicationId]) -> Result<Vec<Replica>, Error> {
+    let Some(w) = among("app", ids.iter().map(ApplicationId::as_str)) else {
+        return Ok(Vec::new());
+    };
+    let sql = format!(
+        "SELECT {REPLICA} FROM app_replicas WHERE {} ORDER BY created_ms, id",
+        w.sql
+    );
+    several(tx, &sql, &w.params, read_replica)
 }
 
 /// A replica by its number within an order.

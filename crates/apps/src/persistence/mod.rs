@@ -15,9 +15,9 @@ mod settings;
 mod versions;
 mod words;
 
+use backout_store::rows::{Conditions, one, read_u32, read_u64, several};
 pub use backout_store::rows::{Page, TagFilter};
-use backout_store::rows::{one, read_u32, read_u64, several};
-use backout_store::{Error, Migration, Tx};
+use backout_store::{Error, Migration, Tx, Value};
 
 pub use applications::*;
 pub use config_maps::*;
@@ -28,6 +28,16 @@ pub use secrets::*;
 pub use settings::*;
 pub use versions::*;
 pub use words::*;
+
+/// The condition that a column is one of these; none where there are none.
+fn among<V: Into<Value>>(column: &str, these: impl IntoIterator<Item = V>) -> Option<Conditions> {
+    let mut w = Conditions {
+        sql: "1 = 1".to_owned(),
+        params: Vec::new(),
+    };
+    w.one_of(column, these);
+    (!w.params.is_empty()).then_some(w)
+}
 
 /// The tables of this crate.
 pub const MIGRATIONS: &[Migration] = &[TABLES, WORDS];

@@ -11,7 +11,7 @@ use backout_rollout::{Leg, Rollout};
 use backout_store::rows::{Conditions, Page, json_text, optional, paged, read_json};
 use backout_store::{Error, Row, Tx, Value, params};
 
-use super::{one, read_u32, several};
+use super::{among, one, read_u32, several};
 use crate::model::{Approval, Batch, Order, OrderKind, Standing};
 
 const COLUMNS: &str = "id, owner, operator, request, app, namespace, kind, job, takes_back, \
@@ -115,6 +115,18 @@ pub fn order_of_job(tx: &mut dyn Tx, job: &JobId) -> Result<Option<Order>, Error
 pub fn open_order_of(tx: &mut dyn Tx, application: &ApplicationId) -> Result<Option<Order>, Error> {
     let sql = format!("SELECT {COLUMNS} FROM app_orders WHERE app = $1 AND ended_ms IS NULL");
     one(tx, &sql, params![application.as_str()], read_order)
+}
+
+/// The orders of several applications that are not over.
+pub fn open_orders_of_all(tx: &mut dyn Tx, ids: &[ApplicationId]) -> Result<Vec<Order>, Error> {
+    let Some(w) = among("app", ids.iter().map(ApplicationId::as_str)) else {
+        return Ok(Vec::new());
+    };
+    let sql = format!(
+        "SELECT {COLUMNS} FROM app_orders WHERE {} AND ended_ms IS NULL",
+        w.sql
+    );
+    several(tx, &sql, &w.params, read_order)
 }
 
 /// The newest order of an application.
@@ -282,14 +294,21 @@ pub fn find_batch(
     Ok(found.map(|order| (batch, order)))
 }
 
-/// Forgets at most `limit` orders that ended before `before`, the oldest first.
-/// Returns how many.
+/// Forgets at most `limit` orders that ended before `before`, the oldest first,
+/// and with them what happened to applications that are gone. Returns how many
+/// orders.
 pub fn forget_orders(tx: &mut dyn Tx, before: Timestamp, limit: u64) -> Result<u64, Error> {
-    let sql = "SELECT id FROM app_orders WHERE ended_ms < $1 ORDER BY ended_ms, id LIMIT $2";
-    let old: Vec<String> = several(tx, sql, params![before.0, limit.cast_signed()], |row| {
-        row.get(0)
-    })?;
-    for id in &old {
+    let sql = "SELECT id, app FROM app_orders WHERE ended_ms < $1 ORDER BY ended_ms, id LIMIT $2";
+    let values = params![before.0, limit.cast_signed()];
+    let old: Vec<(String, String)> =
+        several(tx, sql, values, |row| Ok((row.get(0)?, row.get(1)?)))?;
+    for (id, app) in &old {
+        // The last order of one that is gone took it away.
+        tx.execute(
+            "DELETE FROM app_events WHERE app = $1 \
+             AND NOT EXISTS (SELECT 1 FROM apps a WHERE a.id = $1)",
+            params![app],
+        )?;
         tx.execute("DELETE FROM app_batches WHERE order_id = $1", params![id])?;
         tx.execute("DELETE FROM app_asked WHERE order_id = $1", params![id])?;
         tx.execute("DELETE FROM app_orders WHERE id = $1", params![id])?;

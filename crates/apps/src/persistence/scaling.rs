@@ -6,7 +6,7 @@ use backout_core::time::Timestamp;
 use backout_store::rows::{json_text, optional, read_json};
 use backout_store::{Error, Row, Tx, params};
 
-use super::{one, several};
+use super::{among, one, several};
 use crate::model::{Order, OrderKind, Release, Standing};
 use crate::scaling::{RuleRow, ScalingRule};
 
@@ -16,6 +16,23 @@ const COLUMNS: &str = "rule, enabled, created_ms, updated_ms, disabled_ms, scale
 pub fn scaling_rules(tx: &mut dyn Tx, application: &ApplicationId) -> Result<Vec<RuleRow>, Error> {
     let sql = format!("SELECT {COLUMNS} FROM app_scaling_rules WHERE app = $1 ORDER BY name");
     several(tx, &sql, params![application.as_str()], read_rule)
+}
+
+/// The scaling rules of several applications, each with whose it is, by name.
+pub fn scaling_rules_of_all(
+    tx: &mut dyn Tx,
+    ids: &[ApplicationId],
+) -> Result<Vec<(ApplicationId, RuleRow)>, Error> {
+    let Some(w) = among("app", ids.iter().map(ApplicationId::as_str)) else {
+        return Ok(Vec::new());
+    };
+    let sql = format!(
+        "SELECT {COLUMNS}, app FROM app_scaling_rules WHERE {} ORDER BY name",
+        w.sql
+    );
+    several(tx, &sql, &w.params, |row| {
+        Ok((row.parse(6, |t| t.parse().ok())?, read_rule(row)?))
+    })
 }
 
 /// A scaling rule of an application.

@@ -1,6 +1,6 @@
 //! The rows of versions. A version is written once; only its mark changes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use backout_core::ids::{ApplicationId, VersionId};
 use backout_core::time::Timestamp;
@@ -8,7 +8,7 @@ use backout_store::rows::{Conditions, Page, json_text, optional, paged, read_jso
 use backout_store::{Error, Row, Tx, params, query_one};
 use backout_workloads::PackageHash;
 
-use super::{one, read_u64, several};
+use super::{among, one, read_u64, several};
 use crate::model::{Artifact, Release, Version};
 
 const COLUMNS: &str = "id, app, number, release, label, barred, created_ms";
@@ -143,6 +143,19 @@ pub fn version(
 ) -> Result<Option<Version>, Error> {
     let sql = format!("SELECT {COLUMNS} FROM app_versions WHERE app = $1 AND id = $2");
     one(tx, &sql, params![application.as_str(), id], read_version)
+}
+
+/// These versions, of whichever applications, by their ids.
+pub fn versions_by_id(
+    tx: &mut dyn Tx,
+    ids: &BTreeSet<VersionId>,
+) -> Result<BTreeMap<VersionId, Version>, Error> {
+    let Some(w) = among("id", ids.iter().map(VersionId::as_str)) else {
+        return Ok(BTreeMap::new());
+    };
+    let sql = format!("SELECT {COLUMNS} FROM app_versions WHERE {}", w.sql);
+    let found = several(tx, &sql, &w.params, read_version)?;
+    Ok(found.into_iter().map(|v| (v.id.clone(), v)).collect())
 }
 
 /// A version of an application by its number.

@@ -10,7 +10,7 @@ use backout_workloads::{
     split_command,
 };
 
-use crate::components::{Component, JDK, PHP, PYTHON, WEB_CONTAINER};
+use crate::components::{Component, JDK, PHP, WEB_CONTAINER, starter};
 use crate::model::{Artifact, PackageKind, Release, SealedSecret};
 use crate::persistence;
 use crate::refusal::Refusal;
@@ -148,14 +148,15 @@ fn command(runtime: &Runtime, release: &Release) -> Result<(Vec<String>, Option<
                 java
             }
             PackageKind::War => {
-                let container = component(runtime, release, WEB_CONTAINER, *kind)?;
+                let container = component(runtime, release, WEB_CONTAINER)?;
                 let archive = only_file(&unpacked()?, ".war")?;
                 vec![text(&container.program), archive]
             }
             PackageKind::PhpZip => {
+                let php = text(&component(runtime, release, PHP)?.program);
                 // The port is known to the process only.
-                let serve = "exec php -S \"127.0.0.1:$PORT\"".to_owned();
-                vec!["sh".to_owned(), "-c".to_owned(), serve]
+                let serve = "exec \"$0\" -S \"127.0.0.1:$PORT\"".to_owned();
+                vec!["sh".to_owned(), "-c".to_owned(), serve, php]
             }
             PackageKind::PythonZip => {
                 return Err(Refusal::Invalid(
@@ -167,20 +168,13 @@ fn command(runtime: &Runtime, release: &Release) -> Result<(Vec<String>, Option<
             PackageKind::Plain => vec![format!("./{}", only_file(&unpacked()?, "")?)],
         };
     }
-    let kind_of = |word: &str| match word {
-        "java" => Some(JDK),
-        "python" | "python3" => Some(PYTHON),
-        "php" => Some(PHP),
-        _ => None,
-    };
-    let wanted = command.first().and_then(|word| kind_of(word));
-    if let (Some(wanted), Some(program)) = (wanted, command.first_mut()) {
-        *program = text(&component(runtime, release, wanted, *kind)?.program);
+    if let (Some(wanted), Some(program)) = (starter(*kind, &command), command.first_mut()) {
+        *program = text(&component(runtime, release, wanted)?.program);
     }
     let java = matches!(kind, PackageKind::FatJar | PackageKind::War)
         || release.components.contains_key(JDK);
     let home = match java {
-        true => java_home(&component(runtime, release, JDK, *kind)?.program),
+        true => java_home(&component(runtime, release, JDK)?.program),
         false => None,
     };
     Ok((command, home))
@@ -191,7 +185,6 @@ fn component<'a>(
     runtime: &'a Runtime,
     release: &Release,
     part: &'static str,
-    kind: PackageKind,
 ) -> Result<&'a Component> {
     let asked = release.components.get(part).map(String::as_str);
     let found = runtime.components.fitting(part, asked);
@@ -200,10 +193,7 @@ fn component<'a>(
             component: part.to_owned(),
             version: version.to_owned(),
         },
-        None => Refusal::ComponentMissing {
-            component: part,
-            kind: kind.as_str(),
-        },
+        None => Refusal::ComponentNone(part),
     })
 }
 

@@ -13,7 +13,7 @@ use backout_store::{Error as StoreError, Tx};
 use backout_workloads::{EventKind, Status};
 
 use super::{Apps, blocking};
-use crate::model::{Application, ApplicationState};
+use crate::model::{Application, ApplicationState, Standing};
 use crate::persistence::{self, EventFilter, Happened, Page};
 use crate::procedures::mend::{self, MendInput, Statuses, Whole};
 use crate::procedures::{self, Work};
@@ -123,8 +123,11 @@ pub struct Swept {
 /// One application as the keeper finds it.
 struct Look {
     whole: Whole,
-    /// Whether an order, or a job, has it in hand.
+    /// Whether an order, or a job, has it in hand. An order that waits for
+    /// approval has not: what is lost until then is started again.
     taken: bool,
+    /// Whether there is an order that is not over.
+    ordered: bool,
     rules: Vec<scaling::RuleRow>,
 }
 
@@ -150,6 +153,7 @@ impl Apps {
     pub async fn tend(&self) -> Result<Tended, Refusal> {
         let mut tended = Tended::default();
         let mut replicas = BTreeSet::new();
+        let mut applications = BTreeSet::new();
         let mut after: Option<ApplicationId> = None;
         loop {
             let (node, from) = (self.node.clone(), after.clone());
@@ -168,6 +172,7 @@ impl Apps {
                     continue;
                 }
                 let id = application.id.clone();
+                applications.insert(id.clone());
                 let before = tended.put_off.len();
                 if let Err(e) = self.tend_one(&id, &mut tended, &mut replicas).await {
                     match e {
@@ -183,6 +188,8 @@ impl Apps {
         let mut memory = self.memory();
         memory.told.retain(|id, _| replicas.contains(id));
         memory.processor.retain(|id, _| replicas.contains(id));
+        memory.pauses.retain(|id, _| applications.contains(id));
+        memory.put_off.retain(|id, _| applications.contains(id));
         tended.put_off.retain(|(id, why)| {
             let before = memory.put_off.insert(id.clone(), why.clone());
             before.as_ref() != Some(why)
@@ -242,6 +249,10 @@ impl Apps {
             return self.mend(&look.whole.application, tended).await;
         }
         self.memory().pauses.remove(id);
+        // While there is an order the rules rest.
+        if look.ordered {
+            return Ok(());
+        }
         self.scale(&look, &statuses, tended).await
     }
 
@@ -515,11 +526,13 @@ fn look(tx: &mut dyn Tx, id: &ApplicationId) -> Result<Option<Look>, StoreError>
     let Some(whole) = mend::whole(tx, id)? else {
         return Ok(None);
     };
-    let open = persistence::open_order_of(tx, id)?.is_some();
+    let open = persistence::open_order_of(tx, id)?.map(|order| order.standing);
+    let begun = open.is_some_and(|standing| standing != Standing::WaitsForApproval);
     let held = backout_jobs::holder_of(tx, &whole.application.resource())?.is_some();
     Ok(Some(Look {
         rules: persistence::scaling_rules(tx, id)?,
-        taken: open || held,
+        taken: begun || held,
+        ordered: open.is_some(),
         whole,
     }))
 }

@@ -45,7 +45,7 @@ pub use self::keeper::{Swept, Tended};
 pub use self::kept::{CONFIG_MAPS_MAX, ENTRIES_MAX_BYTES, SECRET_MAX_BYTES, SECRETS_MAX};
 pub use self::namespaces::{DEFAULT_NAMESPACE, NAMESPACES_MAX, NamespaceResources};
 pub use self::orders::{BATCH_MAX, Wanted};
-pub use self::queries::{OrderMetric, OrderView, ReplicaView};
+pub use self::queries::{ApplicationView, OrderMetric, OrderView, ReplicaView};
 pub use self::releases::{
     FILES_MAX, LABEL_MAX_CHARS, NewArtifact, NewFile, NewRelease, PACKAGE_VERSION_MAX_CHARS,
 };
@@ -256,8 +256,10 @@ pub(crate) fn version_of(
         return Ok(found);
     }
     let digits = wanted.strip_prefix('v').unwrap_or(wanted);
+    // Its numbers are those of the store.
     if let Ok(number) = digits.parse::<i64>()
-        && let Some(found) = persistence::version_by_number(tx, application, number.unsigned_abs())?
+        && let Ok(number) = u64::try_from(number)
+        && let Some(found) = persistence::version_by_number(tx, application, number)?
     {
         return Ok(found);
     }

@@ -1,20 +1,21 @@
 //! Orders, batches, replicas, logs and events.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use backout_core::ids::{AccountId, ApplicationId, ReplicaId, RequestId};
+use backout_core::ids::{AccountId, ApplicationId, ReplicaId, RequestId, VersionId};
 use backout_rollout::Slot;
-use backout_store::Tx;
 use backout_store::rows::Page;
+use backout_store::{Error, Tx};
 use backout_workloads::{Finding, LogChunk, LogFrom, Status};
 
 use super::orders::order_of;
 use super::{Apps, application_of, blocking};
 use crate::components::{Component, JDK, PHP, PYTHON, WEB_CONTAINER};
-use crate::model::{Batch, Event, Order, OrderKind, Replica, Version};
+use crate::model::{Application, Artifact, Batch, Event, Order, OrderKind, Replica, Version};
 use crate::orders::{self, BatchDetail};
 use crate::persistence::{self, EventFilter, OrderFilter};
 use crate::refusal::Refusal;
+use crate::scaling::RuleRow;
 use crate::world::World;
 
 /// How many orders are looked at for how long orders take: the newest.
@@ -55,6 +56,55 @@ pub struct ReplicaView {
     pub version: u64,
     /// How it is; none when its driver does not know it.
     pub status: Option<Status>,
+}
+
+/// An application, with what is known of it beside its row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ApplicationView {
+    /// The application.
+    pub application: Application,
+    /// The version that it was deployed or taken back to last.
+    pub version: Option<Version>,
+    /// Its replicas, oldest first, with how they are.
+    pub replicas: Vec<ReplicaView>,
+    /// Its order that is not over.
+    pub order: Option<Order>,
+    /// Its scaling rules, by name.
+    pub rules: Vec<RuleRow>,
+}
+
+/// What of several applications is in the store beside their rows.
+#[derive(Default)]
+struct Beside {
+    versions: BTreeMap<VersionId, Version>,
+    replicas: Vec<Replica>,
+    orders: Vec<Order>,
+    rules: Vec<(ApplicationId, RuleRow)>,
+}
+
+impl Beside {
+    fn read(tx: &mut dyn Tx, found: &[Application]) -> Result<Self, Error> {
+        let ids: Vec<ApplicationId> = found.iter().map(|a| a.id.clone()).collect();
+        let replicas = persistence::replicas_of_all(tx, &ids)?;
+        let present = found.iter().filter_map(|a| a.version.clone());
+        let run = replicas.iter().map(|r| r.version.clone());
+        let versions: BTreeSet<VersionId> = present.chain(run).collect();
+        Ok(Self {
+            versions: persistence::versions_by_id(tx, &versions)?,
+            replicas,
+            orders: persistence::open_orders_of_all(tx, &ids)?,
+            rules: persistence::scaling_rules_of_all(tx, &ids)?,
+        })
+    }
+
+    /// The replicas with what each runs, to ask how they are.
+    fn artifacts(&self) -> Vec<(ReplicaId, Artifact)> {
+        let artifact = |r: &Replica| {
+            let version = self.versions.get(&r.version)?;
+            Some((r.id.clone(), version.release.artifact.clone()))
+        };
+        self.replicas.iter().filter_map(artifact).collect()
+    }
 }
 
 /// How orders of one kind went.
@@ -232,6 +282,58 @@ impl Apps {
             .collect())
     }
 
+    /// Applications with what is known of them beside their rows, for lists: it
+    /// is read at once for all of them. One that is gone meanwhile has nothing
+    /// beside its row.
+    ///
+    /// # Errors
+    /// [`Refusal::Store`].
+    pub async fn views(&self, found: Vec<Application>) -> Result<Vec<ApplicationView>, Refusal> {
+        let (found, beside) = self
+            .store
+            .read(move |tx| {
+                let beside = Beside::read(tx, &found)?;
+                Ok::<_, Refusal>((found, beside))
+            })
+            .await?;
+        let mut statuses = self.runtime.statuses(beside.artifacts()).await;
+        let mut views: BTreeMap<ApplicationId, ApplicationView> = BTreeMap::new();
+        let mut ids = Vec::with_capacity(found.len());
+        for application in found {
+            ids.push(application.id.clone());
+            let version = application.version.as_ref();
+            let view = ApplicationView {
+                version: version.and_then(|id| beside.versions.get(id).cloned()),
+                replicas: Vec::new(),
+                order: None,
+                rules: Vec::new(),
+                application,
+            };
+            views.insert(view.application.id.clone(), view);
+        }
+        for replica in beside.replicas {
+            let version = beside.versions.get(&replica.version);
+            if let (Some(view), Some(version)) = (views.get_mut(&replica.application), version) {
+                view.replicas.push(ReplicaView {
+                    version: version.number,
+                    status: statuses.remove(&replica.id),
+                    replica,
+                });
+            }
+        }
+        for order in beside.orders {
+            if let Some(view) = views.get_mut(&order.application) {
+                view.order = Some(order);
+            }
+        }
+        for (application, rule) in beside.rules {
+            if let Some(view) = views.get_mut(&application) {
+                view.rules.push(rule);
+            }
+        }
+        Ok(ids.iter().filter_map(|id| views.remove(id)).collect())
+    }
+
     /// Reads from the log of a replica of an application.
     ///
     /// # Errors
@@ -329,7 +431,7 @@ fn view(tx: &mut dyn Tx, order: Order) -> Result<OrderView, Refusal> {
         .filter(|replica| replica.order == order.id)
         .map(|replica| (replica.slot, replica.id))
         .collect();
-    let mut version = |id: &Option<backout_core::ids::VersionId>| match id {
+    let mut version = |id: &Option<VersionId>| match id {
         Some(id) => persistence::version(tx, &order.application, id.as_str()),
         None => Ok(None),
     };

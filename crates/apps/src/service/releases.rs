@@ -11,7 +11,7 @@ use backout_workloads::packages::{Form, Origin};
 use backout_workloads::{PackageHash, Probe, Task};
 
 use super::{Apps, blocking, check_text};
-use crate::components::{JDK, WEB_CONTAINER};
+use crate::components::{Components, JDK, WEB_CONTAINER, starter};
 use crate::model::{
     Artifact, File, PackageKind, Release, SecretRef, ServiceSettings, Size, Version,
 };
@@ -312,7 +312,7 @@ impl NewRelease {
     /// All that can be checked by looking at it alone.
     pub(super) fn check(
         &self,
-        components: &crate::components::Components,
+        components: &Components,
         settings: &ServiceSettings,
     ) -> Result<(), Refusal> {
         self.artifact.check()?;
@@ -353,7 +353,7 @@ impl NewRelease {
     }
 
     /// What an artifact needs is named, and is on this host.
-    fn check_components(&self, known: &crate::components::Components) -> Result<(), Refusal> {
+    fn check_components(&self, known: &Components) -> Result<(), Refusal> {
         let named = |kind| {
             self.components
                 .get(kind)
@@ -372,9 +372,9 @@ impl NewRelease {
             _ => {}
         }
         // An image brings its own.
-        if kind.is_none() {
+        let Some(kind) = kind else {
             return Ok(());
-        }
+        };
         let given = self.components.iter().filter(|(_, v)| !v.is_empty());
         for (component, version) in given {
             if OPTIONS.contains(&component.as_str()) {
@@ -387,7 +387,15 @@ impl NewRelease {
                 });
             }
         }
-        Ok(())
+        if kind == PackageKind::PythonZip && self.command.is_empty() {
+            return Err(Refusal::Empty("command"));
+        }
+        match starter(kind, &self.command) {
+            Some(component) if known.of(component).is_empty() => {
+                Err(Refusal::ComponentNone(component))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -761,7 +769,7 @@ fn is_plain_path(path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::components::{Components, PYTHON};
+    use crate::components::{PHP, PYTHON};
     use std::path::PathBuf;
 
     fn package(kind: PackageKind, url: &str) -> NewRelease {
@@ -822,6 +830,20 @@ mod tests {
         war.components
             .insert(WEB_CONTAINER.into(), "Tomcat 9".into());
         assert!(checked(&war).is_ok());
+        // What is called first must be there as well.
+        let mut plain = package(PackageKind::Plain, "http://x.example/a");
+        assert!(checked(&plain).is_ok());
+        plain.command = vec!["python3".into(), "main.py".into()];
+        assert!(matches!(
+            checked(&plain),
+            Err(Refusal::ComponentNone(PYTHON))
+        ));
+        let php = package(PackageKind::PhpZip, "http://x.example/a.zip");
+        assert!(matches!(checked(&php), Err(Refusal::ComponentNone(PHP))));
+        let mut python = package(PackageKind::PythonZip, "http://x.example/a.zip");
+        assert!(matches!(checked(&python), Err(Refusal::Empty("command"))));
+        python.command = vec!["./own".into()];
+        assert!(checked(&python).is_ok());
         let mut image = NewRelease::new(NewArtifact::Image {
             name: "shop:1".into(),
         });

@@ -23,13 +23,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backout_core::ids::{AccountId, DatabaseId, Entropy, JobId, RequestId};
+use backout_core::ids::{AccountId, DatabaseId, Entropy, JobId};
 use backout_core::outcome::Outcome;
 use backout_core::plan::{Plan, Preflight};
 use backout_core::time::Clock;
-use backout_jobs::{
-    Idempotency, JobView, Jobs, JobsError, NewJob, Registry, SubmitError, Submitted,
-};
+pub use backout_jobs::Caller;
+use backout_jobs::{JobView, Jobs, JobsError, NewJob, Registry, SubmitError, Submitted};
 use backout_store::{Store, Tx};
 use serde::Serialize;
 use tokio::sync::Semaphore;
@@ -74,19 +73,6 @@ const LOOKS_OF_CALL: usize = 8;
 /// How long one call looks at servers: half of the minute for which clients
 /// wait.
 const LOOK_MAX: Duration = Duration::from_secs(30);
-
-/// Who calls, on whose resources, under which request id.
-#[derive(Clone, Debug)]
-pub struct Caller {
-    /// The account that signed the call.
-    pub account: AccountId,
-    /// The account whose resources it works on.
-    pub owner: AccountId,
-    /// The id of the call.
-    pub request: RequestId,
-    /// The caller's idempotency key and a hash of its request.
-    pub idempotency: Option<Idempotency>,
-}
 
 /// Work that was accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -20,15 +20,12 @@ mod retention;
 
 use std::sync::Arc;
 
-use backout_core::ids::{
-    AccountId, BlueprintId, DiskId, Entropy, InstanceId, JobId, PointId, RequestId,
-};
+use backout_core::ids::{AccountId, BlueprintId, DiskId, Entropy, InstanceId, JobId, PointId};
 use backout_core::outcome::Outcome;
 use backout_core::plan::{Plan, Preflight};
 use backout_core::time::{Clock, Timestamp};
-use backout_jobs::{
-    Idempotency, JobView, Jobs, JobsError, NewJob, Registry, SubmitError, Submitted,
-};
+pub use backout_jobs::Caller;
+use backout_jobs::{JobView, Jobs, JobsError, NewJob, Registry, SubmitError, Submitted};
 use backout_store::{Store, Tx};
 use serde::Serialize;
 
@@ -62,19 +59,6 @@ pub const BACKUP_NAME_MAX_CHARS: usize = 90;
 
 /// How many labels a resource may have.
 pub const TAGS_MAX: usize = 50;
-
-/// Who calls, on whose resources, under which request id.
-#[derive(Clone, Debug)]
-pub struct Caller {
-    /// The account that signed the call.
-    pub account: AccountId,
-    /// The account whose resources it works on.
-    pub owner: AccountId,
-    /// The id of the call.
-    pub request: RequestId,
-    /// The caller's idempotency key and a hash of its request.
-    pub idempotency: Option<Idempotency>,
-}
 
 /// Names a disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
