@@ -2,6 +2,7 @@
 
 mod apps;
 mod databases;
+mod engines;
 
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
@@ -18,6 +19,7 @@ pub(crate) use apps::{
 pub(crate) use databases::{
     CloneDatabase, DatabaseSchedule, Databases, HowApplied, RollbackDatabase, Url,
 };
+pub(crate) use engines::{CreateEngine, EngineImage, Engines, Sure};
 
 const AFTER_HELP: &str = "\
 Where the server is, and who calls:
@@ -74,6 +76,9 @@ pub(crate) enum Command {
     /// Applications, which can be taken back to an earlier version
     #[command(subcommand)]
     Apps(Box<Apps>),
+    /// Data engines, whose image can be switched and taken back
+    #[command(subcommand)]
+    Engines(Box<Engines>),
     /// Approve a change order that somebody else asked for
     Approve(Approve),
     /// List everything that is managed
@@ -181,6 +186,10 @@ pub(crate) struct Serve {
     /// The address that the ports of applications are opened on [default: 0.0.0.0]
     #[arg(long, value_name = "IP")]
     pub apps_listen: Option<IpAddr>,
+    /// What runs Java web archives: its name, and a program that is called with
+    /// the archive and finds JAVA_HOME and PORT in its environment; may be repeated
+    #[arg(long, value_name = "NAME=PROGRAM")]
+    pub web_container: Vec<String>,
     /// The address that data engines answer on, which ask nobody who they are
     /// [default: 127.0.0.1]
     #[arg(long, value_name = "IP")]

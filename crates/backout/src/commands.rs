@@ -2,6 +2,7 @@
 
 mod apps;
 mod databases;
+mod engines;
 mod machines;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -93,6 +94,7 @@ pub(crate) fn run(shell: &Shell, command: &Command) -> Outcome<Said> {
         Command::Servers(c) => machines::servers(shell, c),
         Command::Databases(c) => databases::databases(shell, c),
         Command::Apps(c) => apps::apps(shell, c),
+        Command::Engines(c) => engines::engines(shell, c),
         Command::Approve(a) => apps::approve(shell, a),
         Command::Disks(c) => machines::disks(shell, c),
         Command::Images(c) => machines::images(shell, c),

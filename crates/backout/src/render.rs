@@ -2,6 +2,7 @@
 
 pub(crate) mod apps;
 pub(crate) mod databases;
+pub(crate) mod engines;
 
 use std::fmt::Write as _;
 

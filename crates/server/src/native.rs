@@ -2,6 +2,7 @@
 
 mod apps;
 mod databases;
+mod engines;
 
 use std::sync::Arc;
 
@@ -90,7 +91,7 @@ pub(crate) fn render(request: &RequestId, error: &NativeError) -> Bytes {
 #[openapi(
     info(
         title = "Backout",
-        description = "Take anything back: servers, databases, applications, and the jobs that roll back. \
+        description = "Take anything back: servers, databases, applications, data engines, and the jobs that roll back. \
                        The rules are in docs/native-api.md."
     ),
     tags(
@@ -99,6 +100,7 @@ pub(crate) fn render(request: &RequestId, error: &NativeError) -> Bytes {
         (name = "images", description = "What servers are made of"),
         (name = "databases", description = "Databases: their history, the ways back, their backups"),
         (name = "apps", description = "Applications: their versions, orders, replicas and logs"),
+        (name = "engines", description = "Data engines: the versions of their images, their parameters, their log"),
         (name = "rollback", description = "Judge, plan and roll back"),
         (name = "jobs", description = "What runs, and what ran"),
         (name = "accounts", description = "Who may call"),
@@ -140,6 +142,7 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(plan_compact))
         .merge(databases::routes())
         .merge(apps::routes())
+        .merge(engines::routes())
         .routes(routes!(list_jobs))
         .routes(routes!(get_job))
         .routes(routes!(job_events))
@@ -281,8 +284,8 @@ struct JobsQuery {
     /// `queued`, `running` or `done`; or how they ended: `applied`, `reverted` or
     /// `held`.
     state: Option<String>,
-    /// `server/NAME`, `disk/NAME`, `database/NAME`, `app/NAME`, one of them with an
-    /// id, or just the name of a server.
+    /// `server/NAME`, `disk/NAME`, `database/NAME`, `app/NAME`, `engine/NAME`, one of
+    /// them with an id, or just the name of a server.
     resource: Option<String>,
 }
 

@@ -8,6 +8,10 @@ use backout_apps::persistence::ApplicationFilter;
 use backout_core::outcome::Outcome;
 use backout_core::size::Size;
 use backout_disks::Capabilities;
+use backout_engines::model::{Config, Engine, EngineState, Kind, Launch};
+use backout_engines::persistence::{EngineFilter, EngineOrder};
+use backout_engines::runtime;
+use backout_engines::service::{ImageFilter, ImageOrder};
 use backout_jobs::Filter;
 use backout_servers::persistence::{Page, ServerFilter};
 use backout_store::Dialect;
@@ -21,6 +25,8 @@ const FOLDERS_MAX: usize = 16;
 const SERVERS_MAX: u64 = 100;
 /// How many applications' gateways are looked at.
 const APPS_MAX: u64 = 100;
+/// How many data engines are looked at.
+const ENGINES_MAX: u64 = 200;
 /// How many held jobs are named.
 const HELD_SHOWN: usize = 5;
 /// Less free space than this part of a file system is worth a warning: a
@@ -115,6 +121,8 @@ impl Native {
         checks.push(self.check_held(call).await?);
         checks.extend(self.check_databases(call).await?);
         checks.extend(self.check_apps(call).await?);
+        checks.extend(self.check_engine_images(call).await?);
+        checks.extend(self.check_engines(call).await?);
         Ok(Doctor {
             version: self.parts.version.clone(),
             node: self.parts.node.clone(),
@@ -226,6 +234,95 @@ impl Native {
         Ok(checks)
     }
 
+    /// Which versions of data engines cannot run on this host, and what they need.
+    async fn check_engine_images(&self, call: &Call) -> Result<Vec<Check>> {
+        let order = (ImageOrder::Inserted, true);
+        let listed = self
+            .parts
+            .engines
+            .images(&call.principal.owner, ImageFilter::default(), order)
+            .await?;
+        let mut checks = Vec::new();
+        let mut launches = Vec::new();
+        for version in listed {
+            match version.image {
+                Ok(image) if image.command.is_empty() || image.online().is_err() => {}
+                Ok(image) => launches.push((image.kind, image.launch(&Config::default()))),
+                Err(damage) => checks.push(Check {
+                    name: format!("engine image {}", version.version),
+                    status: Health::Warn,
+                    message: format!("no engine can run it: {damage}"),
+                    fix: Some(
+                        "correct the entry, and add it again with: backout engines image add FILE"
+                            .into(),
+                    ),
+                }),
+            }
+        }
+        if launches.is_empty() {
+            return Ok(checks);
+        }
+        let looked = tokio::task::spawn_blocking(move || check_launches(&launches)).await;
+        checks.extend(looked.map_err(|e| {
+            tracing::error!(error = %e, "looking at programs of engines panicked");
+            NativeError::internal("look at the programs of data engines")
+        })?);
+        Ok(checks)
+    }
+
+    /// Which endpoints of the caller's engines do not answer though they should.
+    async fn check_engines(&self, call: &Call) -> Result<Vec<Check>> {
+        let filter = EngineFilter {
+            states: vec![EngineState::Running],
+            ..EngineFilter::default()
+        };
+        let page = Page {
+            offset: 0,
+            limit: ENGINES_MAX,
+        };
+        let order = (EngineOrder::Created, false);
+        let engines = &self.parts.engines;
+        let (_, running) = engines
+            .list(&call.principal.owner, filter, order, page)
+            .await?;
+        let here: Vec<_> = running
+            .into_iter()
+            .filter(|e| e.node == self.parts.node)
+            .collect();
+        if here.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (count, runtime) = (here.len(), engines.runtime().clone());
+        let looked = tokio::task::spawn_blocking(move || {
+            let away = |engine: &Engine| {
+                let why = match runtime.gateway(&engine.id).and_then(|g| g.is_kept()) {
+                    Ok(true) if engine.instance.is_some() => return None,
+                    Ok(true) => "it has no instance".to_owned(),
+                    Ok(false) => "the process on its endpoint does not run".to_owned(),
+                    Err(e) => e.to_string(),
+                };
+                Some(Check {
+                    name: format!("endpoint of engine {}", engine.name),
+                    status: Health::Warn,
+                    message: format!("{why}: nobody is answered on port {}", engine.port),
+                    fix: Some(format!(
+                        "it is started again within minutes; if it is not: backout engines restart {}",
+                        engine.name
+                    )),
+                })
+            };
+            here.iter().filter_map(away).collect::<Vec<_>>()
+        });
+        let mut checks = looked.await.map_err(|e| {
+            tracing::error!(error = %e, "looking at endpoints panicked");
+            NativeError::internal("look at the endpoints of data engines")
+        })?;
+        if checks.is_empty() {
+            checks.push(ok("endpoints of engines", format!("all {count} are kept")));
+        }
+        Ok(checks)
+    }
+
     async fn check_store(&self) -> Check {
         let kind = match self.parts.store.dialect() {
             Dialect::Sqlite => "SQLite, on this host",
@@ -250,6 +347,54 @@ fn ok(name: &str, message: String) -> Check {
         message,
         fix: None,
     }
+}
+
+/// What versions of data engines need on this host.
+fn check_launches(launches: &[(Kind, Launch)]) -> Vec<Check> {
+    let mut checks = Vec::new();
+    for (_, launch) in launches {
+        if let Some(why) = runtime::missing(launch) {
+            checks.push(Check {
+                name: format!("engine image {}", launch.version),
+                status: Health::Warn,
+                message: format!("no engine can run it here: {why}"),
+                fix: None,
+            });
+        }
+    }
+    if let Some(check) = check_java(launches) {
+        checks.push(check);
+    }
+    if checks.iter().all(|c| c.status == Health::Ok) {
+        let all = format!("{} versions can run here", launches.len());
+        checks.push(ok("engine images", all));
+    }
+    checks
+}
+
+/// Whether there is the Java that Spark and Trino run on; none when no version is
+/// one of theirs, or each brings its own.
+fn check_java(launches: &[(Kind, Launch)]) -> Option<Check> {
+    let (_, launch) = launches.iter().find(|(kind, launch)| {
+        let brings = |word: &String| word.starts_with("JAVA_HOME=");
+        *kind != Kind::DuckDb && !launch.command.iter().any(brings)
+    })?;
+    let java = Launch {
+        command: vec!["java".to_owned()],
+        ..launch.clone()
+    };
+    Some(match runtime::missing(&java) {
+        None => ok("java", "there is one, for Spark and Trino".to_owned()),
+        Some(_) => Check {
+            name: "java".into(),
+            status: Health::Warn,
+            message: format!("not installed, and {} runs on it", launch.version),
+            fix: Some(
+                "install default-jre-headless, or put JAVA_HOME=FOLDER into the command of the version, after env"
+                    .into(),
+            ),
+        },
+    })
 }
 
 fn check_node(node: &str) -> Check {

@@ -15,10 +15,12 @@ use utoipa::ToSchema;
 
 mod apps;
 mod databases;
+mod engines;
 mod servers;
 
 pub use apps::*;
 pub use databases::*;
+pub use engines::*;
 pub use servers::*;
 
 /// The one page of a list.

@@ -206,6 +206,15 @@ impl From<backout_apps::Refusal> for NativeError {
     }
 }
 
+impl From<backout_engines::Refusal> for NativeError {
+    fn from(e: backout_engines::Refusal) -> Self {
+        match e {
+            backout_engines::Refusal::Store(e) => store_error(&e),
+            other => Self::new(other.code(), other.to_string()),
+        }
+    }
+}
+
 impl From<AccountsError> for NativeError {
     fn from(e: AccountsError) -> Self {
         match e {

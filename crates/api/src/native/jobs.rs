@@ -17,8 +17,8 @@ pub struct JobFilter {
     /// `queued`, `running` or `done`; or how they ended: `applied`, `reverted` or
     /// `held`.
     pub state: Option<String>,
-    /// `server/NAME`, `disk/NAME`, `database/NAME`, `app/NAME`, one of them with an
-    /// id, or just the name of a server.
+    /// `server/NAME`, `disk/NAME`, `database/NAME`, `app/NAME`, `engine/NAME`, one of
+    /// them with an id, or just the name of a server.
     pub resource: Option<String>,
 }
 
@@ -94,6 +94,7 @@ impl Native {
             },
             Named::Database(name) => self.database_resource(call, name).await,
             Named::App(name) => self.app_resource(call, name).await,
+            Named::Engine(name) => self.engine_resource(call, name).await,
         }
     }
 
@@ -199,6 +200,9 @@ impl Native {
             if view.procedure.starts_with("apps.") {
                 return self.undo_app_job(call, &view.id).await;
             }
+            if view.procedure.starts_with("engines.") {
+                return self.undo_engine_job(call, &view.resource, &view.id).await;
+            }
             if view.procedure.starts_with("databases.") {
                 return self.undo_database_job(call, &view.id).await;
             }
@@ -243,6 +247,9 @@ impl Native {
             && let Ok(id) = id.parse()
         {
             return self.app_spellings(call, &id).await;
+        }
+        if let Some(id) = job.resource.strip_prefix("engine/") {
+            return self.engine_spellings(call, id).await;
         }
         match subject_of(job) {
             Some(subject) => self.subject_spellings(call, &subject).await,

@@ -15,6 +15,7 @@ mod databases;
 mod disks;
 mod doctor;
 pub mod dto;
+mod engines;
 mod error;
 mod faults;
 mod images;
@@ -45,6 +46,7 @@ use backout_store::Store;
 pub use apps::{LOG_LINES_MAX, LogTails, LogsWanted, OrdersWanted};
 pub use databases::{LifeStep, TransactionsWanted};
 pub use disks::DisksWanted;
+pub use engines::{EngineImagesWanted, OUTPUT_LINES_MAX, engine_action};
 pub use error::{Kind, NativeError};
 pub use jobs::{EventsAfter, JobFilter};
 
@@ -205,6 +207,30 @@ pub mod action {
     pub const MANAGE_CONFIG_MAPS: &str = "backout:ManageConfigMaps";
     /// Says how much accounts may have.
     pub const MANAGE_APP_SETTINGS: &str = "backout:ManageAppSettings";
+    /// Looks at data engines: their versions, parameters, log and events.
+    pub const DESCRIBE_ENGINES: &str = "backout:DescribeEngines";
+    /// Reads what instances of engines write.
+    pub const READ_ENGINE_OUTPUT: &str = "backout:ReadEngineOutput";
+    /// Makes a data engine.
+    pub const CREATE_ENGINE: &str = "backout:CreateEngine";
+    /// Describes a data engine.
+    pub const CHANGE_ENGINE: &str = "backout:ChangeEngine";
+    /// Gives data engines another version.
+    pub const SWITCH_ENGINE: &str = "backout:SwitchEngine";
+    /// Changes the parameters and the size of data engines.
+    pub const CONFIGURE_ENGINE: &str = "backout:ConfigureEngine";
+    /// Stops data engines.
+    pub const SUSPEND_ENGINES: &str = "backout:SuspendEngines";
+    /// Starts data engines that are suspended.
+    pub const RESUME_ENGINES: &str = "backout:ResumeEngines";
+    /// Starts data engines anew.
+    pub const RESTART_ENGINES: &str = "backout:RestartEngines";
+    /// Takes a data engine away.
+    pub const DELETE_ENGINE: &str = "backout:DeleteEngine";
+    /// Looks at the versions that data engines can have.
+    pub const DESCRIBE_ENGINE_IMAGES: &str = "backout:DescribeEngineImages";
+    /// Adds a version that data engines can have.
+    pub const ADD_ENGINE_IMAGE: &str = "backout:AddEngineImage";
     /// Looks at what the host can do.
     pub const DOCTOR: &str = "backout:Doctor";
 }
@@ -350,6 +376,8 @@ impl Outcome for dto::Snapshot {}
 impl Outcome for dto::Image {}
 impl Outcome for dto::Database {}
 impl Outcome for dto::App {}
+impl Outcome for dto::DataEngine {}
+impl Outcome for dto::AddedEngineImage {}
 impl Outcome for dto::AppVersion {}
 impl Outcome for dto::NamespaceView {}
 impl Outcome for dto::SecretView {}
@@ -375,6 +403,7 @@ made_a_job! {
     AcceptedClone: |a| Some(&a.job);
     AcceptedJobs: |a| a.jobs.first();
     AcceptedOrder: |a| a.job.as_ref();
+    AcceptedEngine: |a| Some(&a.job);
     OrderView: |a| a.job.as_ref();
     AcceptedRollback: |a| Some(&a.job);
     AddedServer: |a| Some(&a.job);

@@ -21,22 +21,25 @@ pub(super) enum Named<'a> {
     Database(&'a str),
     /// An application, by name, `NAMESPACE/NAME` or id.
     App(&'a str),
+    /// A data engine, by name or id.
+    Engine(&'a str),
 }
 
-/// `server/NAME`, `disk/NAME`, `database/NAME`, `app/NAME`, or just the NAME of a
-/// server. A name with a `/` in it needs the word before it.
+/// `server/NAME`, `disk/NAME`, `database/NAME`, `app/NAME`, `engine/NAME`, or just
+/// the NAME of a server. A name with a `/` in it needs the word before it.
 pub(super) fn named(resource: &str) -> Result<Named<'_>> {
     let (of, name): (fn(_) -> _, _) = match resource.split_once('/') {
         Some(("server", name)) => (Named::Server, name),
         Some(("disk", name)) => (Named::Disk, name),
         Some(("database", name)) => (Named::Database, name),
         Some(("app" | "application", name)) => (Named::App, name),
+        Some(("engine", name)) => (Named::Engine, name),
         Some(_) => (Named::Server, ""),
         None => (Named::Server, resource),
     };
     if name.is_empty() {
         return Err(NativeError::malformed(format!(
-            "read the resource {:?}: give server/NAME, disk/NAME, database/NAME, app/NAME, one of them with an id, or just the name of a server",
+            "read the resource {:?}: give server/NAME, disk/NAME, database/NAME, app/NAME, engine/NAME, one of them with an id, or just the name of a server",
             resource.chars().take(80).collect::<String>()
         )));
     }
@@ -198,6 +201,12 @@ impl Native {
                     "take an application back to a restore point: it goes back to a version, with: backout apps rollback {name}"
                 )));
             }
+            Named::Engine(name) => {
+                self.allowed_engine(call, action, name).await?;
+                return Err(NativeError::malformed(format!(
+                    "take a data engine back to a restore point: its image is rolled back, with: backout engines rollback {name}"
+                )));
+            }
             Named::Database(name) => {
                 self.allowed_database(call, action, name).await?;
                 return Err(NativeError::malformed(format!(
@@ -305,6 +314,8 @@ mod tests {
             ("app/web", Some(Named::App("web"))),
             ("app/test/web", Some(Named::App("test/web"))),
             ("app/", None),
+            ("engine/lake", Some(Named::Engine("lake"))),
+            ("engine/", None),
             ("apps/web", None),
             ("/web", None),
         ] {

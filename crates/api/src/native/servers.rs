@@ -18,7 +18,7 @@ const DISKS_PAGE: u64 = 100;
 
 impl Native {
     /// `GET /v1/resources`: the servers, after them the data disks, and after
-    /// those the databases.
+    /// those the databases, the applications and the data engines.
     ///
     /// # Errors
     /// A refusal.
@@ -68,7 +68,12 @@ impl Native {
             .app_resources(call, offset.saturating_sub(before), limit - items.len())
             .await?;
         items.extend(found);
-        let next = next_offset(offset, items.len(), before + apps);
+        let before = before + apps;
+        let (engines, found) = self
+            .engine_resources(call, offset.saturating_sub(before), limit - items.len())
+            .await?;
+        items.extend(found);
+        let next = next_offset(offset, items.len(), before + engines);
         Ok(List { items, next })
     }
 

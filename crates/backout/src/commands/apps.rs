@@ -410,7 +410,7 @@ fn release_of(d: &args::Deploy) -> Outcome<Value> {
 }
 
 /// A text of a file of this host; `-` is stdin.
-fn read_text(file: &Path) -> Outcome<String> {
+pub(super) fn read_text(file: &Path) -> Outcome<String> {
     let wrong = |e: &dyn std::fmt::Display| {
         Failure::usage(format!(
             "read {}: {e}; give a file with text of at most {FILE_BYTES_MAX} bytes",

@@ -6,6 +6,7 @@
     reason = "helpers outside of #[test] functions: a test that cannot go on must fail"
 )]
 
+mod engines;
 mod faults;
 mod house;
 mod http;
