@@ -16,7 +16,6 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use backout_shim::Signal;
 use common::Running;
 use load::{Load, Watcher, until};
 use serde_json::Value;
@@ -202,29 +201,8 @@ impl Rig {
 
 impl Drop for Rig {
     fn drop(&mut self) {
-        // What outlives a server must not outlive a test that failed.
-        self.server.signal("KILL");
-        for shim in shims(&self.server.data()) {
-            let _ = backout_shim::stop(&shim, Signal::Kill, Duration::ZERO);
-        }
+        self.server.end_all();
     }
-}
-
-/// The folders of the shims below a folder.
-fn shims(below: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut open = vec![below.to_owned()];
-    while let Some(folder) = open.pop() {
-        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                match entry.file_name() == "run" {
-                    true => found.push(entry.path()),
-                    false => open.push(entry.path()),
-                }
-            }
-        }
-    }
-    found
 }
 
 /// Deploys the second version and takes it back, under load, each with the words

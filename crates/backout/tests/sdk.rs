@@ -5,66 +5,9 @@
 
 mod common;
 
-use std::path::PathBuf;
 use std::process::Command;
 
-use common::{Running, TlsFiles, cache, script, sha256_line};
-
-/// Runs a client's script against `server` and expects it to end well.
-fn run(server: &Running, mut command: Command) {
-    let program = PathBuf::from(command.get_program());
-    assert!(
-        program.exists() || !program.is_absolute(),
-        "{} is missing: ./run test installs the clients",
-        program.display()
-    );
-    for name in [
-        "http_proxy",
-        "https_proxy",
-        "HTTP_PROXY",
-        "HTTPS_PROXY",
-        "all_proxy",
-        "ALL_PROXY",
-    ] {
-        command.env_remove(name);
-    }
-    let out = command
-        .env("HOME", server.folder())
-        .env("BO_URL", &server.url)
-        .env("BO_ADDR", server.addr())
-        .env("BO_ID", &server.secret_id)
-        .env("BO_KEY", &server.secret_key)
-        .env("BO_DATA", server.data())
-        .env("BO_BIN", common::BIN)
-        .output()
-        .expect("the client can be started");
-    assert!(
-        out.status.success(),
-        "{:?}\n{}\n{}\nserver's log:\n{}",
-        command.get_args().collect::<Vec<_>>(),
-        String::from_utf8_lossy(&out.stdout),
-        String::from_utf8_lossy(&out.stderr),
-        server.log()
-    );
-}
-
-fn python(name: &str) -> Command {
-    let mut command = Command::new(cache().join("venv/bin/python"));
-    command.arg(script(name));
-    command
-}
-
-fn node(name: &str) -> Command {
-    let mut command = Command::new("node");
-    command
-        .arg(script(name))
-        .env("NODE_PATH", cache().join("node/node_modules"));
-    assert!(
-        cache().join("node/node_modules").exists(),
-        "the Node clients are missing: ./run test installs them"
-    );
-    command
-}
+use common::{Running, TlsFiles, cache, node, python, run, script, sha256_line};
 
 #[test]
 fn tencent_python_signs_in_every_way() {

@@ -1,5 +1,7 @@
-"""Tencent's Python SDK as a loop: a line [ADDR, ACTION, {parameters}] in, a line of JSON out."""
+"""Tencent's Python SDK as a loop: a line [ADDR, SERVICE, ACTION,
+{parameters}] in, a line of JSON out."""
 
+import importlib
 import json
 import os
 import sys
@@ -8,14 +10,19 @@ from tencentcloud.common import credential
 from tencentcloud.common.exception.tencent_cloud_sdk_exception import TencentCloudSDKException
 from tencentcloud.common.profile.client_profile import ClientProfile
 from tencentcloud.common.profile.http_profile import HttpProfile
-from tencentcloud.lighthouse.v20200324 import lighthouse_client, models
+
+# Loaded when first called: they are large.
+VERSIONS = {"lighthouse": "v20200324", "dlc": "v20210125"}
 
 
-def call(addr, action, parameters):
+def call(addr, service, action, parameters):
+    package = f"tencentcloud.{service}.{VERSIONS[service]}"
+    models = importlib.import_module(f"{package}.models")
+    module = importlib.import_module(f"{package}.{service}_client")
     http = HttpProfile(protocol="http", endpoint=addr, reqTimeout=30)
     profile = ClientProfile(httpProfile=http, language="en-US")
     pair = credential.Credential(os.environ["BO_ID"], os.environ["BO_KEY"])
-    client = lighthouse_client.LighthouseClient(pair, "ap-guangzhou", profile)
+    client = getattr(module, f"{service.title()}Client")(pair, "ap-guangzhou", profile)
     request = getattr(models, action + "Request")()
     request.from_json_string(json.dumps(parameters))
     try:

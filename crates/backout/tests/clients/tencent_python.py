@@ -80,11 +80,11 @@ def errors():
     refused("InvalidParameter", lambda: unknown.call_json("DescribeSnapshots", {"Limit": "many"}))
     old = client(kind=lambda *a: CommonClient("lighthouse", "1999-01-01", *a))
     refused("NoSuchVersion", lambda: old.call_json("DescribeSnapshots", {}))
-    # Known to the contract, and not served by this version.
-    d = client(kind=dlc_client.DlcClient)
     request = dlc.CheckDataEngineImageCanBeRollbackRequest()
     request.DataEngineId = "DataEngine-1"
-    refused("InvalidAction", lambda: d.CheckDataEngineImageCanBeRollback(request))
+    for region, code in [("ap-guangzhou", "ResourceNotFound.DataEngineNotFound"), ("mars-north-1", "UnsupportedRegion"), (None, "MissingParameter")]:
+        d = client(kind=dlc_client.DlcClient, region=region)
+        refused(code, lambda: d.CheckDataEngineImageCanBeRollback(request))
     somewhere = client(region="mars-north-1")
     refused("UnsupportedRegion", lambda: describe_snapshots(somewhere))
 

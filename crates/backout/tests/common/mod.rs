@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use backout_shim::Signal;
 use serde_json::Value;
 
 /// The binary under test.
@@ -224,6 +225,25 @@ impl Running {
         panic!("the server does not end\n{}", self.log());
     }
 
+    /// Ends it, and all that would outlive it and must not outlive a test.
+    pub fn end_all(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let mut open = vec![self.data()];
+        while let Some(folder) = open.pop() {
+            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+                if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    continue;
+                }
+                if entry.file_name() == "run" {
+                    let _ = backout_shim::stop(&entry.path(), Signal::Kill, Duration::ZERO);
+                } else {
+                    open.push(entry.path());
+                }
+            }
+        }
+    }
+
     /// Starts it again on the same folder.
     pub fn restart(&mut self) {
         let (child, url) = spawn(self.folder.path(), &self.more, &self.env);
@@ -375,6 +395,66 @@ pub fn script(name: &str) -> PathBuf {
         .join(name)
 }
 
+/// Runs such a script against `server` and expects it to end well; what it
+/// printed.
+pub fn run(server: &Running, mut command: Command) -> String {
+    let program = PathBuf::from(command.get_program());
+    assert!(
+        program.exists() || !program.is_absolute(),
+        "{} is missing: ./run test installs the clients",
+        program.display()
+    );
+    for name in [
+        "http_proxy",
+        "https_proxy",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "all_proxy",
+        "ALL_PROXY",
+    ] {
+        command.env_remove(name);
+    }
+    let out = command
+        .env("HOME", server.folder())
+        .env("BO_URL", &server.url)
+        .env("BO_ADDR", server.addr())
+        .env("BO_ID", &server.secret_id)
+        .env("BO_KEY", &server.secret_key)
+        .env("BO_DATA", server.data())
+        .env("BO_BIN", BIN)
+        .output()
+        .expect("the client can be started");
+    let printed = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(
+        out.status.success(),
+        "{:?}\n{printed}\n{}\nserver's log:\n{}",
+        command.get_args().collect::<Vec<_>>(),
+        String::from_utf8_lossy(&out.stderr),
+        server.log()
+    );
+    printed
+}
+
+/// A script for the vendors' Python clients.
+pub fn python(name: &str) -> Command {
+    let mut command = Command::new(cache().join("venv/bin/python"));
+    command.arg(script(name));
+    command
+}
+
+/// A script for the vendors' Node clients.
+pub fn node(name: &str) -> Command {
+    let mut command = Command::new("node");
+    command
+        .arg(script(name))
+        .env("NODE_PATH", cache().join("node/node_modules"));
+    assert!(
+        cache().join("node/node_modules").exists(),
+        "the Node clients are missing: ./run test installs them"
+    );
+    command
+}
+
 /// The vendor's Python SDK, kept running: one call a line.
 pub struct Sdk {
     child: Child,
@@ -403,10 +483,25 @@ impl Sdk {
         }
     }
 
-    /// The answer, or the code of the refusal.
+    /// The answer of servers, or the code of the refusal.
     pub fn call(&mut self, url: &str, action: &str, parameters: &Value) -> Result<Value, String> {
+        self.ask(url, "lighthouse", action, parameters)
+    }
+
+    /// The same, of data engines.
+    pub fn dlc(&mut self, url: &str, action: &str, parameters: &Value) -> Result<Value, String> {
+        self.ask(url, "dlc", action, parameters)
+    }
+
+    fn ask(
+        &mut self,
+        url: &str,
+        service: &str,
+        action: &str,
+        parameters: &Value,
+    ) -> Result<Value, String> {
         let addr = url.strip_prefix("http://").unwrap();
-        let ask = serde_json::json!([addr, action, parameters]);
+        let ask = serde_json::json!([addr, service, action, parameters]);
         writeln!(self.asks, "{ask}").unwrap();
         let mut line = String::new();
         self.answers.read_line(&mut line).unwrap();
