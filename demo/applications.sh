@@ -43,8 +43,8 @@ backout apps deploy shop --from "$WORK/shop-1" --command 'python3 shop.py' --rep
 good "$(curl -s "http://127.0.0.1:$SHOP_PORT/") at port $SHOP_PORT"
 
 step 'Its customers: 100 requests a second from now on'
-typed "python demo/requests.py $SHOP_PORT counts"
-setsid "$VENV/bin/python" "$HERE/requests.py" "$SHOP_PORT" "$COUNTS" 2>"$WORK/requests.log" &
+typed "python demo/customers.py $SHOP_PORT counts"
+setsid "$VENV/bin/python" "$HERE/customers.py" "$SHOP_PORT" "$COUNTS" 2>"$WORK/customers.log" &
 CUSTOMERS=$!
 STARTED=("$CUSTOMERS" "${STARTED[@]}")
 mark >/dev/null

@@ -32,7 +32,8 @@ nobody_noticed() {
   told_so_far >/dev/null
   lost=$(told "$1" other)
   [ "$lost" = 0 ] || die "answer each statement: $lost were not, or not rightly"
-  good "$(told "$1" right) statements answered rightly meanwhile, none lost, none wrong;  1.3 ○ or 1.4 ●, second by second: $(told "$1" versions)"
+  good "$(told "$1" right) statements answered rightly meanwhile, none lost, none wrong"
+  good "by 1.3 ○ or 1.4 ●, second by second:  $(told "$1" versions)"
 }
 # What the engine says of itself, and of all trips.
 everything() {
@@ -40,7 +41,14 @@ everything() {
 }
 runbook() { typed "python demo/dlc.py $(shown "$@")" >&2; "$VENV/bin/python" "$HERE/dlc.py" "$@" || die "call by the official SDK: $1"; }
 # Follows the job of a vendor's call.
-follow() { backout jobs watch "$(quietly requests show "$1" | field job.id)"; }
+follow() {
+  local job outcome
+  job=$(quietly requests show "$1" | field job.id)
+  typed "backout jobs watch $job"
+  outcome=$(quietly jobs watch "$job" | field outcome)
+  [ "$outcome" = applied ] || die "carry job $job out: it is $outcome"
+  good "applied"
+}
 
 step 'Two versions in the catalogue: DuckDB 1.3 and 1.4, as they come from the Python registry'
 entry() {
@@ -84,15 +92,18 @@ good "$(told 0 right) statements answered, $(told 0 other) not"
 step 'To version 1.4, by the official SDK. What becomes of parameters is told before'
 backout engines switch analytics --image 'DuckDB 1.4' --dry-run
 NEW=$(quietly engines images | "$VENV/bin/python" -c 'import json, sys; print(json.load(sys.stdin)[-1]["id"])')
-follow "$(runbook switch "$ENGINE" "$NEW")"
+REQUEST=$(runbook switch "$ENGINE" "$NEW")
+follow "$REQUEST"
 [ "$(everything)" != "$BEFORE" ] || die "switch the engine"
 nobody_noticed "$SINCE"
 
 step 'And back: the two records that the check tells, and then version and parameters as they were'
 SINCE=$(told_so_far)
-read -r FROM TO <<<"$(runbook check "$ENGINE")"
+RECORDS=$(runbook check "$ENGINE")
+read -r FROM TO <<<"$RECORDS"
 good "from record $FROM, undoing $TO"
-follow "$(runbook rollback "$ENGINE" "$FROM" "$TO")"
+REQUEST=$(runbook rollback "$ENGINE" "$FROM" "$TO")
+follow "$REQUEST"
 nobody_noticed "$SINCE"
 [ "$(everything)" = "$BEFORE" ] || die "take the engine back: it says $(everything), and said $BEFORE"
 good "version, parameters and answers are as before the switch"

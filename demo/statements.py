@@ -73,7 +73,7 @@ signal.signal(signal.SIGTERM, lambda *_: over.set())
 analysts = [threading.Thread(target=analyst, args=(n,)) for n in range(ANALYSTS)]
 for one in analysts:
     one.start()
-due = time.monotonic()
+due = time.monotonic() + 1
 while not over.wait(max(0, due - time.monotonic())):
     due += 1
     tell()

@@ -2,7 +2,7 @@
 """The customers of the shop of the demo: requests at a constant rate, whatever
 becomes of those before, until SIGTERM.
 
-    requests.py PORT COUNTS
+    customers.py PORT COUNTS
 
 Every second a line of JSON is added to COUNTS: how many were answered well, by
 the version that answered, how many version 2 answered with an error, and every
