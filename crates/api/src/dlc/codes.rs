@@ -603,3 +603,162 @@ const fn damage_of(damage: &Damage) -> Cause {
         Damage::ImageOther(_) | Damage::Config(_) => INTERNAL,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use backout_core::ids::{EngineId, JobId, OsEntropy, RecordId};
+    use backout_engines::model::{EngineState, Kind};
+    use backout_wire::{Protocol, Service, operations_of};
+
+    use super::*;
+
+    fn damages() -> Vec<Damage> {
+        let text = || "x".to_owned();
+        vec![
+            Damage::ImageKind(text()),
+            Damage::ImagePublic(text()),
+            Damage::ImageState(text()),
+            Damage::ImageExecType(text()),
+            Damage::ClusterParameters(text()),
+            Damage::SessionParameters(text()),
+            Damage::ImageOther(text()),
+            Damage::EngineExecType(text()),
+            Damage::EnginePayMode(7),
+            Damage::UseKind(7),
+            Damage::Uses("x"),
+            Damage::Operation(text()),
+            Damage::ConfigMissing,
+            Damage::ConfigTwice,
+            Damage::SessionConfigMissing,
+            Damage::SessionConfigTwice,
+            Damage::Config(text()),
+        ]
+    }
+
+    fn refusals() -> Vec<Refusal> {
+        let text = || "x".to_owned();
+        let engine = || EngineId::random(&OsEntropy);
+        let record = || RecordId::random(&OsEntropy);
+        let mut out = vec![
+            Refusal::EngineNotFound(text()),
+            Refusal::EngineNotUnique(text()),
+            Refusal::ImageNotFound(text()),
+            Refusal::ImageNotUnique(text()),
+            Refusal::Taken(text()),
+            Refusal::State {
+                action: "switch",
+                engine: engine(),
+                state: EngineState::Suspended,
+                hint: "x",
+            },
+            Refusal::Busy {
+                engine: engine(),
+                job: JobId::random(&OsEntropy),
+            },
+            Refusal::Fixed {
+                engine: engine(),
+                why: "x",
+            },
+            Refusal::ImageNotOnline {
+                version: text(),
+                state: "offline",
+            },
+            Refusal::ImageKind {
+                version: text(),
+                kind: Kind::SparkSql,
+                other: text(),
+            },
+            Refusal::SameImage {
+                engine: engine(),
+                version: text(),
+            },
+            Refusal::NothingNewer(engine()),
+            Refusal::NoWayBack {
+                engine: engine(),
+                why: "x",
+            },
+            Refusal::OtherRecords {
+                engine: engine(),
+                given: text(),
+                from: record(),
+                to: record(),
+            },
+            Refusal::Parameter(BadValue::Unknown(text())),
+            Refusal::Parameter(BadValue::Internal(text())),
+            Refusal::Parameter(BadValue::Missing(text())),
+            Refusal::ParameterTwice(text()),
+            Refusal::NoEntry(text()),
+            Refusal::Unavailable {
+                version: text(),
+                why: text(),
+            },
+            Refusal::Quota {
+                what: "engines",
+                most: 7,
+            },
+            Refusal::Invalid(text()),
+            Refusal::Elsewhere {
+                engine: engine(),
+                node: text(),
+            },
+            Refusal::IdempotencyMismatch,
+            Refusal::Host(text()),
+            Refusal::Store(backout_store::Error::corrupt("x")),
+        ];
+        for damage in damages() {
+            out.push(match damage.is_of_image() {
+                true => Refusal::Image {
+                    version: text(),
+                    damage,
+                },
+                false => Refusal::Record {
+                    engine: engine(),
+                    damage,
+                },
+            });
+        }
+        out
+    }
+
+    /// Whatever the reason, an operation answers a code of its own, or one that
+    /// is common to all.
+    #[test]
+    fn every_cause_has_a_code_that_may_be_answered() {
+        for operation in operations_of(Service::Dlc) {
+            for refusal in refusals() {
+                let code = match refused(operation, &refusal) {
+                    Refused::Surface(error) => error.code,
+                    Refused::Rejected(rejection) => rejection.fault.code(Protocol::Tc3),
+                };
+                assert!(
+                    operation.may_answer(&code),
+                    "{} answers {code} to {refusal:?}",
+                    operation.name
+                );
+            }
+        }
+    }
+
+    /// Each damage has a code of its own in a switch, but for two that no code
+    /// is about and one that a switch does not list.
+    #[test]
+    fn damages_are_told_apart() {
+        let switch = backout_wire::find(Service::Dlc, "SwitchDataEngineImage");
+        let switch = switch.expect("an operation of the contract");
+        let plain: Vec<Damage> = damages()
+            .into_iter()
+            .filter(|d| {
+                code_of(switch, damage_of(d)) == Some("InternalError.InternalSystemException")
+            })
+            .collect();
+        let text = || "x".to_owned();
+        assert_eq!(
+            plain,
+            [
+                Damage::ImageOther(text()),
+                Damage::Operation(text()),
+                Damage::Config(text())
+            ]
+        );
+    }
+}
