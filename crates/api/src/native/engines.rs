@@ -9,7 +9,7 @@ use backout_engines::catalogue::{self, Level};
 use backout_engines::model::{Config, Engine, Kind, Mode, Pairs, Setup, Wanted};
 use backout_engines::persistence::{EngineFilter, EngineOrder};
 use backout_engines::service::{
-    Caller, ConfigOf, EngineView, ImageFilter, ImageOrder, NewEngine, Proposal, SIZE_MAX,
+    ConfigOf, EngineView, ImageFilter, ImageOrder, NewEngine, Proposal, SIZE_MAX,
 };
 use backout_store::rows::Page;
 
@@ -142,7 +142,7 @@ impl Native {
         self.audited(call, action::CREATE_ENGINE, &about, async {
             Self::allow(call, action::CREATE_ENGINE, &[vec![about.clone()]])?;
             let new = self.new_engine(call, ask).await?;
-            let caller = Self::engine_caller(call);
+            let caller = Self::caller(call);
             Ok(self.parts.engines.create(&caller, new).await?.into())
         })
         .await
@@ -151,12 +151,12 @@ impl Native {
     /// `POST /v1/plan/engines`.
     ///
     /// # Errors
-    /// A refusal. What the preflight finds is no refusal.
+    /// The first reason why it cannot be made.
     pub async fn plan_engine(&self, call: &Call, ask: CreateEngine) -> Result<PlannedEngine> {
         self.limit(call, action::CHECK)?;
         Self::allow(call, action::CHECK, &[vec![format!("engine/{}", ask.name)]])?;
         let new = self.new_engine(call, ask).await?;
-        let caller = Self::engine_caller(call);
+        let caller = Self::caller(call);
         let found = self.parts.engines.propose_create(&caller, new).await?;
         Ok(planned(found))
     }
@@ -254,7 +254,7 @@ impl Native {
                 Err(e) => return Err(e),
             };
             let wanted = self.wanted_of_engine(call, &id, ask).await?;
-            let caller = Self::engine_caller(call);
+            let caller = Self::caller(call);
             Ok(self
                 .parts
                 .engines
@@ -387,7 +387,7 @@ impl Native {
         job: &JobId,
     ) -> Result<super::dto::Accepted> {
         let engine = resource.strip_prefix("engine/").unwrap_or(resource);
-        let caller = Self::engine_caller(call);
+        let caller = Self::caller(call);
         Ok(self
             .parts
             .engines
@@ -620,7 +620,7 @@ impl Native {
         };
         self.audited(call, action::ADD_ENGINE_IMAGE, &about, async {
             Self::allow(call, action::ADD_ENGINE_IMAGE, &[vec![about.clone()]])?;
-            let caller = Self::engine_caller(call);
+            let caller = Self::caller(call);
             let added = self.parts.engines.add_image(&caller, &ask.entry).await?;
             Ok(AddedEngineImage {
                 new: added.new,
@@ -669,15 +669,6 @@ impl Native {
             Ok(found) => Ok(found.resource()),
             Err(Refusal::EngineNotFound(_)) => Ok(format!("engine/{name}")),
             Err(e) => Err(e.into()),
-        }
-    }
-
-    fn engine_caller(call: &Call) -> Caller {
-        Caller {
-            account: call.principal.account.clone(),
-            owner: call.principal.owner.clone(),
-            request: call.request.clone(),
-            idempotency: call.idempotency.clone(),
         }
     }
 }
