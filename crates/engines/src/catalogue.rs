@@ -470,6 +470,14 @@ pub fn read(entry: &Entry, above: &[Entry]) -> Result<Image, Damage> {
             "it may take {start_s} seconds to start, not 1 to {START_MAX_S}"
         )));
     }
+    let driver = all.driver.unwrap_or(kind.usual_driver());
+    let health = all.health.unwrap_or(Health::Tcp);
+    if driver == Driver::Connect && all.client.is_none() && matches!(health, Health::Sql(_)) {
+        return Err(Damage::ImageOther(
+            "it has a health_sql and no client that asks it: this house has none for Spark Connect"
+                .to_owned(),
+        ));
+    }
     let command = all.command.unwrap_or_default();
     if command.is_empty() && entry.level != Level::Parent {
         return Err(Damage::ImageOther(
@@ -487,9 +495,9 @@ pub fn read(entry: &Entry, above: &[Entry]) -> Result<Image, Damage> {
         shared: all.shared.unwrap_or(false),
         state,
         description: own.description,
-        driver: all.driver.unwrap_or(kind.usual_driver()),
+        driver,
         command,
-        health: all.health.unwrap_or(Health::Tcp),
+        health,
         client: all.client,
         start_s,
         memory_bytes: all.memory_mb.map(|mb| mb.saturating_mul(1 << 20)),
@@ -532,7 +540,7 @@ impl Inherited {
         if let Some(word) = &own.driver {
             let driver = Driver::parse(word).ok_or_else(|| {
                 Damage::ImageOther(format!(
-                    "its driver is {word:?}, none of http, thrift, trino"
+                    "its driver is {word:?}, none of http, thrift, trino, connect"
                 ))
             })?;
             self.driver = Some(driver);

@@ -65,7 +65,8 @@ impl Kind {
     #[must_use]
     pub const fn usual_driver(self) -> Driver {
         match self {
-            Self::SparkSql | Self::SparkBatch | Self::StandardSpark => Driver::Thrift,
+            Self::SparkSql | Self::StandardSpark => Driver::Thrift,
+            Self::SparkBatch => Driver::Connect,
             Self::PrestoSql | Self::StandardPresto => Driver::Trino,
             Self::DuckDb => Driver::Http,
         }
@@ -82,11 +83,14 @@ pub enum Driver {
     Thrift,
     /// The HTTP protocol of Trino.
     Trino,
+    /// The protocol of Spark Connect, over connections that last: for programs.
+    Connect,
 }
 words!(Driver {
     Http = "http",
     Thrift = "thrift",
     Trino = "trino",
+    Connect = "connect",
 });
 
 impl Driver {
@@ -240,6 +244,7 @@ impl Engine {
         let scheme = match driver {
             Driver::Http | Driver::Trino => "http",
             Driver::Thrift => "thrift",
+            Driver::Connect => "sc",
         };
         format!("{scheme}://127.0.0.1:{}", self.port)
     }

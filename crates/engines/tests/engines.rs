@@ -183,6 +183,46 @@ fn of_two_switches_at_once_one_wins() {
         let answers = version(stage.engine().await.port);
         assert_eq!(answers, if a.is_ok() { "two" } else { "three" });
         assert_eq!(stage.log().await.len(), 2);
+
+        // A call that is repeated asks for nothing more, while its job runs and
+        // when it is over.
+        let mut keyed = caller();
+        keyed.idempotency = Some(backout_jobs::Idempotency {
+            key: "k".to_owned(),
+            hash: "h".to_owned(),
+        });
+        let asked = engines.switch(&keyed, "e", "one").await.unwrap();
+        let again = engines.switch(&keyed, "e", "one").await.unwrap();
+        assert!(again.repeated && !asked.repeated && again.job == asked.job);
+        stage.applied(&asked).await;
+        let again = engines.switch(&keyed, "e", "one").await.unwrap();
+        assert!(again.repeated && again.job == asked.job);
+        if let Some(idempotency) = &mut keyed.idempotency {
+            idempotency.hash = "other".to_owned();
+        }
+        let refused = engines.switch(&keyed, "e", "two").await;
+        assert!(
+            matches!(refused, Err(Refusal::IdempotencyMismatch)),
+            "{refused:?}"
+        );
+        assert_eq!(stage.log().await.len(), 3);
+
+        // From another host it is seen, and not changed.
+        let elsewhere = backout_engines::Engines::new(
+            stage.store.clone(),
+            stage.jobs.clone(),
+            Arc::new(backout_core::time::SystemClock),
+            Arc::new(backout_core::ids::OsEntropy),
+            "another".to_owned(),
+            stage.runtime.clone(),
+        );
+        assert!(elsewhere.show(&owner(), "e").await.is_ok());
+        assert!(elsewhere.tend().await.unwrap().restarted.is_empty());
+        let refused = elsewhere.switch(&caller(), "e", "two").await;
+        assert!(
+            matches!(refused, Err(Refusal::Elsewhere { .. })),
+            "{refused:?}"
+        );
     });
 }
 
@@ -387,7 +427,8 @@ async fn tended(stage: &Stage) {
     let view = stage.engines.show(&owner(), "e").await.unwrap();
     if let Some(holding) = view.holding {
         let view = stage.jobs.wait(&holding.job, support::PATIENCE).await;
-        assert_eq!(view.unwrap().outcome, Some(Outcome::Applied));
+        let view = view.unwrap();
+        assert_eq!(view.outcome, Some(Outcome::Applied), "{view:?}");
     }
 }
 
@@ -395,13 +436,7 @@ async fn tended(stage: &Stage) {
 fn what_is_lost_of_an_engine_is_started_again() {
     on_stage(async |stage| {
         let engine = stage.engine().await;
-        let id = engine.instance.clone().unwrap().parse().unwrap();
-        let fence = backout_core::fence::Fence(i64::MAX - 1);
-        stage
-            .runtime
-            .processes
-            .stop(fence, &id, std::time::Duration::ZERO)
-            .unwrap();
+        stage.crash_instance(engine.instance.as_ref().unwrap());
         // Not within a minute of the last change.
         assert!(stage.engines.tend().await.unwrap().restarted.is_empty());
         tended(stage).await;
@@ -410,8 +445,7 @@ fn what_is_lost_of_an_engine_is_started_again() {
         assert_ne!(mended, engine.instance);
 
         // The process on its endpoint alone: the instance goes on.
-        let run = stage.runtime.gateway_folder(&engine.id).join("run");
-        backout_shim::stop(&run, backout_shim::Signal::Kill, std::time::Duration::ZERO).unwrap();
+        stage.crash_gateway(&engine);
         assert!(ask(engine.port, "x").is_err());
         tended(stage).await;
         assert_eq!(version(engine.port), "one");
@@ -419,7 +453,8 @@ fn what_is_lost_of_an_engine_is_started_again() {
 
         // All of it, as after the host was restarted, and the version is gone
         // offline meanwhile: what ran runs again.
-        stage.sweep();
+        stage.crash_instance(mended.as_ref().unwrap());
+        stage.crash_gateway(&engine);
         let offline = entry("one", &format!("state = \"offline\"\n{PARAMETERS_ONE}"));
         stage.add(&offline).await;
         tended(stage).await;

@@ -51,7 +51,7 @@ fn an_entry_that_says_little_has_what_is_usual() {
     let spark = spark.unwrap();
     assert_eq!(
         (spark.driver, spark.exec_type),
-        (Driver::Thrift, ExecType::Batch)
+        (Driver::Connect, ExecType::Batch)
     );
     assert_eq!(spark.command, ["/x/bin/spark-submit", "a b"]);
 }
@@ -105,6 +105,9 @@ fn what_is_wrong_is_met_and_named() {
         |d| matches!(d, Damage::ClusterParameters(_)),
     );
     is("driver = \"odbc\"", |d| matches!(d, Damage::ImageOther(_)));
+    is("driver = \"connect\"\nhealth_sql = \"SELECT 1\"", |d| {
+        matches!(d, Damage::ImageOther(_))
+    });
     is("health_sql = \"SELECT 1\"\nhealth_http = \"/\"", |d| {
         matches!(d, Damage::ImageOther(_))
     });

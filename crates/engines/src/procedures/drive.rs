@@ -204,6 +204,7 @@ impl<'a> Driver<'a> {
                 // Whoever wrote that down may not have come to this.
                 self.look().await?;
                 self.set_endpoint().await?;
+                self.clear_up().await?;
                 return Ok(end);
             }
             Status::Preparing => self.apply(Event::Begin)?,
@@ -232,7 +233,10 @@ impl<'a> Driver<'a> {
             }
             self.set_endpoint().await?;
             match self.drive.rollout.status() {
-                Status::Ended(end) => return Ok(end),
+                Status::Ended(end) => {
+                    self.clear_up().await?;
+                    return Ok(end);
+                }
                 Status::Stuck => return Err(self.stuck()),
                 _ if changed => {}
                 _ => self.wait(watch).await?,
@@ -402,6 +406,22 @@ impl<'a> Driver<'a> {
             .await
     }
 
+    /// Takes away what is left of instances that ended by themselves.
+    async fn clear_up(&self) -> Result<(), StepError> {
+        let rollout = &self.drive.rollout;
+        let standing = (0_u32..).map(Slot).take(self.drive.standing.len());
+        let changed = rollout.changes().flat_map(|c| [c.old, c.new]).flatten();
+        let gone: BTreeSet<Slot> = standing
+            .chain(changed)
+            .filter(|slot| !self.done.contains(&(1, slot.0)))
+            .filter(|slot| rollout.live().all(|(live, ..)| live != *slot))
+            .collect();
+        for slot in gone {
+            self.stop(slot).await?;
+        }
+        Ok(())
+    }
+
     fn id(&self, slot: Slot) -> Result<InstanceId, StepError> {
         self.drive
             .name(&self.engine.id, self.change.number, slot)
@@ -452,7 +472,11 @@ impl<'a> Driver<'a> {
             .iter()
             .any(|(_, phase, _)| matches!(phase, Phase::Draining { .. }));
         let endpoint = match drains {
-            true => Some(self.client.status().await.map_err(gateway)?),
+            // Where no process is on the endpoint, nothing is under way there.
+            true => match self.client.status().await {
+                Err(backout_gateway::Error::Unreachable { .. }) => None,
+                other => Some(other.map_err(gateway)?),
+            },
             false => None,
         };
         let forward = self.drive.rollout.leg() == Leg::Forward;
@@ -605,7 +629,10 @@ impl<'a> Driver<'a> {
             .aside(async {
                 tokio::select! {
                     told = told => told,
-                    drained = drained => drained.map_err(gateway),
+                    drained = drained => match drained {
+                        Err(backout_gateway::Error::Unreachable { .. }) => Ok(()),
+                        other => other.map_err(gateway),
+                    },
                     () = self.ctx.cancel.wait() => Ok(()),
                     () = self.ctx.leave.wait() => Ok(()),
                 }

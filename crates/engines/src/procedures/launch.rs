@@ -96,6 +96,8 @@ fn client(launch: &Launch) -> Vec<String> {
     match launch.driver {
         Driver::Http => words(&[PYTHON, "-IS", "{assets}/ask/http_sql.py", "{port}", "{sql}"]),
         Driver::Trino => words(&[PYTHON, "-I", "{assets}/ask/trino_sql.py", "{port}", "{sql}"]),
+        // An entry without a client is not asked a statement then.
+        Driver::Connect => words(&["false"]),
         Driver::Thrift => words(&[
             PYTHON,
             "-I",

@@ -175,6 +175,18 @@ impl Stage {
         ids.iter().map(ToString::to_string).collect()
     }
 
+    /// Ends an instance behind the back of everybody.
+    pub(crate) fn crash_instance(&self, id: &str) {
+        let run = self.folder.join("processes/instances").join(id).join("run");
+        backout_shim::stop(&run, Signal::Kill, Duration::ZERO).unwrap();
+    }
+
+    /// Ends the process on an engine's endpoint likewise.
+    pub(crate) fn crash_gateway(&self, engine: &Engine) {
+        let run = self.runtime.gateway_folder(&engine.id).join("run");
+        backout_shim::stop(&run, Signal::Kill, Duration::ZERO).unwrap();
+    }
+
     /// Ends all that runs.
     pub(crate) fn sweep(&self) {
         for id in self.runtime.processes.list(None, 100).unwrap_or_default() {
