@@ -122,7 +122,7 @@ impl<'a> Ask<'a> {
         if text.is_empty() {
             return Err(self.error(codes::NO_NAME, format!("{parameter} is empty")));
         }
-        self.sound(parameter, text)?;
+        self.sound_or(parameter, text, codes::SQL)?;
         if text.chars().count() > NAME_MAX_CHARS {
             return Err(self.error(
                 codes::NAME,
@@ -133,10 +133,14 @@ impl<'a> Ask<'a> {
     }
 
     /// Refuses a text that cannot be looked for.
-    fn sound(self, parameter: &str, text: &str) -> Result<(), Refused> {
+    pub fn sound(self, parameter: &str, text: &str) -> Result<(), Refused> {
+        self.sound_or(parameter, text, codes::SQL_TEXT)
+    }
+
+    fn sound_or(self, parameter: &str, text: &str, cause: Cause) -> Result<(), Refused> {
         match text.chars().any(char::is_control) {
             true => Err(self.error(
-                codes::SQL,
+                cause,
                 format!("{parameter} has control characters, which no statement to the store has"),
             )),
             false => Ok(()),
@@ -268,6 +272,10 @@ impl<'a> Ask<'a> {
                 codes::DESCRIPTION,
                 format!("Message has more than {MESSAGE_MAX_CHARS} characters"),
             ));
+        }
+        let fine = |c: char| !c.is_control() || c == '\n' || c == '\t';
+        if !text.chars().all(fine) {
+            return Err(self.error(codes::DESCRIPTION, "Message has control characters"));
         }
         Ok(text)
     }

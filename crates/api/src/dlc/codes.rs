@@ -55,12 +55,21 @@ pub const VALUE: Cause = Cause(
     ],
     Fault::InvalidParameterValue,
 );
-/// A text cannot be looked for in any store: it has control characters.
+/// A name cannot be looked for in any store: it has control characters.
 pub const SQL: Cause = Cause(
     &[
         "InvalidParameter.InvalidDataEngineName",
         "InvalidParameter.InvalidSQL",
         "InvalidParameter",
+    ],
+    Fault::InvalidParameter,
+);
+/// The same of a text that names no engine.
+pub const SQL_TEXT: Cause = Cause(
+    &[
+        "InvalidParameter.InvalidSQL",
+        "InvalidParameter",
+        "FailedOperation.ParameterValidationFailed",
     ],
     Fault::InvalidParameter,
 );

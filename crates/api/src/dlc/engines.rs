@@ -107,7 +107,9 @@ impl Dlc {
         if let Some(flag) = renewal(ask, "AutoRenew", asked.auto_renew)? {
             new.kept.insert(RENEW.to_owned(), flag.into());
         }
-        new.image = filled(asked.image_version_name.as_deref()).map(str::to_owned);
+        if let Some(version) = filled(asked.image_version_name.as_deref()) {
+            new.image = Some(ask.image("ImageVersionName", version)?.to_owned());
+        }
         if !asked.data_engine_config_pairs.is_empty() {
             let image = match new.image.take() {
                 Some(image) => image,
@@ -499,7 +501,7 @@ fn info(
         engine_type_detail: Some(kind.as_str().to_owned()),
         engine_network_id: shown(&engine, "EngineNetworkId"),
         access_infos: Some(vec![wire::AccessInfo {
-            access_type: Some(words::access_type(&view.endpoint)),
+            access_type: Some(words::access_type(&view.endpoint).to_owned()),
             access_connection_infos: Some(vec![view.endpoint]),
         }]),
         schedule_elasticity_conf: shown(&engine, "ScheduleElasticityConf"),

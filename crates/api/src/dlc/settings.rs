@@ -112,6 +112,9 @@ impl Dlc {
                 ));
             }
             let mut values = one.values;
+            for value in &values {
+                ask.sound("a filter", value)?;
+            }
             if operator == "EQ" {
                 values.truncate(1);
             }

@@ -170,7 +170,11 @@ pub const fn is_shared(image: &Image) -> u64 {
 }
 
 /// `AccessType`: how an engine is spoken to, by its endpoint.
-pub fn access_type(endpoint: &str) -> String {
-    let scheme = endpoint.split(':').next().unwrap_or_default();
-    scheme.to_ascii_uppercase()
+pub fn access_type(endpoint: &str) -> &str {
+    match endpoint.split(':').next().unwrap_or_default() {
+        "http" => "HTTP",
+        "thrift" => "Thrift",
+        "sc" => "SparkConnect",
+        other => other,
+    }
 }

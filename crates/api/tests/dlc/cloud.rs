@@ -369,5 +369,6 @@ fn runtime(ground: &Ground) -> Runtime {
     let mut runtime = Runtime::open(&ground.path("engines"), processes, gateways).unwrap();
     runtime.drain_ms = 20_000;
     runtime.grace_ms = 2000;
+    runtime.settle_ms = 50;
     runtime
 }

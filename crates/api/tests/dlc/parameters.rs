@@ -25,6 +25,19 @@ fn new(name: &str) -> Value {
     })
 }
 
+/// The light engine of this house is made as what it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_light_engine_poses_as_no_other() {
+    let cloud = Cloud::still().await;
+    cloud.entry("light", "DuckDB", "").await;
+    let light = json!({"EngineType": "duckdb", "ClusterType": "duckdb_cu"});
+    cloud.ok(CREATE, with(new("quick"), &light)).await;
+    let shown = cloud.look("quick").await;
+    assert_eq!(shown["EngineType"], "duckdb");
+    assert_eq!(shown["EngineTypeDetail"], "DuckDB");
+    assert_eq!(shown["ImageVersionName"], "light");
+}
+
 /// What was given is shown, with what has no effect.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_engine_is_shown_as_it_was_made() {
@@ -177,6 +190,14 @@ async fn what_cannot_be_made_is_refused_by_name() {
         (json!({"MaxConcurrency": 0}), f("ParameterValidationFailed")),
         (
             json!({"ResourceType": "Huge_CU"}),
+            f("ParameterValidationFailed"),
+        ),
+        (
+            json!({"Message": "a\u{0}b"}),
+            f("ParameterValidationFailed"),
+        ),
+        (
+            json!({"ImageVersionName": "\u{0}"}),
             f("ParameterValidationFailed"),
         ),
         (
