@@ -34,6 +34,7 @@ use sha2::{Digest as _, Sha256};
 use crate::catalog::{self, Reference};
 use crate::error::{Error, Result};
 use crate::files;
+use crate::scratch::free_memory;
 use crate::session::{self, Session};
 use crate::stream::{self, Piece};
 use crate::tool::Tool;
@@ -429,7 +430,10 @@ pub fn tables(
     Tool::start(TOOL, "copy tables", &args, &log, false)?.wait(options.cancelled)?;
     files::remove_file(&to.join(CLIENT))?;
     let facts = Facts::of(to, |name| std::fs::read_to_string(data.join(name)).ok())?;
-    prepare(&data, None, &to.join("log.prepare"), options)?;
+    // The tool has the kernel forget what it wrote.
+    beside_reading(&data, || {
+        prepare(&data, None, &to.join("log.prepare"), options)
+    })?;
     forget_links(&data)?;
     measure(&data, &mut chosen)?;
     let manifest = Manifest {
@@ -594,15 +598,24 @@ fn prepare(data: &Path, changes: Option<&Path>, log: &Path, options: &Options<'_
     Tool::start(TOOL, "make the backup ready", &args, log, false)?.wait(options.cancelled)
 }
 
+/// Does something while the kernel reads the files of tables into memory, where
+/// there is room for them: for the server that is started on them.
+fn beside_reading<T>(data: &Path, work: impl FnOnce() -> T) -> T {
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // Whatever hinders it here hinders that server, who tells it.
+            let _ = files::read_ahead(data, free_memory() / 2, &|| ended.load(Ordering::Relaxed));
+        });
+        let done = work();
+        ended.store(true, Ordering::Relaxed);
+        done
+    })
+}
+
 /// A quarter of the memory that is free, within [`PREPARE_BYTES`].
 fn prepare_bytes() -> u64 {
-    let free: u64 = std::fs::read_to_string("/proc/meminfo")
-        .unwrap_or_default()
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:"))
-        .and_then(|rest| rest.trim().trim_end_matches(" kB").parse().ok())
-        .map_or(0, |kib: u64| kib << 10);
-    (free / 4).clamp(*PREPARE_BYTES.start(), *PREPARE_BYTES.end())
+    (free_memory() / 4).clamp(*PREPARE_BYTES.start(), *PREPARE_BYTES.end())
 }
 
 /// Removes the notes of where files lay that were not in the data folder: the

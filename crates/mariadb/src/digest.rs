@@ -21,13 +21,14 @@ use crate::session::{Session, ident, quoted};
 /// The most sessions at a time: hashing is the server's work, one core each.
 const SESSIONS_MAX: usize = 16;
 
-/// About how many rows one statement covers: some tenths of a second, so that a
-/// cancellation is heard soon and no session waits long for the last one.
-const PART_ROWS: u64 = 250_000;
+/// About how many rows a part has: some hundredths of a second, the longest
+/// that one of two cores is taken from others at a time.
+const PART_ROWS: u64 = 25_000;
 
-/// The same beside the work of others: some hundredths of a second, the longest
-/// that one of two cores is taken from them at a time.
-const PART_ROWS_BESIDE: u64 = 25_000;
+/// How many parts one statement covers where nobody else is at work: some tenths
+/// of a second, so that a cancellation is heard soon and no session waits long
+/// for the last one. A server reads pages ahead only of long stretches.
+const PARTS_AT_ONCE: usize = 10;
 
 /// How much longer than it worked a session rests beside the work of others: of
 /// two cores it then takes a fourteenth.
@@ -84,7 +85,7 @@ pub fn digest(
         )?;
         session.exec(&doing, "START TRANSACTION WITH CONSISTENT SNAPSHOT")?;
     }
-    let parts = parts(&mut session, def, pace, &doing)?;
+    let parts = parts(&mut session, def, &doing)?;
     let history = if def
         .columns
         .iter()
@@ -101,6 +102,7 @@ pub fn digest(
     let queue = Queue {
         head: &head,
         parts: &parts,
+        sessions,
         next: AtomicUsize::new(0),
         failed: AtomicBool::new(false),
         pace,
@@ -172,8 +174,10 @@ fn locked<T>(value: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 /// Parts of a table that sessions take one after another.
 struct Queue<'a> {
     head: &'a str,
-    /// Conditions; together they hold for every row, and no two for the same.
-    parts: &'a [String],
+    /// Together they have every row, and no two the same; in order.
+    parts: &'a [Part],
+    /// How many sessions take them, at least 1.
+    sessions: usize,
     next: AtomicUsize,
     failed: AtomicBool,
     pace: Pace,
@@ -201,13 +205,21 @@ impl Queue<'_> {
                 continue;
             }
             let began = Instant::now();
-            if !self.take(session, doing, cancelled)? {
+            let parts = if busy { 1 } else { self.share() };
+            if !self.take(session, parts, doing, cancelled)? {
                 return Ok(());
             }
             if busy {
                 self.rest(began.elapsed() * REST, cancelled)?;
             }
         }
+    }
+
+    /// How many parts a session takes at once that nobody hinders: fewer towards
+    /// the end, so that all end at about the same time.
+    fn share(&self) -> usize {
+        let left = (self.parts.len()).saturating_sub(self.next.load(Ordering::Relaxed));
+        (left / (2 * self.sessions)).clamp(1, PARTS_AT_ONCE)
     }
 
     /// Whether others have statements running.
@@ -238,14 +250,17 @@ impl Queue<'_> {
         }
     }
 
-    /// Does the next part; `false` when none is left.
+    /// Does that many of the next parts; `false` when none is left.
     fn take(
         &self,
         session: &mut Session,
+        many: usize,
         doing: &str,
         cancelled: &(dyn Fn() -> bool + Sync),
     ) -> Result<bool> {
-        let Some(part) = self.parts.get(self.next.fetch_add(1, Ordering::Relaxed)) else {
+        let at = self.next.fetch_add(many, Ordering::Relaxed);
+        let end = at.saturating_add(many).min(self.parts.len());
+        let Some(part) = self.parts.get(at..end).and_then(Part::of) else {
             return Ok(false);
         };
         if self.failed.load(Ordering::Relaxed) {
@@ -255,7 +270,7 @@ impl Queue<'_> {
             return Err(Error::Cancelled);
         }
         let (rows, sum): (u64, String) = session
-            .first(doing, format!("{}{part}", self.head))?
+            .first(doing, format!("{}{}", self.head, part.condition()))?
             .unwrap_or_default();
         let sum = sum.parse().map_err(|_| Error::State {
             what: doing.to_owned(),
@@ -266,15 +281,48 @@ impl Queue<'_> {
     }
 }
 
-/// The conditions of parts of about as many rows as the pace allows, by ranges of the key's
-/// first column when that is an integer; else one part.
-fn parts(session: &mut Session, def: &TableDef, pace: Pace, doing: &str) -> Result<Vec<String>> {
-    let whole = vec![String::new()];
-    let rows = match pace {
-        Pace::Own => PART_ROWS,
-        Pace::Beside => PART_ROWS_BESIDE,
-    };
-    let wanted = (def.rows / rows).min(PARTS_MAX);
+/// Some rows of a table.
+#[derive(Clone, Debug, Default)]
+struct Part {
+    /// The key and its first column, quoted; `None` is the whole table.
+    by: Option<(String, String)>,
+    /// The least value of that column; `None` is open.
+    from: Option<i128>,
+    /// What all values are less than; `None` is open.
+    to: Option<i128>,
+}
+
+impl Part {
+    /// Neighbouring parts as one; `None` when there are none.
+    fn of(parts: &[Self]) -> Option<Self> {
+        let (first, last) = (parts.first()?, parts.last()?);
+        Some(Self {
+            to: last.to,
+            ..first.clone()
+        })
+    }
+
+    /// What follows the table's name in a statement.
+    fn condition(&self) -> String {
+        let Some((index, column)) = &self.by else {
+            return String::new();
+        };
+        let ends: Vec<String> = (self.from.iter().map(|from| format!("{column} >= {from}")))
+            .chain(self.to.iter().map(|to| format!("{column} < {to}")))
+            .collect();
+        let head = format!(" FORCE INDEX ({index})");
+        match ends.is_empty() {
+            true => head,
+            false => format!("{head} WHERE {}", ends.join(" AND ")),
+        }
+    }
+}
+
+/// Parts of about [`PART_ROWS`] rows, by ranges of the key's first column when
+/// that is an integer; else one part.
+fn parts(session: &mut Session, def: &TableDef, doing: &str) -> Result<Vec<Part>> {
+    let whole = vec![Part::default()];
+    let wanted = (def.rows / PART_ROWS).min(PARTS_MAX);
     let (Some(column), Some(index)) = (def.key_columns().first().copied(), &def.key_name) else {
         return Ok(whole);
     };
@@ -286,12 +334,12 @@ fn parts(session: &mut Session, def: &TableDef, pace: Pace, doing: &str) -> Resu
         return Ok(whole);
     }
     let name = column.quoted();
+    let index = ident(index);
     let ends: Option<(Option<String>, Option<String>)> = session.first(
         doing,
         format!(
-            "SELECT CAST(MIN({name}+0) AS CHAR), CAST(MAX({name}+0) AS CHAR) FROM {} FORCE INDEX ({})",
+            "SELECT CAST(MIN({name}+0) AS CHAR), CAST(MAX({name}+0) AS CHAR) FROM {} FORCE INDEX ({index})",
             quoted(&def.name),
-            ident(index)
         ),
     )?;
     let number = |text: Option<String>| text.and_then(|t| t.parse::<i128>().ok());
@@ -301,29 +349,19 @@ fn parts(session: &mut Session, def: &TableDef, pace: Pace, doing: &str) -> Resu
     let step = (greatest - least) / i128::from(wanted) + 1;
     // Open at both ends: whoever writes meanwhile may be outside of them.
     let mut parts = Vec::new();
-    let mut from = None;
-    let mut to = least + step;
-    while to <= greatest {
-        parts.push(match from {
-            None => format!(" FORCE INDEX ({}) WHERE {name} < {to}", ident(index)),
-            Some(from) => format!(
-                " FORCE INDEX ({}) WHERE {name} >= {from} AND {name} < {to}",
-                ident(index)
-            ),
-        });
-        from = Some(to);
-        to += step;
+    let mut part = Part {
+        by: Some((index, name)),
+        from: None,
+        to: Some(least + step),
+    };
+    while let Some(to) = part.to.filter(|to| *to <= greatest) {
+        parts.push(part.clone());
+        part.from = Some(to);
+        part.to = Some(to + step);
     }
-    match from {
-        None => Ok(whole),
-        Some(from) => {
-            parts.push(format!(
-                " FORCE INDEX ({}) WHERE {name} >= {from}",
-                ident(index)
-            ));
-            Ok(parts)
-        }
-    }
+    part.to = None;
+    parts.push(part);
+    Ok(parts)
 }
 
 /// What the digest of a table will be when the net effect is applied to one

@@ -58,6 +58,18 @@ impl Default for Options {
     }
 }
 
+/// Memory that is free, or would be if it were needed, in bytes; 0 where the
+/// kernel does not tell.
+#[must_use]
+pub fn free_memory() -> u64 {
+    std::fs::read_to_string("/proc/meminfo")
+        .unwrap_or_default()
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))
+        .and_then(|rest| rest.trim().trim_end_matches(" kB").parse().ok())
+        .map_or(0, |kib: u64| kib << 10)
+}
+
 /// A scratch server, running or not. All that is known of it lies in its
 /// folders, so a later process finds it with the same call.
 #[derive(Clone, Debug)]
@@ -94,6 +106,16 @@ impl Scratch {
             shim: &self.shim,
             log: self.data.join("error.log"),
         }
+    }
+
+    /// Has the kernel read the files of its tables ahead, as far as there is
+    /// memory for them: the server itself asks for one page after another, and
+    /// waits for each.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn read_ahead(&self, cancelled: &dyn Fn() -> bool) -> Result<()> {
+        files::read_ahead(&self.data, free_memory() / 2, cancelled)
     }
 
     /// Whether it runs.

@@ -33,7 +33,7 @@ use backout_mariadb::catalog::{self, TableDef};
 use backout_mariadb::definitions::KeyClause;
 use backout_mariadb::digest::{self, Pace};
 use backout_mariadb::error::number;
-use backout_mariadb::scratch::{Options as ScratchOptions, Scratch};
+use backout_mariadb::scratch::{Options as ScratchOptions, Scratch, free_memory};
 use backout_mariadb::session::{ident, quoted, text};
 use backout_mariadb::transport::{self, Live, Place};
 use backout_mariadb::{Endpoint, Session, backup, copy, guard, replay};
@@ -661,12 +661,7 @@ fn pool_bytes(bench: &Bench) -> Result<u64, StepError> {
     let copied: u64 = backup::read(&bench.copy_folder())
         .map_err(database_error)?
         .map_or(0, |manifest| manifest.tables.iter().map(|t| t.bytes).sum());
-    let free = std::fs::read_to_string("/proc/meminfo")
-        .unwrap_or_default()
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:"))
-        .and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok())
-        .map_or(0, |kib| kib << 10);
+    let free = free_memory();
     let least = ScratchOptions::default().pool_bytes;
     Ok((copied + copied / 4).min(free / 4).max(least))
 }
@@ -813,17 +808,28 @@ fn segment(
         lower_case_names: bench.input.lower_case_names,
     };
     let digestible = bench.input.copying == Copying::Files;
+    let digested = AtomicBool::new(false);
     // The one reads files here, the other asks the server: side by side.
     let (reduced, digests) = std::thread::scope(|scope| {
+        if digestible && number == 0 {
+            scope.spawn(|| {
+                // Without it, the server reads the same more slowly.
+                let enough = || digested.load(Ordering::Relaxed) || stop();
+                let _ = bench.scratch().read_ahead(&enough);
+            });
+        }
         let digests = scope.spawn(|| -> Result<Vec<Option<RowDigest>>, StepError> {
-            defs.iter()
+            let digests = defs
+                .iter()
                 .map(|(_, def)| match digestible {
                     false => Ok(None),
                     true => digest::digest(&endpoint, def, SESSIONS, Pace::Own, &stop)
                         .map(Some)
                         .map_err(database_error),
                 })
-                .collect()
+                .collect();
+            digested.store(true, Ordering::Relaxed);
+            digests
         });
         let reduced = match (left, known) {
             (Some(net), Some(changes)) => {
