@@ -39,8 +39,13 @@ impl Rounds {
     /// The middle of the ratios of this to `other`, round by round: what slowed
     /// one round slowed its pair.
     pub(crate) fn ratio(&self, other: &Self) -> f64 {
+        self.ratios(other).median()
+    }
+
+    /// These ratios.
+    pub(crate) fn ratios(&self, other: &Self) -> Self {
         let pairs = self.0.iter().zip(&other.0);
-        Self(pairs.map(|(a, b)| a / b).collect()).median()
+        Self(pairs.map(|(a, b)| a / b).collect())
     }
 
     /// `low..high`, to show the noise.
@@ -152,9 +157,9 @@ pub(crate) fn at_least_of(name: &str, theirs: f64, ours: &Rounds, target: f64) -
 
 /// As [`at_most`], for rounds beside rounds.
 pub(crate) fn at_most_of(name: &str, ours: &Rounds, theirs: &Rounds, target: f64) -> bool {
-    let ratios = Rounds(ours.0.iter().zip(&theirs.0).map(|(a, b)| a / b).collect());
+    let ratios = ours.ratios(theirs);
     let name = format!("{name} ({})", ratios.spread());
-    at_most(&name, ours.ratio(theirs), "", target)
+    at_most(&name, ratios.median(), "", target)
 }
 
 /// The head of a bench: what it is, and how to repeat it.
