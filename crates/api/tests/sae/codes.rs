@@ -38,9 +38,7 @@ struct Produced<'a> {
 
 impl Produced<'_> {
     async fn by(&mut self, action: &str, params: Value, code: &str) -> Value {
-        // Of many calls in one test the room on the stack is not left.
-        let call = Box::pin(self.cloud.call(action, params.clone()));
-        let (status, answer) = call.await;
+        let (status, answer) = self.cloud.call(action, params.clone()).await;
         assert_eq!(answer["Code"], code, "{action} {params}: {answer}");
         let expect = match code {
             "InvalidNamespaceId.NotFound" => 404,
