@@ -30,6 +30,22 @@ const VARIABLES: [&str; 7] = [
     "RUST_LOG",
 ];
 
+/// How long anything may take: generous, since machines that run tests are
+/// busy. It bounds a hang; it measures nothing.
+pub const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Waits until there is what was looked for.
+pub fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = found() {
+            return found;
+        }
+        assert!(Instant::now() < end, "never: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 /// The binary, without what the environment says of another server.
 pub fn backout() -> Command {
     let mut command = Command::new(BIN);

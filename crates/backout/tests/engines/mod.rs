@@ -18,8 +18,7 @@ use std::thread::JoinHandle;
 
 use serde_json::{Value, json};
 
-use crate::common::{Running, cache};
-use crate::load::{PATIENCE, until};
+use crate::common::{PATIENCE, Running, cache, until};
 
 /// The table that engines are asked about: how many rows it has, which are the
 /// numbers from 1 on, and what they add up to.

@@ -11,22 +11,6 @@
 pub mod requests;
 pub mod watcher;
 
+pub use crate::common::{PATIENCE, until};
 pub use requests::Load;
 pub use watcher::Watcher;
-
-use std::time::{Duration, Instant};
-
-/// How long anything may take: generous, since machines that run tests are
-/// busy. It bounds a hang; it measures nothing.
-pub const PATIENCE: Duration = Duration::from_secs(120);
-
-pub fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = found() {
-            return found;
-        }
-        assert!(Instant::now() < end, "never: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
