@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use backout_core::code::Code;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{Style, array, block, clean, member, preflight, table, text};
 
@@ -75,7 +75,7 @@ pub(crate) fn engine(style: Style, e: &Value) -> String {
             ("python image", text(e, "python")),
             ("endpoint", text(e, "endpoint")),
             ("data", text(e, "data")),
-            ("size", format!("{} compute units", text(e, "size"))),
+            ("compute units", text(e, "size")),
             ("job", holding(e)),
             ("node", text(e, "node")),
             ("description", text(e, "description")),
@@ -413,7 +413,11 @@ pub(crate) fn image(style: Style, i: &Value) -> String {
 /// What an engine answered: columns and rows, or whatever it said.
 pub(crate) fn answer(style: Style, a: &Value) -> String {
     let Some(columns) = a.get("columns").and_then(Value::as_array) else {
-        return format!("{}\n", text(&json!({ "said": a }), "said"));
+        let said = match a.get("text") {
+            Some(_) => text(a, "text"),
+            None => clean(&a.to_string()),
+        };
+        return format!("{said}\n");
     };
     let headings: Vec<String> = columns
         .iter()
@@ -451,6 +455,8 @@ fn cell(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     const PLAIN: Style = Style { colour: false };
