@@ -14,7 +14,7 @@ use backout_api::audit;
 use backout_api::front::{self, Front};
 use backout_api::native::{Native, Parts};
 use backout_api::secrets::Sealed;
-use backout_apps::components::Components;
+use backout_apps::components::{Components, WEB_CONTAINER};
 use backout_apps::{Apps, Swept};
 use backout_core::ids::{Entropy, OsEntropy};
 use backout_core::time::{Clock, SystemClock};
@@ -236,6 +236,7 @@ impl Backout {
             hand: world.hand.clone(),
             engine: settings.container_engine.clone(),
             listen: settings.apps_listen,
+            web_containers: settings.web_containers.clone(),
             without_limits: settings.without_limits,
             secrets: Arc::clone(&sealed),
         };
@@ -436,6 +437,8 @@ struct ApplicationWork {
     engine: Option<PathBuf>,
     /// The address that gateways listen on, where it is not the usual one.
     listen: Option<IpAddr>,
+    /// What runs Java web archives.
+    web_containers: Vec<(String, PathBuf)>,
     /// Whether replicas run without limits that cannot be enforced.
     without_limits: bool,
     secrets: Arc<Sealed>,
@@ -464,7 +467,11 @@ impl ApplicationWork {
                 self.secrets,
             );
             runtime.containers = Some(Arc::new(containers));
-            runtime.components = Arc::new(Components::find());
+            let mut components = Components::find();
+            for (name, program) in self.web_containers {
+                components.add(WEB_CONTAINER, &name, program);
+            }
+            runtime.components = Arc::new(components);
             runtime.without_limits = self.without_limits;
             if let Some(listen) = self.listen {
                 runtime.listen = listen;

@@ -30,6 +30,7 @@ struct File {
     safety_days: Option<u32>,
     container_engine: Option<PathBuf>,
     apps_listen: Option<IpAddr>,
+    web_container: Vec<String>,
     engines_listen: Option<IpAddr>,
     engines_drain: Option<u32>,
     without_limits: bool,
@@ -74,6 +75,8 @@ pub struct Settings {
     /// The address that the ports of applications are opened on; all of this
     /// host's when absent.
     pub apps_listen: Option<IpAddr>,
+    /// What runs Java web archives: names, and programs.
+    pub web_containers: Vec<(String, PathBuf)>,
     /// The address that data engines answer on; loopback when absent.
     pub engines_listen: Option<IpAddr>,
     /// For how many seconds a switch waits for statements that run; as usual when
@@ -117,6 +120,7 @@ impl Settings {
             safety_days: None,
             container_engine: None,
             apps_listen: None,
+            web_containers: Vec::new(),
             engines_listen: None,
             engines_drain: None,
             without_limits: false,
@@ -179,6 +183,10 @@ impl Settings {
                 "keep safety points for so many days: give safety-days of 1 to {SAFETY_DAYS_MAX}"
             )));
         }
+        let web_containers = or(&args.web_container, file.web_container)
+            .iter()
+            .map(|text| web_container(text))
+            .collect::<Outcome<_>>()?;
         let settings = Self {
             listen,
             tls,
@@ -189,6 +197,7 @@ impl Settings {
             safety_days,
             container_engine: args.container_engine.clone().or(file.container_engine),
             apps_listen: args.apps_listen.or(file.apps_listen),
+            web_containers,
             engines_listen: args.engines_listen.or(file.engines_listen),
             engines_drain: args.engines_drain.or(file.engines_drain),
             without_limits: args.without_limits || file.without_limits,
@@ -222,6 +231,18 @@ fn read(path: &Path) -> Outcome<File> {
 }
 
 /// The name of this host.
+/// `NAME=PROGRAM`.
+fn web_container(text: &str) -> Outcome<(String, PathBuf)> {
+    let parts = text.split_once('=');
+    let named = parts.filter(|(name, program)| !name.is_empty() && program.starts_with('/'));
+    let (name, program) = named.ok_or_else(|| {
+        Failure::usage(format!(
+            "run web archives by {text:?}: give a name and the path of a program, such as tomcat-10=/opt/tomcat-10/run"
+        ))
+    })?;
+    Ok((name.to_owned(), PathBuf::from(program)))
+}
+
 fn host_name() -> String {
     let name = rustix::system::uname()
         .nodename()
@@ -284,6 +305,22 @@ mod tests {
         };
         assert!(Settings::resolve(data, None, &half).is_err());
         assert!(Settings::resolve(None, None, &Serve::default()).is_err());
+        for (text, good) in [
+            ("tomcat=/opt/run", true),
+            ("tomcat=run", false),
+            ("=/opt/run", false),
+            ("tomcat", false),
+        ] {
+            let archives = Serve {
+                web_container: vec![text.to_owned()],
+                ..Serve::default()
+            };
+            assert_eq!(
+                Settings::resolve(data, None, &archives).is_ok(),
+                good,
+                "{text}"
+            );
+        }
         for (days, good) in [(0, false), (1, true), (SAFETY_DAYS_MAX + 1, false)] {
             let kept = Serve {
                 safety_days: Some(days),
