@@ -82,6 +82,7 @@ pub struct House {
     pub addresses: Addresses,
     pub key: KeyPair,
     pub jobs: Jobs,
+    pub store: Store,
     runtime: Runtime,
     worker: Option<Worker>,
     stop: Option<oneshot::Sender<()>>,
@@ -118,6 +119,7 @@ impl House {
                 backout_faults::MIGRATIONS,
                 backout_databases::MIGRATIONS,
                 backout_apps::MIGRATIONS,
+                backout_engines::MIGRATIONS,
             ]
             .concat();
             let store = Store::open_sqlite(&path.join("state.db"), &migrations).unwrap();
@@ -242,14 +244,15 @@ impl House {
             let serving = tokio::spawn(server.run(async {
                 let _ = stopped.await;
             }));
-            ((addresses, key, jobs, stop, serving), worker)
+            ((addresses, key, jobs, store, stop, serving), worker)
         });
-        let (addresses, key, jobs, stop, serving) = house;
+        let (addresses, key, jobs, store, stop, serving) = house;
         Self {
             folder,
             addresses,
             key,
             jobs,
+            store,
             runtime,
             worker: Some(worker),
             stop: Some(stop),

@@ -1,5 +1,6 @@
 //! The native API on real state, real disks and a real worker.
 
+use backout_store::{Error as StoreError, Store};
 use serde_json::{Value, json};
 
 use crate::house::{House, Wish, basic, events, read};
@@ -722,6 +723,70 @@ fn accounts_and_what_they_may() {
     house
         .call("POST", "/v1/accounts", Some(json!({ "name": "other" })))
         .refused(409, "BO0007");
+}
+
+/// A row of a table that is an owner's, and has nothing in it else.
+async fn give(store: &Store, table: &'static str, owner: &str) {
+    let owner = owner.to_owned();
+    let given = store.write::<_, StoreError>(move |tx| {
+        let columns = format!("SELECT name, type FROM pragma_table_info('{table}')");
+        let (mut names, mut values) = (Vec::new(), Vec::new());
+        for column in tx.query(&columns, &[])? {
+            let (name, kind) = (column.text(0)?.to_owned(), column.text(1)?);
+            values.push(match (name.as_str(), kind) {
+                ("owner", _) => "$1",
+                (_, "BIGINT") => "0",
+                (_, "BYTEA") => "x''",
+                _ => "'-'",
+            });
+            names.push(name);
+        }
+        let (names, values) = (names.join(", "), values.join(", "));
+        let sql = format!("INSERT INTO {table} ({names}) VALUES ({values})");
+        tx.execute(&sql, &[owner.into()])
+    });
+    assert_eq!(given.await.unwrap(), 1, "{table}");
+}
+
+async fn take_back(store: &Store, table: &'static str, owner: &str) {
+    let owner = owner.to_owned();
+    let sql = format!("DELETE FROM {table} WHERE owner = $1");
+    let taken = store.write::<_, StoreError>(move |tx| tx.execute(&sql, &[owner.into()]));
+    assert_eq!(taken.await.unwrap(), 1, "{table}");
+}
+
+/// What any product has of an account keeps it.
+#[test]
+fn an_account_with_resources_stays() {
+    let house = House::start();
+    let body = json!({ "name": "other" });
+    let other = house.call("POST", "/v1/accounts", Some(body)).expect(201);
+    let owner = other["account"]["id"].as_str().unwrap();
+    for table in [
+        "servers",
+        "blueprints",
+        "databases",
+        "apps",
+        "app_namespaces",
+        "app_config_maps",
+        "app_secrets",
+        "engines",
+    ] {
+        house.block_on(give(&house.store, table, owner));
+        house
+            .call("DELETE", "/v1/accounts/other", None)
+            .refused(400, "BO0002");
+        house.block_on(take_back(&house.store, table, owner));
+    }
+    // The namespace that everybody has keeps nobody.
+    let key = &other["key"];
+    let auth = basic(
+        key["secret_id"].as_str().unwrap(),
+        key["secret_key"].as_str().unwrap(),
+    );
+    let listed = house.call_as(&auth, "GET", "/v1/namespaces", None, &[]);
+    assert_eq!(listed.expect(200)["items"][0]["id"], "default");
+    house.call("DELETE", "/v1/accounts/other", None).expect(204);
 }
 
 #[test]
