@@ -19,7 +19,7 @@ use crate::front::Refused;
 
 /// What of an engine is only kept to be shown again, and under which name. The
 /// renewal flag has two names in calls and one in answers.
-const KEPT: [&str; 16] = [
+const KEPT: [&str; 15] = [
     "AutoAuthorization",
     "AutoResume",
     "AutoSuspend",
@@ -34,7 +34,6 @@ const KEPT: [&str; 16] = [
     "MaxConcurrency",
     "ResourceType",
     "ScheduleElasticityConf",
-    "TimeUnit",
     "TolerableQueueTime",
 ];
 
