@@ -5,22 +5,15 @@
 //! uses, the last record of its log, the record before, and that one's version.
 //! No answer is kept.
 
-use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use backout_core::ids::{AccountId, OsEntropy, RequestId};
-use backout_core::time::SystemClock;
-use backout_engines::service::Caller;
-use backout_engines::{Engines, Runtime};
-use backout_gateway::Host;
-use backout_jobs::Jobs;
-use backout_shim::Shim;
+use backout_core::ids::AccountId;
+use backout_engines::Engines;
 use backout_store::Store;
-use backout_workloads::process::{Config, Processes};
 use tokio::runtime::Runtime as Tokio;
 
+use super::{House, OWNER, caller};
 use crate::child;
 use crate::table::{self, Rounds, Table};
 
@@ -28,7 +21,6 @@ const FEW: u64 = 100;
 const MANY: u64 = 100_000;
 /// Records of each engine.
 const RECORDS: u64 = 100;
-const OWNER: &str = "acct_aaaaaaaaaaaa";
 const ROUNDS: usize = 9;
 /// Checks in a round: 1 in a hundred is slower than its p99.
 const CHECKS: u64 = 2_000;
@@ -43,7 +35,7 @@ const ENTRIES: [&str; 2] = [
     "version = \"two\"\nkind = \"DuckDB\"\ncommand = [\"true\"]\n[cluster_parameters]\nthreads = { type = \"integer\", default = 2 }\n",
 ];
 
-pub(crate) fn run() -> anyhow::Result<bool> {
+pub(super) fn run() -> anyhow::Result<bool> {
     let title = format!(
         "A check among {FEW} engines and {} records, and among {MANY} and {}: Engines::check_rollback",
         FEW * RECORDS,
@@ -57,11 +49,11 @@ pub(crate) fn run() -> anyhow::Result<bool> {
     let mut sides = Vec::new();
     for count in [FEW, MANY] {
         let place = folder.path().join(count.to_string());
-        let engines = open(&place).context("open a store")?;
+        let house = House::open(&place).context("open a store")?;
         runtime
-            .block_on(fill(&engines, count))
+            .block_on(fill((&house.engines, &house.store), count))
             .with_context(|| format!("put {count} engines into a store"))?;
-        sides.push((engines.0, count));
+        sides.push((house.engines, count));
     }
     let owner: AccountId = OWNER.parse().ok().context("name an account")?;
     let mut medians = [Rounds::default(), Rounds::default()];
@@ -126,46 +118,13 @@ fn engine_id(n: u64) -> String {
     format!("DataEngine-{}", 10_000_000 + n)
 }
 
-fn open(place: &Path) -> anyhow::Result<(Engines, Store)> {
-    std::fs::create_dir_all(place)?;
-    let migrations = [backout_jobs::MIGRATIONS, backout_engines::MIGRATIONS].concat();
-    let store = Store::open_sqlite(&place.join("state.db"), &migrations)?;
-    let jobs = Jobs::new(store.clone(), Arc::new(SystemClock), Arc::new(OsEntropy));
-    let shim = Shim::own(&["shim"]);
-    let processes = Processes::open(Config::new(place.join("processes"), shim))?;
-    let host = Host::own(&["shim"], &["gateway", "--dir"]);
-    let runtime = Runtime::open(&place.join("engines"), Arc::new(processes), host)?;
-    let engines = Engines::new(
-        store.clone(),
-        jobs,
-        Arc::new(SystemClock),
-        Arc::new(OsEntropy),
-        "here".to_owned(),
-        runtime,
-    );
-    Ok((engines, store))
-}
-
 /// Rows as the product writes them, by the database itself: ten million
 /// transactions would take a day.
-async fn fill((engines, store): &(Engines, Store), count: u64) -> anyhow::Result<()> {
-    let owner: AccountId = OWNER.parse()?;
+async fn fill((engines, store): (&Engines, &Store), count: u64) -> anyhow::Result<()> {
     let mut ids = Vec::new();
     for entry in ENTRIES {
-        let caller = Caller {
-            account: owner.clone(),
-            owner: owner.clone(),
-            request: RequestId::random(&OsEntropy),
-            idempotency: None,
-        };
-        ids.push(
-            engines
-                .add_image(&caller, entry)
-                .await?
-                .listed
-                .id
-                .to_string(),
-        );
+        let added = engines.add_image(&caller()?, entry).await?;
+        ids.push(added.listed.id.to_string());
     }
     let (one, two) = (ids.first().context("one")?, ids.get(1).context("two")?);
     let numbers = |count: u64| {
