@@ -133,7 +133,8 @@ impl Native {
             .await?;
         let next = next_offset(offset, found.len(), total);
         let views = self.parts.apps.views(found).await?;
-        let items = views.into_iter().map(shown_app).collect();
+        let shown = |view| shown_app(view, &self.parts.node);
+        let items = views.into_iter().map(shown).collect();
         Ok(List { items, next })
     }
 
@@ -152,9 +153,8 @@ impl Native {
         let id = application.id.clone();
         let views = self.parts.apps.views(vec![application]).await?;
         let view = views.into_iter().next();
-        Ok(shown_app(view.ok_or_else(|| {
-            Refusal::ApplicationNotFound(id.to_string())
-        })?))
+        let view = view.ok_or_else(|| Refusal::ApplicationNotFound(id.to_string()))?;
+        Ok(shown_app(view, &self.parts.node))
     }
 
     /// `POST /v1/apps`.
@@ -1452,8 +1452,10 @@ fn whole_text(cut: &mut Vec<u8>, bytes: Vec<u8>) -> String {
     String::from_utf8_lossy(&all).into_owned()
 }
 
-/// An application with what is known of it beside its row.
-fn shown_app(view: ApplicationView) -> App {
+/// An application with what is known of it beside its row. How replicas on
+/// another host than `node` are is not known here.
+fn shown_app(view: ApplicationView, node: &str) -> App {
+    let here = view.application.node == node;
     let ready = view
         .replicas
         .iter()
@@ -1463,7 +1465,7 @@ fn shown_app(view: ApplicationView) -> App {
     App {
         version: view.version.as_ref().map(VersionBrief::of),
         port: view.version.as_ref().and_then(|v| v.release.port),
-        ready: u32::try_from(ready).ok(),
+        ready: u32::try_from(ready).ok().filter(|_| here),
         order: view.order.as_ref().map(OrderBrief::from),
         ..App::of(view.application)
     }
