@@ -430,7 +430,7 @@ pub fn tables(
     Tool::start(TOOL, "copy tables", &args, &log, false)?.wait(options.cancelled)?;
     files::remove_file(&to.join(CLIENT))?;
     let facts = Facts::of(to, |name| std::fs::read_to_string(data.join(name)).ok())?;
-    // The tool has the kernel forget what it wrote.
+    // The tool asks the kernel to forget what it wrote.
     beside_reading(&data, || {
         prepare(&data, None, &to.join("log.prepare"), options)
     })?;
