@@ -6,6 +6,7 @@
 //! [`Engine::uses`]); who acts on it reads it with a function that can refuse.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use backout_core::ids::{AccountId, EngineId, ImageId, JobId, RecordId, RequestId};
 use backout_core::time::Timestamp;
@@ -238,15 +239,27 @@ impl Engine {
         }
     }
 
-    /// Where it answers.
+    /// Where it answers on its host.
     #[must_use]
     pub fn endpoint(&self, driver: Driver) -> String {
+        self.endpoint_at(driver, IpAddr::V4(Ipv4Addr::LOCALHOST))
+    }
+
+    /// Where it answers when its endpoint listens at this address: where that is
+    /// every address of the host, one of them is told.
+    #[must_use]
+    pub fn endpoint_at(&self, driver: Driver, listen: IpAddr) -> String {
         let scheme = match driver {
             Driver::Http | Driver::Trino => "http",
             Driver::Thrift => "thrift",
             Driver::Connect => "sc",
         };
-        format!("{scheme}://127.0.0.1:{}", self.port)
+        let address = match listen {
+            IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+            other => other,
+        };
+        format!("{scheme}://{}", SocketAddr::new(address, self.port))
     }
 }
 

@@ -600,6 +600,20 @@ fn an_image_for_python_programs_has_all_that_is_above_it() {
 }
 
 #[test]
+fn an_endpoint_is_where_it_is_listened_at() {
+    let engine = engine();
+    assert_eq!(engine.endpoint(Driver::Http), "http://127.0.0.1:15000");
+    for (listen, expected) in [
+        ("0.0.0.0", "sc://127.0.0.1:15000"),
+        ("10.0.0.5", "sc://10.0.0.5:15000"),
+        ("::", "sc://[::1]:15000"),
+    ] {
+        let told = engine.endpoint_at(Driver::Connect, listen.parse().unwrap());
+        assert_eq!(told, expected);
+    }
+}
+
+#[test]
 fn what_is_too_much_is_refused() {
     let many = |count: usize| {
         let lines: String = (0..count)

@@ -15,6 +15,7 @@ mod images;
 mod keeper;
 mod settings;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use backout_core::ids::{AccountId, EngineId, Entropy, JobId, RecordId};
@@ -210,8 +211,12 @@ impl Engines {
     /// # Errors
     /// [`Refusal::Record`], [`Refusal::Store`].
     pub async fn views(&self, engines: Vec<Engine>) -> Result<Vec<EngineView>, Refusal> {
+        let listen = self.runtime.listen;
         self.store
-            .read(move |tx| engines.into_iter().map(|e| view_of(tx, e)).collect())
+            .read(move |tx| {
+                let views = engines.into_iter().map(|e| view_of(tx, e, listen));
+                views.collect()
+            })
             .await
     }
 
@@ -221,10 +226,11 @@ impl Engines {
     /// As [`Engines::get`]; [`Refusal::Record`].
     pub async fn show(&self, owner: &AccountId, id_or_name: &str) -> Result<EngineView, Refusal> {
         let (owner, wanted) = (owner.clone(), id_or_name.to_owned());
+        let listen = self.runtime.listen;
         self.store
             .read(move |tx| {
                 let engine = engine_of(tx, &owner, &wanted)?;
-                view_of(tx, engine)
+                view_of(tx, engine, listen)
             })
             .await
     }
@@ -354,7 +360,7 @@ pub(crate) fn engine_of(
     }
 }
 
-fn view_of(tx: &mut dyn Tx, engine: Engine) -> Result<EngineView, Refusal> {
+fn view_of(tx: &mut dyn Tx, engine: Engine, listen: IpAddr) -> Result<EngineView, Refusal> {
     let uses = persistence::uses(tx, &engine.id)?;
     let driver = persistence::setup(tx, &engine.id)?
         .map_or(engine.kind.usual_driver(), |setup| setup.launch.driver);
@@ -367,7 +373,7 @@ fn view_of(tx: &mut dyn Tx, engine: Engine) -> Result<EngineView, Refusal> {
     let python = uses.python.as_ref().map(&mut named).transpose()?;
     let holding = holding_of(tx, &engine.resource())?;
     Ok(EngineView {
-        endpoint: engine.endpoint(driver),
+        endpoint: engine.endpoint_at(driver, listen),
         engine,
         parent,
         child,
