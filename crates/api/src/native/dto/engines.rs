@@ -485,7 +485,7 @@ pub struct EngineImage {
     pub parent: Option<String>,
     /// The kind of engine that it is for.
     pub kind: String,
-    /// How it is spoken to: `http`, `thrift` or `trino`.
+    /// How it is spoken to: `http`, `thrift`, `connect` or `trino`.
     pub driver: String,
     /// `initializing`, `online` or `offline`.
     pub state: String,
