@@ -42,7 +42,8 @@ pub(super) fn fetch(url: &str, to: &Path, max_bytes: u64) -> Result<String> {
     let answer = agent
         .get(url)
         .call()
-        .map_err(|e| unreachable(e.to_string()))?;
+        // Some errors repeat the URL.
+        .map_err(|e| unreachable(e.to_string().replace(url, &from)))?;
     let mut body = answer
         .into_body()
         .into_with_config()
