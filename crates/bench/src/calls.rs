@@ -37,11 +37,29 @@ const DISK_BYTES: u64 = 1 << 20;
 const OF_BASELINE: f64 = 0.4;
 const OF_MOTO: f64 = 30.0;
 
+/// The key pair of the first account.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Admin {
+pub(crate) struct Admin {
     secret_id: String,
     secret_key: String,
+}
+
+impl Admin {
+    /// That of the server whose folder is `data`.
+    pub(crate) fn read(data: &Path) -> anyhow::Result<Self> {
+        Ok(serde_json::from_slice(&std::fs::read(
+            data.join("admin.json"),
+        )?)?)
+    }
+}
+
+/// A call of the vendor's.
+pub(crate) struct Call<'a> {
+    pub(crate) service: &'a str,
+    pub(crate) version: &'a str,
+    pub(crate) action: &'a str,
+    pub(crate) body: &'a str,
 }
 
 pub(crate) fn run() -> anyhow::Result<bool> {
@@ -67,7 +85,7 @@ pub(crate) fn run() -> anyhow::Result<bool> {
     )?;
     let address: SocketAddr = url.parse().context("read the address of the server")?;
     fill(&backout, &data, folder.path())?;
-    let admin: Admin = serde_json::from_slice(&std::fs::read(data.join("admin.json"))?)?;
+    let admin = Admin::read(&data)?;
 
     let answer = load::once(&signed(&admin, address))?;
     check_page(&answer)?;
@@ -201,9 +219,24 @@ fn fill(backout: &Path, data: &Path, folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The call, as the official Python client makes it.
+/// The call whose rate is measured.
 fn signed(admin: &Admin, address: SocketAddr) -> Target {
-    let body = r#"{"Offset": 0, "Limit": 20}"#;
+    let call = Call {
+        service: "lighthouse",
+        version: "2020-03-24",
+        action: "DescribeSnapshots",
+        body: r#"{"Offset": 0, "Limit": 20}"#,
+    };
+    Target {
+        address,
+        request: request(admin, address, &call),
+        never: "\"Error\"",
+    }
+}
+
+/// A call, as the official Python client makes it.
+pub(crate) fn request(admin: &Admin, address: SocketAddr, call: &Call<'_>) -> Vec<u8> {
+    let body = call.body;
     let host = address.to_string();
     let mut headers = sign::tc3(
         &admin.secret_id,
@@ -215,12 +248,12 @@ fn signed(admin: &Admin, address: SocketAddr) -> Target {
         &host,
         "application/json",
         body.as_bytes(),
-        "lighthouse",
+        call.service,
         SystemClock.now(),
     );
     for (name, value) in [
-        ("X-TC-Action", "DescribeSnapshots"),
-        ("X-TC-Version", "2020-03-24"),
+        ("X-TC-Action", call.action),
+        ("X-TC-Version", call.version),
         ("X-TC-Region", "ap-guangzhou"),
         ("X-TC-RequestClient", "SDK_PYTHON_3.0.1000"),
     ] {
@@ -231,11 +264,7 @@ fn signed(admin: &Admin, address: SocketAddr) -> Target {
         text.push_str(&format!("{name}: {value}\r\n"));
     }
     text.push_str(&format!("Content-Length: {}\r\n\r\n{body}", body.len()));
-    Target {
-        address,
-        request: text.into_bytes(),
-        never: "\"Error\"",
-    }
+    text.into_bytes()
 }
 
 /// That the answer is what is to be measured.

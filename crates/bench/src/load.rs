@@ -85,6 +85,30 @@ pub(crate) fn once(target: &Target) -> anyhow::Result<Answer> {
     })
 }
 
+/// One client, which sends one request after another over one connection.
+pub(crate) struct Client(Connection);
+
+impl Client {
+    pub(crate) fn open(address: SocketAddr) -> anyhow::Result<Self> {
+        Connection::open(address).map(Self)
+    }
+
+    /// The body of the answer, and how long it took, from before the request was
+    /// written until the answer was read.
+    pub(crate) fn call(&mut self, request: &[u8]) -> anyhow::Result<(&[u8], Duration)> {
+        let Self(connection) = self;
+        connection.used = 0;
+        connection.send(request)?;
+        let (head, body) = connection.answer()?;
+        let took = connection.sent.elapsed();
+        let answer = &connection.buffer[..head + body];
+        if !is_success(answer) || connection.closes {
+            bail!("call: {}", String::from_utf8_lossy(answer));
+        }
+        Ok((&answer[head..], took))
+    }
+}
+
 /// Makes load until `end`; returns what each answer took, in microseconds.
 fn one_thread(target: &Target, connections: usize, end: Instant) -> anyhow::Result<Vec<u32>> {
     let never = memmem::Finder::new(target.never);

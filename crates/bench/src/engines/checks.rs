@@ -1,20 +1,24 @@
 //! Whether the image of an engine can be rolled back, asked of engines chosen at
 //! random, among a hundred engines and among a hundred thousand.
 //!
-//! What is measured is `Engines::check_rollback`: the engine, the versions it
-//! uses, the last record of its log, the record before, and that one's version.
-//! No answer is kept.
+//! What is measured is the signed call `CheckDataEngineImageCanBeRollback`, by
+//! one client over one connection, against the real server: the engine, the
+//! versions it uses, the last record of its log, the record before, and that
+//! one's version. No answer is kept. Each engine was asked about once before.
 
-use std::time::{Duration, Instant};
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
 
-use anyhow::Context as _;
-use backout_core::ids::AccountId;
-use backout_engines::Engines;
+use anyhow::{Context as _, bail};
 use backout_store::Store;
-use tokio::runtime::Runtime as Tokio;
+use serde_json::Value;
 
-use super::{House, OWNER, caller};
-use crate::child;
+use crate::calls::{self, Admin, Call};
+use crate::child::{self, Owned};
+use crate::load::Client;
 use crate::table::{self, Rounds, Table};
 
 const FEW: u64 = 100;
@@ -28,16 +32,12 @@ const CHECKS: u64 = 2_000;
 const AT_MOST: f64 = 1.5;
 /// The slowest of a hundred, in milliseconds.
 const P99_MS: f64 = 2.0;
-
-/// What the engines were switched to and fro between.
-const ENTRIES: [&str; 2] = [
-    "version = \"one\"\nkind = \"DuckDB\"\ncommand = [\"true\"]\n[cluster_parameters]\nthreads = { type = \"integer\", default = 1 }\n",
-    "version = \"two\"\nkind = \"DuckDB\"\ncommand = [\"true\"]\n[cluster_parameters]\nthreads = { type = \"integer\", default = 2 }\n",
-];
+/// The limiter is on, and never says no.
+const RATE_LIMIT: &str = "100000000";
 
 pub(super) fn run() -> anyhow::Result<bool> {
     let title = format!(
-        "A check among {FEW} engines and {} records, and among {MANY} and {}: Engines::check_rollback",
+        "A check among {FEW} engines and {} records, and among {MANY} and {}: signed calls",
         FEW * RECORDS,
         MANY * RECORDS
     );
@@ -48,20 +48,20 @@ pub(super) fn run() -> anyhow::Result<bool> {
         .build()?;
     let mut sides = Vec::new();
     for count in [FEW, MANY] {
-        let place = folder.path().join(count.to_string());
-        let house = House::open(&place).context("open a store")?;
-        runtime
-            .block_on(fill((&house.engines, &house.store), count))
+        let data = folder.path().join(count.to_string());
+        let side = Side::make(&runtime, &data, count)
             .with_context(|| format!("put {count} engines into a store"))?;
-        sides.push((house.engines, count));
+        sides.push(side);
     }
-    let owner: AccountId = OWNER.parse().ok().context("name an account")?;
     let mut medians = [Rounds::default(), Rounds::default()];
     let mut p99s = [Rounds::default(), Rounds::default()];
-    let mut dice = 1;
+    let mut dice = Dice(1);
+    for side in &sides {
+        side.ask(0..side.count)?;
+    }
     for _ in 0..ROUNDS {
-        for (n, (engines, count)) in sides.iter().enumerate() {
-            let mut took = checks(&runtime, engines, &owner, *count, &mut dice)?;
+        for (n, side) in sides.iter().enumerate() {
+            let mut took = side.ask((0..CHECKS).map(|_| dice.next(side.count)))?;
             took.sort_unstable();
             let at = |part: usize| took.get(took.len() * part / 100).copied();
             if let (Some(rounds), Some(median)) = (medians.get_mut(n), at(50)) {
@@ -89,44 +89,126 @@ pub(super) fn run() -> anyhow::Result<bool> {
     Ok(reached)
 }
 
-/// How long each of some checks took.
-fn checks(
-    runtime: &Tokio,
-    engines: &Engines,
-    owner: &AccountId,
-    count: u64,
-    dice: &mut u64,
-) -> anyhow::Result<Vec<Duration>> {
-    runtime.block_on(async {
-        let mut took = Vec::new();
-        for _ in 0..CHECKS {
-            // A generator by multiplication: any spread over the engines does.
-            *dice = dice
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            let id = engine_id((*dice >> 33) % count);
-            let began = Instant::now();
-            let check = engines.check_rollback(owner, &id).await?;
-            took.push(began.elapsed());
-            anyhow::ensure!(check.possible, "check {id}: {check:?}");
-        }
-        Ok(took)
-    })
+/// A generator by multiplication: any spread over the engines does.
+struct Dice(u64);
+
+impl Dice {
+    fn next(&mut self, below: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % below
+    }
 }
 
-fn engine_id(n: u64) -> String {
-    format!("DataEngine-{}", 10_000_000 + n)
+/// A server with so many engines.
+struct Side {
+    /// Ends with this.
+    _server: Owned,
+    address: SocketAddr,
+    admin: Admin,
+    count: u64,
+}
+
+impl Side {
+    fn make(runtime: &tokio::runtime::Runtime, data: &Path, count: u64) -> anyhow::Result<Self> {
+        let (server, _) = serve(data)?;
+        let said = |words: &[&str]| told(data, words);
+        let accounts = said(&["accounts", "list"])?;
+        let owner = accounts[0]["id"].as_str().context("name an account")?;
+        let mut images = Vec::new();
+        for (version, threads) in [("one", 1), ("two", 2)] {
+            // What the engines were switched to and fro between.
+            let mut file = tempfile::NamedTempFile::new()?;
+            writeln!(
+                file,
+                "version = \"{version}\"\nkind = \"DuckDB\"\ncommand = [\"true\"]\n\
+                 [cluster_parameters]\nthreads = {{ type = \"integer\", default = {threads} }}"
+            )?;
+            let path = file.path().to_str().context("name a file")?;
+            let added = said(&["engines", "image", "add", path])?;
+            images.push(added["id"].as_str().context("name a version")?.to_owned());
+        }
+        server.kill()?;
+        let [one, two] = images.as_slice() else {
+            bail!("add two versions: {images:?}");
+        };
+        let store = Store::open_sqlite(&data.join("state.db"), &backout::compose::migrations())?;
+        runtime.block_on(fill(&store, owner, (one, two), count))?;
+        drop(store);
+        let (server, address) = serve(data)?;
+        Ok(Self {
+            _server: server,
+            address,
+            admin: Admin::read(data)?,
+            count,
+        })
+    }
+
+    /// How long it took to check each of these engines.
+    fn ask(&self, engines: impl IntoIterator<Item = u64>) -> anyhow::Result<Vec<Duration>> {
+        let mut client = Client::open(self.address)?;
+        let mut took = Vec::new();
+        for n in engines {
+            let body = format!("{{\"DataEngineId\":\"DataEngine-{}\"}}", 10_000_000 + n);
+            let call = Call {
+                service: "dlc",
+                version: "2021-01-25",
+                action: "CheckDataEngineImageCanBeRollback",
+                body: &body,
+            };
+            let request = calls::request(&self.admin, self.address, &call);
+            let (answer, time) = client.call(&request)?;
+            let answer: Value = serde_json::from_slice(answer)?;
+            if answer["Response"]["IsRollback"] != true {
+                bail!("check {body}: {answer}");
+            }
+            took.push(time);
+        }
+        Ok(took)
+    }
+}
+
+fn serve(data: &Path) -> anyhow::Result<(Owned, SocketAddr)> {
+    let backout: PathBuf = child::backout()?;
+    let (server, address) = Owned::ready(
+        Command::new(backout)
+            .args(["serve", "--listen", "127.0.0.1:0", "--log", "warn"])
+            .args(["--rate-limit", RATE_LIMIT, "--data"])
+            .arg(data),
+        "ready http://",
+    )?;
+    let address = address.parse().context("read the address of the server")?;
+    Ok((server, address))
+}
+
+/// What the command line says, as JSON.
+fn told(data: &Path, words: &[&str]) -> anyhow::Result<Value> {
+    let mut command = Command::new(child::backout()?);
+    let output = command
+        .arg("--data")
+        .arg(data)
+        .args(words)
+        .arg("--json")
+        .output()?;
+    if !output.status.success() {
+        bail!(
+            "run {command:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    Ok(serde_json::from_slice(&output.stdout)?)
 }
 
 /// Rows as the product writes them, by the database itself: ten million
 /// transactions would take a day.
-async fn fill((engines, store): (&Engines, &Store), count: u64) -> anyhow::Result<()> {
-    let mut ids = Vec::new();
-    for entry in ENTRIES {
-        let added = engines.add_image(&caller()?, entry).await?;
-        ids.push(added.listed.id.to_string());
-    }
-    let (one, two) = (ids.first().context("one")?, ids.get(1).context("two")?);
+async fn fill(
+    store: &Store,
+    owner: &str,
+    (one, two): (&str, &str),
+    count: u64,
+) -> anyhow::Result<()> {
     let numbers = |count: u64| {
         format!(
             "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < {count})"
@@ -137,7 +219,7 @@ async fn fill((engines, store): (&Engines, &Store), count: u64) -> anyhow::Resul
         format!(
             "{} INSERT INTO engines (id, owner, creator, name, node, kind, exec_type, mode, pay_mode, \
              state, description, size, clusters_min, clusters_max, port, instance, setup, changes, tags, \
-             kept, created_ms, updated_ms) SELECT {id}, '{OWNER}', '{OWNER}', 'engine ' || CAST(i AS TEXT), \
+             kept, created_ms, updated_ms) SELECT {id}, '{owner}', '{owner}', 'engine ' || CAST(i AS TEXT), \
              'here', 'DuckDB', 'SQL', 'pay_as_you_go', 0, 'running', '', 1, 1, 1, 15000, NULL, NULL, \
              {RECORDS}, '[]', '{{}}', 1600000000000 + i, 1600000000000 + i FROM n",
             numbers(count)

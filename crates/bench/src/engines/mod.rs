@@ -30,7 +30,6 @@ pub(crate) fn run() -> anyhow::Result<bool> {
 /// The product on a folder, as the server composes it, without its listeners.
 struct House {
     engines: Engines,
-    store: Store,
     jobs: Jobs,
     runtime: Runtime,
 }
@@ -54,7 +53,7 @@ impl House {
         };
         let runtime = Runtime::open(&place.join("engines"), Arc::new(processes), host)?;
         let engines = Engines::new(
-            store.clone(),
+            store,
             jobs.clone(),
             Arc::new(SystemClock),
             Arc::new(OsEntropy),
@@ -63,7 +62,6 @@ impl House {
         );
         Ok(Self {
             engines,
-            store,
             jobs,
             runtime,
         })
