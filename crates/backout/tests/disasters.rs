@@ -119,7 +119,8 @@ impl Host {
             if state != Some("OPERATING") {
                 return state.unwrap().to_owned();
             }
-            std::thread::sleep(Duration::from_millis(50));
+            // Half of what one account may ask in a second.
+            std::thread::sleep(Duration::from_millis(100));
         }
         panic!("the operation does not end\n{}", self.server.log());
     }

@@ -178,7 +178,8 @@ impl Rig {
                 }
                 panic!("waited for: {what}{told}");
             }
-            std::thread::sleep(Duration::from_millis(50));
+            // Half of what one account may ask in a second.
+            std::thread::sleep(Duration::from_millis(100));
         }
     }
 
