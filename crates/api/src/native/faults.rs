@@ -318,7 +318,8 @@ mod tests {
             ("lighthouse:Apply*", "Throttling.User", "no such code"),
             ("lighthouse:Burn", "InternalError", "no operation"),
             // Known, but not served: it would never answer.
-            ("dlc:*", "InternalError", "no operation"),
+            ("cdb:SwitchForUpgrade", "InternalError", "no operation"),
+            ("dlc:*", "InternalError", ""),
             ("", "InternalError", "no operation"),
         ] {
             match check_call(action, code) {
