@@ -18,8 +18,9 @@ use backout_wire::{Fault, Rejection};
 use serde::Serialize;
 
 use crate::cdb::asked::Ask;
+use crate::cdb::body;
 use crate::front::{Admitted, Refused};
-use crate::kept::{Body, Kept, body};
+use crate::kept::{Body, Kept};
 
 /// The operations that are served.
 const SERVED: [&str; 8] = [

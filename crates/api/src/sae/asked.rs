@@ -3,6 +3,7 @@
 use backout_apps::persistence::Page;
 use backout_apps::{Asked, Caller, Refusal};
 use backout_core::ids::AccountId;
+use backout_wire::{Fault, Rejection};
 use serde::de::DeserializeOwned;
 
 use super::codes;
@@ -118,7 +119,18 @@ impl<'a> Ask<'a> {
 
     /// The parameters.
     pub fn params<T: DeserializeOwned>(self) -> Result<T, Refused> {
-        Ok(self.admitted.params()?)
+        // They were checked against the contract, which the type was made from;
+        // what still fails is a value that no contract type has.
+        T::deserialize(serde::de::value::MapDeserializer::new(
+            self.admitted.call.params.clone().into_iter(),
+        ))
+        .map_err(|e| {
+            Rejection::new(
+                Fault::InvalidParameter,
+                format!("the parameters do not fit: {e}"),
+            )
+            .into()
+        })
     }
 
     /// Which page.
