@@ -185,11 +185,13 @@ async fn a_server_of_others_comes_goes_and_is_never_touched() {
         .first("test", "SELECT COUNT(*) FROM shop.t")
         .unwrap();
     assert_eq!(rows, Some(3), "the server is as it was");
-    let (total, tasks) = databases
+    let (_, mut tasks) = databases
         .tasks(&owner(), TaskFilter::default(), ALL)
         .await
         .unwrap();
-    assert_eq!(total, 5);
+    // Within the hours of the schedule, the keeper's own backups are among them.
+    tasks.retain(|t| t.kind != TaskKind::Backup);
+    assert_eq!(tasks.len(), 5, "{tasks:?}");
     assert!(
         tasks.iter().all(|t| t.standing == Standing::Applied),
         "{tasks:?}"

@@ -349,7 +349,7 @@ impl Jobs {
             .await
     }
 
-    /// The job that holds `resource`, if one does.
+    /// The job that has `resource`, if one does: see [`holder_of`].
     ///
     /// # Errors
     /// [`JobsError::Store`].
@@ -458,14 +458,15 @@ impl Jobs {
     }
 }
 
-/// The job that holds `resource`, inside a product's transaction.
+/// The job that has `resource`, inside a product's transaction: where background
+/// work was asked to make room, the job that it makes room for.
 ///
 /// # Errors
 /// The store's.
 pub fn holder_of(tx: &mut dyn Tx, resource: &str) -> Result<Option<JobId>, StoreError> {
     query_one(
         tx,
-        "SELECT job FROM claims WHERE resource = $1",
+        "SELECT COALESCE(successor, job) FROM claims WHERE resource = $1",
         params![resource],
     )?
     .map(|row| row.parse(0, |t| t.parse().ok()))

@@ -815,6 +815,7 @@ async fn background_work_yields(store: &Store) {
     let mut other = script.job(&jobs, "background", &["bg/a"], &Told::default());
     other.background = true;
     assert!(matches!(jobs.submit(other).await, Err(SubmitError::Busy { job, .. }) if job == back));
+    assert_eq!(jobs.holder_of("bg/a").await.unwrap(), Some(back.clone()));
 
     let new = script.job(&jobs, "background", &["bg/a", "bg/c"], &Told::default());
     let submitted = jobs.submit(new).await.unwrap();
@@ -845,6 +846,9 @@ async fn background_work_yields(store: &Store) {
     let back = jobs.submit(back).await.unwrap().id;
     let new = script.job(&jobs, "background", &["bg/a", "bg/c"], &Told::default());
     let new = jobs.submit(new).await.unwrap().id;
+    // Who asks what has the resource is told of the work that was asked for, not
+    // of the background that makes room for it.
+    assert_eq!(jobs.holder_of("bg/a").await.unwrap(), Some(new.clone()));
     assert_eq!(
         jobs.request_cancel(&new).await.unwrap(),
         CancelAnswer::Requested
