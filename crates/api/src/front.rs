@@ -7,11 +7,12 @@ use backout_accounts::{
     Accounts, KeyError, Limiter, NonceError, Nonces, Permission, Principal, Unique,
 };
 use backout_apps::Apps;
-use backout_core::ids::{Entropy, JobId, RequestId};
+use backout_core::ids::{AccountId, Entropy, JobId, RequestId};
 use backout_core::time::Clock;
 use backout_databases::Databases;
 use backout_engines::Engines;
 use backout_faults::Faults;
+use backout_jobs::Caller;
 use backout_servers::Servers;
 use backout_store::Store;
 use backout_wire::{
@@ -19,6 +20,8 @@ use backout_wire::{
     encode_rejection, encode_success, encode_surface_error, parse, trace_id,
 };
 use futures_util::FutureExt;
+use serde::de::DeserializeOwned;
+use serde::de::value::MapDeserializer;
 
 use crate::audit;
 use crate::cdb::{self, Cdb};
@@ -199,6 +202,42 @@ pub struct Admitted {
     pub job: Arc<OnceLock<JobId>>,
     /// The rule by which what it asks for waits for approval, once that is known.
     pub approval: OnceLock<String>,
+}
+
+impl Admitted {
+    /// The operation.
+    pub fn operation(&self) -> &'static Operation {
+        self.call.operation
+    }
+
+    /// Whose resources are meant.
+    pub fn owner(&self) -> &AccountId {
+        &self.principal.owner
+    }
+
+    /// Who calls.
+    pub fn caller(&self) -> Caller {
+        Caller {
+            account: self.principal.account.clone(),
+            owner: self.principal.owner.clone(),
+            request: self.request.clone(),
+            idempotency: None,
+        }
+    }
+
+    /// The parameters.
+    ///
+    /// # Errors
+    /// They were checked against the contract, which the type was made from; what
+    /// still fails is a value that no contract type has.
+    pub fn params<T: DeserializeOwned>(&self) -> Result<T, Rejection> {
+        T::deserialize(MapDeserializer::new(self.call.params.clone().into_iter())).map_err(|e| {
+            Rejection::new(
+                Fault::InvalidParameter,
+                format!("the parameters do not fit: {e}"),
+            )
+        })
+    }
 }
 
 /// Why a call was not answered as asked: by us, or by the operation.
@@ -587,6 +626,11 @@ fn trace_of(protocol: Protocol, raw: RawRequest<'_>, request: &RequestId) -> Opt
         }
         Protocol::Tc3 | Protocol::TencentV1 | Protocol::QcloudV2 => own,
     }
+}
+
+/// A count as the contracts have it.
+pub(crate) fn count(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
 }
 
 /// That a policy is against a call.

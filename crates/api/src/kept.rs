@@ -35,11 +35,17 @@ impl Serialize for Body {
 
 impl Body {
     /// The JSON of `answer`; `None` when it cannot be written.
-    pub fn of(answer: &impl Serialize) -> Option<Self> {
+    fn of(answer: &impl Serialize) -> Option<Self> {
         serde_json::value::to_raw_value(answer)
             .ok()
             .map(|raw| Self(Arc::new(raw)))
     }
+}
+
+/// The members of an answer.
+pub(crate) fn body(answer: &impl Serialize) -> Result<Body, Refused> {
+    Body::of(answer)
+        .ok_or_else(|| Rejection::new(Fault::Internal, "the answer could not be written").into())
 }
 
 /// Answers by what was asked.
@@ -87,8 +93,7 @@ impl Kept {
         if let Some(kept) = version.and_then(|version| self.get(&asked, version)) {
             return Ok(kept);
         }
-        let body = Body::of(&fresh.await?)
-            .ok_or_else(|| Rejection::new(Fault::Internal, "the answer could not be written"))?;
+        let body = body(&fresh.await?)?;
         if let Some(version) = version {
             self.put(asked, version, &body);
         }

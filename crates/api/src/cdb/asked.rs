@@ -10,8 +10,8 @@ use backout_databases::persistence::Page;
 use backout_databases::zone::{Written, Zone};
 use backout_databases::{Asked, Caller, Databases, NAME_MAX_CHARS, Refusal, TABLES_MAX};
 use backout_jobs::Idempotency;
+use backout_wire::Operation;
 use backout_wire::types::cdb as wire;
-use backout_wire::{Fault, Operation, Rejection};
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
@@ -63,12 +63,7 @@ impl<'a> Ask<'a> {
 
     /// Who calls.
     pub fn caller(self) -> Caller {
-        Caller {
-            account: self.0.principal.account.clone(),
-            owner: self.0.principal.owner.clone(),
-            request: self.0.request.clone(),
-            idempotency: None,
-        }
+        self.0.caller()
     }
 
     /// An error of this operation.
@@ -140,18 +135,7 @@ impl<'a> Ask<'a> {
             };
             self.at_most(name, value.as_array().map_or(0, Vec::len), max)?;
         }
-        // They were checked against the contract, which the type was made from;
-        // what still fails is a value that no contract type has.
-        T::deserialize(serde::de::value::MapDeserializer::new(
-            self.0.call.params.clone().into_iter(),
-        ))
-        .map_err(|e| {
-            Rejection::new(
-                Fault::InvalidParameter,
-                format!("the parameters do not fit: {e}"),
-            )
-            .into()
-        })
+        Ok(self.0.params()?)
     }
 
     /// The id of an instance.

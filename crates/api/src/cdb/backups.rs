@@ -12,8 +12,8 @@ use backout_history::TableName;
 use backout_wire::types::cdb as wire;
 
 use super::asked::{Ask, PAGE_DEFAULT};
-use super::{Cdb, codes, count, find, words};
-use crate::front::Refused;
+use super::{Cdb, codes, find, words};
+use crate::front::{Refused, count};
 
 /// Days that backups and logs can be kept.
 const KEEP_DAYS: std::ops::RangeInclusive<u32> = 1..=KEEP_DAYS_MAX;

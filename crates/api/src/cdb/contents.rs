@@ -8,8 +8,8 @@ use backout_wire::types::cdb as wire;
 use regex::{Regex, RegexBuilder};
 
 use super::asked::{Ask, PAGE_DEFAULT};
-use super::{Cdb, codes, count, find, words};
-use crate::front::Refused;
+use super::{Cdb, codes, find, words};
+use crate::front::{Refused, count};
 
 /// How large a compiled pattern may be, in bytes: far more than any pattern on
 /// names needs, and too little to hurt.

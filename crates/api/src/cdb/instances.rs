@@ -12,8 +12,8 @@ use backout_wire::types::cdb as wire;
 
 use super::asked::{Ask, PAGE_DEFAULT};
 use super::backups::backup_number;
-use super::{Cdb, codes, count, find, words};
-use crate::front::Refused;
+use super::{Cdb, codes, find, words};
+use crate::front::{Refused, count};
 
 /// Instances that one call makes.
 const GOODS: std::ops::RangeInclusive<u32> = 1..=MADE_MAX;

@@ -35,7 +35,7 @@ use serde_json::Value;
 
 use self::asked::Ask;
 use crate::front::{Admitted, Refused, spelled_regions};
-use crate::kept::{Body, Kept};
+use crate::kept::{Body, Kept, body};
 
 /// The region that is shown where a call names none.
 const DEFAULT_REGION: &str = "ap-guangzhou";
@@ -227,15 +227,4 @@ impl Cdb {
             .or(ask.0, ask.version(&self.databases), fresh)
             .await
     }
-}
-
-/// The members of an answer.
-pub(crate) fn body(answer: &impl Serialize) -> Result<Body, Refused> {
-    Body::of(answer)
-        .ok_or_else(|| Rejection::new(Fault::Internal, "the answer could not be written").into())
-}
-
-/// A count as the contract has it.
-pub(crate) fn count(n: u64) -> i64 {
-    i64::try_from(n).unwrap_or(i64::MAX)
 }

@@ -12,8 +12,8 @@ use backout_history::archive::Window;
 use backout_wire::types::cdb as wire;
 
 use super::asked::{Ask, PAGE_DEFAULT, work_id};
-use super::{Cdb, codes, count, find, words};
-use crate::front::Refused;
+use super::{Cdb, codes, find, words};
+use crate::front::{Refused, count};
 
 const STRATEGIES: [(&str, Strategy); 3] = [
     ("table", Strategy::Table),

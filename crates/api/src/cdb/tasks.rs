@@ -6,8 +6,8 @@ use backout_databases::{Refusal, Written, Zone};
 use backout_wire::types::cdb as wire;
 
 use super::asked::{Ask, PAGE_DEFAULT, work_id};
-use super::{Cdb, codes, count, find, words};
-use crate::front::Refused;
+use super::{Cdb, codes, find, words};
+use crate::front::{Refused, count};
 
 impl Cdb {
     pub(super) async fn describe_async_request_info(

@@ -18,9 +18,8 @@ use backout_wire::{Fault, Rejection};
 use serde::Serialize;
 
 use crate::cdb::asked::Ask;
-use crate::cdb::body;
 use crate::front::{Admitted, Refused};
-use crate::kept::{Body, Kept};
+use crate::kept::{Body, Kept, body};
 
 /// The operations that are served.
 const SERVED: [&str; 8] = [

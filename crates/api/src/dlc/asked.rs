@@ -5,7 +5,7 @@ use backout_core::time::Timestamp;
 use backout_engines::persistence::Page;
 use backout_engines::service::{Asked, Caller, NAME_MAX_CHARS};
 use backout_engines::{Engines, Refusal};
-use backout_wire::{Fault, Operation, Rejection};
+use backout_wire::Operation;
 use serde::de::DeserializeOwned;
 
 use super::codes::{self, Cause};
@@ -42,12 +42,7 @@ impl<'a> Ask<'a> {
 
     /// Who calls.
     pub fn caller(self) -> Caller {
-        Caller {
-            account: self.0.principal.account.clone(),
-            owner: self.0.principal.owner.clone(),
-            request: self.0.request.clone(),
-            idempotency: None,
-        }
+        self.0.caller()
     }
 
     /// An error of this operation.
@@ -101,18 +96,7 @@ impl<'a> Ask<'a> {
                 ));
             }
         }
-        // They were checked against the contract, which the type was made from;
-        // what still fails is a value that no contract type has.
-        T::deserialize(serde::de::value::MapDeserializer::new(
-            self.0.call.params.clone().into_iter(),
-        ))
-        .map_err(|e| {
-            Rejection::new(
-                Fault::InvalidParameter,
-                format!("the parameters do not fit: {e}"),
-            )
-            .into()
-        })
+        Ok(self.0.params()?)
     }
 
     /// The id or the name of an engine: what could be one.

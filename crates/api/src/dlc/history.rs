@@ -7,8 +7,8 @@ use backout_engines::service::ENGINES_MAX;
 use backout_wire::types::dlc as wire;
 
 use super::asked::{Ask, PAGE_DEFAULT, filled};
-use super::{Dlc, codes, count, words};
-use crate::front::Refused;
+use super::{Dlc, codes, words};
+use crate::front::{Refused, count};
 
 /// How many changes of an engine are looked back at: its newest ones.
 const RECORDS_MAX: u64 = 200;

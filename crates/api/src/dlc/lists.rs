@@ -14,8 +14,8 @@ use backout_wire::types::dlc as wire;
 
 use super::asked::{Ask, filled};
 use super::engines::{ACCESS, permissions};
-use super::{Dlc, codes, count, words};
-use crate::front::Refused;
+use super::{Dlc, codes, words};
+use crate::front::{Refused, count};
 
 /// Filters in one call.
 const FILTERS_MAX: usize = 10;

@@ -33,7 +33,7 @@ use serde_json::Value;
 
 use self::asked::Ask;
 use crate::front::{Admitted, Refused, spelled_regions};
-use crate::kept::{Body, Kept};
+use crate::kept::{Body, Kept, body};
 
 /// The parameters that name engines, by id or by name.
 const NAMING: [&str; 4] = [
@@ -187,17 +187,6 @@ impl Dlc {
         let version = ask.version(&self.engines);
         self.kept.or(ask.0, version, fresh).await
     }
-}
-
-/// The members of an answer.
-fn body(answer: &impl Serialize) -> Result<Body, Refused> {
-    Body::of(answer)
-        .ok_or_else(|| Rejection::new(Fault::Internal, "the answer could not be written").into())
-}
-
-/// A count as the contract has it.
-fn count(n: u64) -> i64 {
-    i64::try_from(n).unwrap_or(i64::MAX)
 }
 
 /// Every way in which a policy may name an engine.

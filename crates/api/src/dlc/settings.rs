@@ -11,9 +11,9 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::asked::{Ask, filled};
-use super::{Dlc, codes, count, words};
+use super::{Dlc, codes, words};
 use crate::cdb::words::uin;
-use crate::front::Refused;
+use crate::front::{Refused, count};
 
 /// The sizes of the processes of a session (contract).
 const SIZES: [&str; 8] = [

@@ -10,7 +10,7 @@ use backout_servers::model::Tag;
 use backout_servers::persistence::{Page, TagFilter};
 use backout_servers::{Caller, Refusal};
 use backout_wire::types::lighthouse as wire;
-use backout_wire::{Fault, Operation, Rejection, SurfaceError};
+use backout_wire::{Operation, Rejection, SurfaceError};
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
@@ -51,12 +51,7 @@ impl<'a> Ask<'a> {
 
     /// Who calls.
     pub fn caller(self) -> Caller {
-        Caller {
-            account: self.0.principal.account.clone(),
-            owner: self.0.principal.owner.clone(),
-            request: self.0.request.clone(),
-            idempotency: None,
-        }
+        self.0.caller()
     }
 
     /// Refuses a call that would stop or hold up an instance, which it does not
@@ -87,17 +82,7 @@ impl<'a> Ask<'a> {
 
     /// The parameters.
     pub fn params<T: DeserializeOwned>(self) -> Result<T, Rejection> {
-        // They were checked against the contract, which the type was made from;
-        // what still fails is a value that no contract type has.
-        T::deserialize(serde::de::value::MapDeserializer::new(
-            self.0.call.params.clone().into_iter(),
-        ))
-        .map_err(|e| {
-            Rejection::new(
-                Fault::InvalidParameter,
-                format!("the parameters do not fit: {e}"),
-            )
-        })
+        self.0.params()
     }
 
     fn id<T: FromStr<Err = MalformedId>>(

@@ -34,7 +34,7 @@ use serde::Serialize;
 
 use self::asked::Ask;
 use crate::front::{Admitted, Refused, spelled_regions};
-use crate::kept::{Body, Kept};
+use crate::kept::{Body, Kept, body};
 
 /// The operations that are served.
 const SERVED: [&str; 32] = [
@@ -284,11 +284,6 @@ impl Lighthouse {
         let version = self.servers.version();
         self.kept.or(ask.0, version, fresh).await
     }
-}
-
-fn body(answer: &impl Serialize) -> Result<Body, Refused> {
-    Body::of(answer)
-        .ok_or_else(|| Rejection::new(Fault::Internal, "the answer could not be written").into())
 }
 
 // ---- what all answers share ----

@@ -10,8 +10,8 @@ use backout_wire::types::sae as wire;
 use backout_workloads::Phase;
 
 use super::asked::{Ask, Paging, required, some};
-use super::{Sae, catalog, codes, count, how, release, rules, words};
-use crate::front::Refused;
+use super::{Sae, catalog, codes, how, release, rules, words};
+use crate::front::{Refused, count};
 
 /// The only kind of what has tags, and of what is listed.
 const RESOURCE_TYPE: &str = "application";

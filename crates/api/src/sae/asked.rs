@@ -3,7 +3,6 @@
 use backout_apps::persistence::Page;
 use backout_apps::{Asked, Caller, Refusal};
 use backout_core::ids::AccountId;
-use backout_wire::{Fault, Rejection};
 use serde::de::DeserializeOwned;
 
 use super::codes;
@@ -119,18 +118,7 @@ impl<'a> Ask<'a> {
 
     /// The parameters.
     pub fn params<T: DeserializeOwned>(self) -> Result<T, Refused> {
-        // They were checked against the contract, which the type was made from;
-        // what still fails is a value that no contract type has.
-        T::deserialize(serde::de::value::MapDeserializer::new(
-            self.admitted.call.params.clone().into_iter(),
-        ))
-        .map_err(|e| {
-            Rejection::new(
-                Fault::InvalidParameter,
-                format!("the parameters do not fit: {e}"),
-            )
-            .into()
-        })
+        Ok(self.admitted.params()?)
     }
 
     /// Which page.

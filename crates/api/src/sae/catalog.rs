@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::asked::{Ask, IDS_MAX, Paging, required, some};
 use super::{Sae, codes, texts, words};
-use crate::front::{REGIONS, Refused};
+use crate::front::{REGIONS, Refused, count};
 
 /// The regions of this vendor that are served by default, and their names.
 const NAMED: [(&str, &str); 16] = [
@@ -202,7 +202,7 @@ impl Sae {
             .list(ask.owner(), filter, paging.page())
             .await
             .map_err(|e| ask.refused(e))?;
-        let more = current.saturating_mul(TOKEN_PAGE) < super::count(total);
+        let more = current.saturating_mul(TOKEN_PAGE) < count(total);
         let rows = found
             .iter()
             .flat_map(|application| {
@@ -310,7 +310,7 @@ impl Sae {
                 app_event_entity: Some(rows),
                 current_page: Some(paging.current),
                 page_size: Some(paging.size),
-                total_size: Some(super::count(total)),
+                total_size: Some(count(total)),
             }),
         })
     }
@@ -358,7 +358,7 @@ impl Sae {
             .map(|metric| wire::GetChangeOrderMetricData {
                 app_id: Some(metric.application.to_string()),
                 avg_time_cost_ms: Some(metric.mean_ms as f64),
-                error: Some(super::count(metric.failed)),
+                error: Some(count(metric.failed)),
                 error_percent: Some(match metric.total {
                     0 => 0.0,
                     total => metric.failed as f64 * 100.0 / total as f64,
@@ -368,7 +368,7 @@ impl Sae {
                 optimize_suggestions: Some(String::new()),
                 region_id: Some(ask.region().to_owned()),
                 task_time_cost_ms_avg: Some(metric.mean_ms.to_string()),
-                total: Some(super::count(metric.total)),
+                total: Some(count(metric.total)),
             })
             .collect();
         Ok(wire::GetChangeOrderMetricResponse { data: Some(data) })

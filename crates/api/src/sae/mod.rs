@@ -43,7 +43,7 @@ use serde_json::Value;
 
 use self::asked::{Ask, DEFAULT_NAMESPACE};
 use crate::front::{Admitted, REGIONS, Refused, spelled_regions};
-use crate::kept::{Body, Kept};
+use crate::kept::{Body, Kept, body};
 
 /// What the regions of this vendor in the vendor's own country begin with.
 const HOME: &str = "cn-";
@@ -317,17 +317,6 @@ fn spelled_everything(region: &str, owner: &AccountId) -> Vec<String> {
     spelled_regions(region)
         .map(|region| format!("acs:sae:{region}:{owner}:*"))
         .collect()
-}
-
-/// The members of an answer.
-fn body(answer: &impl Serialize) -> Result<Body, Refused> {
-    Body::of(answer)
-        .ok_or_else(|| Rejection::new(Fault::Internal, "the answer could not be written").into())
-}
-
-/// A count as the contract has it.
-fn count(n: u64) -> i64 {
-    i64::try_from(n).unwrap_or(i64::MAX)
 }
 
 /// Whether a text is a region of any vendor, or of the operator.

@@ -4,8 +4,8 @@ use backout_apps::model::Namespace;
 use backout_wire::types::sae as wire;
 
 use super::asked::{Ask, DEFAULT_NAMESPACE, Paging, some};
-use super::{Sae, codes, count, words};
-use crate::front::Refused;
+use super::{Sae, codes, words};
+use crate::front::{Refused, count};
 
 /// The region of a namespace's id, and the short id where it has one.
 fn short(id: &str) -> Option<String> {

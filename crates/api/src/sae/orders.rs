@@ -11,8 +11,8 @@ use backout_rollout::Gate;
 use backout_wire::types::sae as wire;
 
 use super::asked::{Ask, required, some};
-use super::{Sae, codes, count, how, words};
-use crate::front::Refused;
+use super::{Sae, codes, how, words};
+use crate::front::{Refused, count};
 
 /// Who is shown to have begun an order.
 const SOURCE: &str = "console";

@@ -16,7 +16,7 @@ use backout_workloads::packages::Origin;
 use serde_json::{Map, Value};
 
 use super::{asked, codes, texts};
-use crate::front::Refused;
+use crate::front::{Refused, count};
 
 /// The parameters of `CreateApplication` and `DeployApplication` that have no
 /// effect here. They are kept as they were given and shown again.
@@ -624,7 +624,7 @@ pub fn image(artifact: &Artifact) -> Option<String> {
 
 /// Memory as the vendor shows it, in mebibytes.
 pub fn mebibytes(bytes: Option<u64>) -> i64 {
-    super::count(bytes.unwrap_or(0) / codes::MEBIBYTE)
+    count(bytes.unwrap_or(0) / codes::MEBIBYTE)
 }
 
 /// A release as `DescribeApplicationConfig` shows it.
@@ -650,7 +650,7 @@ pub fn config(release: &Release) -> wire::DescribeApplicationConfigData {
             .filter_map(|file| {
                 let (number, key) = file.of.as_ref()?;
                 Some(wire::DescribeApplicationConfigDataConfigMapMountDesc {
-                    config_map_id: Some(super::count(*number)),
+                    config_map_id: Some(count(*number)),
                     config_map_name: None,
                     key: Some(key.clone()),
                     mount_path: Some(file.path.clone()),
@@ -683,7 +683,7 @@ pub fn config(release: &Release) -> wire::DescribeApplicationConfigData {
     shown.pre_stop = release.before_stop.as_ref().map(texts::hook_text);
     shown.liveness = probe_shown(release, "Liveness", release.liveness.as_ref(), port);
     shown.readiness = probe_shown(release, "Readiness", release.readiness.as_ref(), port);
-    shown.termination_grace_period_seconds = Some(super::count(release.grace_ms.div_ceil(1000)));
+    shown.termination_grace_period_seconds = Some(count(release.grace_ms.div_ceil(1000)));
     shown.timezone = release.env.get(ZONE_VARIABLE).cloned();
     shown
 }

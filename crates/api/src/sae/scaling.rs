@@ -5,8 +5,8 @@ use backout_wire::types::sae as wire;
 use serde::Serialize;
 
 use super::asked::{Ask, required, some};
-use super::{Sae, codes, count, rules};
-use crate::front::Refused;
+use super::{Sae, codes, rules};
+use crate::front::{Refused, count};
 
 /// An answer with one thing in it.
 #[derive(Debug, Serialize)]
