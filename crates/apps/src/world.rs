@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 
 use backout_core::ids::{ApplicationId, JobId, OrderId, ReplicaId, VersionId};
-use backout_core::outcome::Outcome;
 use backout_store::{Error, Tx};
 
 use crate::model::{Application, Artifact, Order, OrderKind, Release, Replica, Version};
@@ -81,7 +80,7 @@ impl World {
             version,
             replicas,
             open_order: persistence::open_order_of(tx, id)?.map(|order| order.id),
-            held_by: holder(tx, &application.resource())?,
+            held_by: backout_jobs::busy_with(tx, &application.resource())?.map(|job| job.id),
             replicas_elsewhere: persistence::count_replicas_wanted(
                 tx,
                 &application.owner,
@@ -239,18 +238,4 @@ fn size(release: &Release) -> Compute {
         cpu_millis: release.cpu_millis.unwrap_or(0).into(),
         memory_bytes: release.memory_bytes.unwrap_or(0),
     }
-}
-
-/// The job that has a claim on `resource`, unless it is background work, which
-/// makes room when it is asked to.
-fn holder(tx: &mut dyn Tx, resource: &str) -> Result<Option<JobId>, Error> {
-    let Some(job) = backout_jobs::holder_of(tx, resource)? else {
-        return Ok(None);
-    };
-    let view = backout_jobs::get_in(tx, &job).map_err(|e| match e {
-        backout_jobs::JobsError::Store(e) => e,
-        other => Error::corrupt(other.to_string()),
-    })?;
-    let yields = view.background && view.outcome != Some(Outcome::Held);
-    Ok((!yields).then_some(job))
 }

@@ -473,6 +473,19 @@ pub fn holder_of(tx: &mut dyn Tx, resource: &str) -> Result<Option<JobId>, Store
     .transpose()
 }
 
+/// The job that keeps new work from `resource`: who has it, unless that is
+/// background work, which makes room when it is asked to. Held, it does not.
+///
+/// # Errors
+/// The store's.
+pub fn busy_with(tx: &mut dyn Tx, resource: &str) -> Result<Option<JobView>, StoreError> {
+    let Some(job) = holder_of(tx, resource)? else {
+        return Ok(None);
+    };
+    let job = expect_in(tx, &job)?;
+    Ok((!job.background || job.is_held()).then_some(job))
+}
+
 /// A job that holds a resource whose name begins with `prefix`, if one does.
 ///
 /// # Errors
@@ -500,6 +513,17 @@ pub fn get_in(tx: &mut dyn Tx, id: &JobId) -> Result<JobView, JobsError> {
     )?
     .ok_or_else(|| JobsError::NotFound(id.clone()))?;
     Ok(read_view(&row)?)
+}
+
+/// As [`get_in`], of a job that must be there, as a row names it.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] when it is not, or another of the store's.
+pub fn expect_in(tx: &mut dyn Tx, id: &JobId) -> Result<JobView, StoreError> {
+    get_in(tx, id).map_err(|e| match e {
+        JobsError::Store(e) => e,
+        other => StoreError::corrupt(other.to_string()),
+    })
 }
 
 fn list_in(

@@ -39,8 +39,8 @@ mod submit;
 mod worker;
 
 pub use handle::{
-    CancelAnswer, Jobs, JobsError, MAX_EVENT_PAGE, MAX_PAGE, RETAIN_BATCH, get_in, holder_below,
-    holder_of, request_cancel_in,
+    CancelAnswer, Jobs, JobsError, MAX_EVENT_PAGE, MAX_PAGE, RETAIN_BATCH, busy_with, expect_in,
+    get_in, holder_below, holder_of, request_cancel_in,
 };
 pub use model::{
     Cursor, Direction, EventKind, EventView, Filter, JobError, JobView, MalformedCursor, Page,

@@ -149,6 +149,12 @@ impl JobView {
     pub fn is_done(&self) -> bool {
         self.state == State::Done
     }
+
+    /// Whether it waits for a person, with all that it claims.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.outcome == Some(Outcome::Held)
+    }
 }
 
 /// Where a step is in its life.

@@ -816,6 +816,7 @@ async fn background_work_yields(store: &Store) {
     other.background = true;
     assert!(matches!(jobs.submit(other).await, Err(SubmitError::Busy { job, .. }) if job == back));
     assert_eq!(jobs.holder_of("bg/a").await.unwrap(), Some(back.clone()));
+    assert_eq!(busy_with(store, "bg/a").await, None, "it makes room");
 
     let new = script.job(&jobs, "background", &["bg/a", "bg/c"], &Told::default());
     let submitted = jobs.submit(new).await.unwrap();
@@ -849,6 +850,7 @@ async fn background_work_yields(store: &Store) {
     // Who asks what has the resource is told of the work that was asked for, not
     // of the background that makes room for it.
     assert_eq!(jobs.holder_of("bg/a").await.unwrap(), Some(new.clone()));
+    assert_eq!(busy_with(store, "bg/a").await, Some(new.clone()));
     assert_eq!(
         jobs.request_cancel(&new).await.unwrap(),
         CancelAnswer::Requested
@@ -892,6 +894,7 @@ async fn held_background_work_does_not_yield(store: &Store) {
         jobs.holder_of("bgheld/a").await.unwrap(),
         Some(back.clone())
     );
+    assert_eq!(busy_with(store, "bgheld/a").await, Some(back.clone()));
     let third = script.job(&jobs, "bgheld", &["bgheld/a"], &Told::default());
     assert!(matches!(jobs.submit(third).await, Err(SubmitError::Busy { job, .. }) if job == back));
     script.mended.store(true, Ordering::SeqCst);
@@ -899,6 +902,12 @@ async fn held_background_work_does_not_yield(store: &Store) {
     assert_eq!(done(&jobs, &back).await.outcome, Some(Outcome::Reverted));
     assert_eq!(jobs.holder_of("bgheld/a").await.unwrap(), None);
     w.stop().await;
+}
+
+/// The job that keeps new work from a resource.
+async fn busy_with(store: &Store, resource: &'static str) -> Option<JobId> {
+    let job = store.read(move |tx| backout_jobs::busy_with(tx, resource));
+    job.await.unwrap().map(|job| job.id)
 }
 
 async fn sql(jobs: &Jobs, sql: &'static str, job: &JobId) {

@@ -5,7 +5,7 @@ use backout_core::ids::{AccountId, BatchId, JobId, OrderId, ReplicaId, RequestId
 use backout_core::outcome::Outcome;
 use backout_core::plan::Plan;
 use backout_core::time::Timestamp;
-use backout_jobs::{JobsError, NewJob, SubmitError};
+use backout_jobs::{NewJob, SubmitError};
 use backout_rollout::Leg;
 use backout_store::Tx;
 
@@ -318,10 +318,7 @@ impl Apps {
                 let Some(order) = found else {
                     return refuse("it is not one of an application's orders");
                 };
-                let view = backout_jobs::get_in(tx, &job).map_err(|e| match e {
-                    JobsError::Store(e) => Refusal::Store(e),
-                    other => Refusal::Store(backout_store::Error::corrupt(other.to_string())),
-                })?;
+                let view = backout_jobs::expect_in(tx, &job)?;
                 if view.outcome != Some(Outcome::Applied) {
                     return refuse("it was not applied, so there is nothing to take back");
                 }

@@ -24,11 +24,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backout_core::ids::{AccountId, DatabaseId, Entropy, JobId};
-use backout_core::outcome::Outcome;
 use backout_core::plan::{Plan, Preflight};
 use backout_core::time::Clock;
 pub use backout_jobs::Caller;
-use backout_jobs::{JobView, Jobs, JobsError, NewJob, Registry, SubmitError, Submitted};
+use backout_jobs::{Jobs, NewJob, Registry, SubmitError, Submitted};
 use backout_store::{Store, Tx};
 use serde::Serialize;
 use tokio::sync::Semaphore;
@@ -569,13 +568,6 @@ pub(crate) fn refused(e: SubmitError) -> Refusal {
     }
 }
 
-pub(crate) fn job_view(tx: &mut dyn Tx, job: &JobId) -> Result<JobView, Refusal> {
-    backout_jobs::get_in(tx, job).map_err(|e| match e {
-        JobsError::Store(e) => Refusal::Store(e),
-        other => Refusal::Store(backout_store::Error::corrupt(other.to_string())),
-    })
-}
-
 pub(crate) fn instance_of(
     tx: &mut dyn Tx,
     owner: &AccountId,
@@ -585,21 +577,13 @@ pub(crate) fn instance_of(
         .ok_or_else(|| Refusal::InstanceNotFound(wanted.to_owned()))
 }
 
-/// The job that has a claim on `resource`, unless it is background work, which
-/// makes room when it is asked to.
+/// The job that keeps new work from `resource`: see [`backout_jobs::busy_with`].
 pub(crate) fn holding_of(tx: &mut dyn Tx, resource: &str) -> Result<Option<Holding>, Refusal> {
-    let Some(job) = backout_jobs::holder_of(tx, resource)? else {
-        return Ok(None);
-    };
-    let view = job_view(tx, &job)?;
-    let held = view.outcome == Some(Outcome::Held);
-    if view.background && !held {
-        return Ok(None);
-    }
-    Ok(Some(Holding {
-        job,
-        kind: kind_of(&view.procedure),
-        held,
+    let job = backout_jobs::busy_with(tx, resource)?;
+    Ok(job.map(|job| Holding {
+        kind: kind_of(&job.procedure),
+        held: job.is_held(),
+        job: job.id,
     }))
 }
 

@@ -5,7 +5,7 @@ use backout_core::outcome::Outcome;
 use backout_core::plan::Plan;
 use backout_jobs::{CancelAnswer, JobsError, planned_steps};
 
-use super::{Asked, Caller, Databases, NewWork, Proposal, blocking, instance_of, job_view, usable};
+use super::{Asked, Caller, Databases, NewWork, Proposal, blocking, instance_of, usable};
 use crate::model::{
     Backup, Copying, Detail, Instance, Road, RollbackDetail, Standing, Strategy, Task, TaskKind,
 };
@@ -419,7 +419,7 @@ impl Databases {
         let (view, task, instance) = self
             .store
             .read(move |tx| {
-                let view = job_view(tx, &wanted)?;
+                let view = backout_jobs::expect_in(tx, &wanted)?;
                 let refuse = |why: &str| Refusal::NotReversible {
                     job: wanted.clone(),
                     why: why.to_owned(),

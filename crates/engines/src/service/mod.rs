@@ -19,10 +19,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use backout_core::ids::{AccountId, EngineId, Entropy, JobId, RecordId};
-use backout_core::outcome::Outcome;
 use backout_core::plan::{Plan, Preflight};
 use backout_core::time::{Clock, Timestamp};
-use backout_jobs::{Jobs, JobsError, Registry, SubmitError};
+use backout_jobs::{Jobs, Registry, SubmitError};
 use backout_store::{Store, Tx};
 use serde::Serialize;
 
@@ -382,20 +381,16 @@ fn view_of(tx: &mut dyn Tx, engine: Engine, listen: IpAddr) -> Result<EngineView
     })
 }
 
-/// The job that holds an engine.
+/// The job that keeps new work from an engine: see [`backout_jobs::busy_with`].
 pub(crate) fn holding_of(tx: &mut dyn Tx, resource: &str) -> Result<Option<Holding>, Refusal> {
-    let Some(job) = backout_jobs::holder_of(tx, resource)? else {
+    let Some(job) = backout_jobs::busy_with(tx, resource)? else {
         return Ok(None);
     };
-    let view = backout_jobs::get_in(tx, &job).map_err(|e| match e {
-        JobsError::Store(e) => Refusal::Store(e),
-        other => Refusal::Store(backout_store::Error::corrupt(other.to_string())),
-    })?;
-    let change = persistence::change(tx, &job)?;
+    let change = persistence::change(tx, &job.id)?;
     Ok(Some(Holding {
-        held: view.outcome == Some(Outcome::Held),
         kind: change.map(|c| c.wanted.kind()),
-        job,
+        held: job.is_held(),
+        job: job.id,
     }))
 }
 

@@ -21,11 +21,10 @@ mod retention;
 use std::sync::Arc;
 
 use backout_core::ids::{AccountId, BlueprintId, DiskId, Entropy, InstanceId, JobId, PointId};
-use backout_core::outcome::Outcome;
 use backout_core::plan::{Plan, Preflight};
 use backout_core::time::{Clock, Timestamp};
 pub use backout_jobs::Caller;
-use backout_jobs::{JobView, Jobs, JobsError, NewJob, Registry, SubmitError, Submitted};
+use backout_jobs::{Jobs, NewJob, Registry, SubmitError, Submitted};
 use backout_store::{Store, Tx};
 use serde::Serialize;
 
@@ -271,7 +270,10 @@ impl Servers {
 
     async fn input_of<T: serde::de::DeserializeOwned>(&self, job: &JobId) -> Result<T, Refusal> {
         let wanted = job.clone();
-        let view = self.store.read(move |tx| job_view(tx, &wanted)).await?;
+        let view = self
+            .store
+            .read(move |tx| backout_jobs::expect_in(tx, &wanted))
+            .await?;
         serde_json::from_value(view.input)
             .map_err(|e| Refusal::Store(backout_store::Error::corrupt(format!("job input: {e}"))))
     }
@@ -415,13 +417,6 @@ fn insert_blueprint(tx: &mut dyn Tx, blueprint: &Blueprint) -> Result<(), Refusa
     Ok(persistence::insert_blueprint(tx, blueprint)?)
 }
 
-fn job_view(tx: &mut dyn Tx, job: &JobId) -> Result<JobView, Refusal> {
-    backout_jobs::get_in(tx, job).map_err(|e| match e {
-        JobsError::Store(e) => Refusal::Store(e),
-        other => Refusal::Store(backout_store::Error::corrupt(other.to_string())),
-    })
-}
-
 fn server_of(tx: &mut dyn Tx, owner: &AccountId, wanted: &str) -> Result<Server, Refusal> {
     persistence::find_server(tx, owner, wanted)?
         .ok_or_else(|| Refusal::ServerNotFound(wanted.to_owned()))
@@ -453,21 +448,13 @@ fn disk_of(tx: &mut dyn Tx, owner: &AccountId, wanted: &str) -> Result<ManagedDi
         .ok_or_else(|| Refusal::DiskNotFound(wanted.to_owned()))
 }
 
-/// The job that has a claim on `resource`, unless it is background work, which
-/// makes room when it is asked to.
+/// The job that keeps new work from `resource`: see [`backout_jobs::busy_with`].
 fn holding_of(tx: &mut dyn Tx, resource: &str) -> Result<Option<Holding>, Refusal> {
-    let Some(job) = backout_jobs::holder_of(tx, resource)? else {
-        return Ok(None);
-    };
-    let view = job_view(tx, &job)?;
-    let held = view.outcome == Some(Outcome::Held);
-    if view.background && !held {
-        return Ok(None);
-    }
-    Ok(Some(Holding {
-        job,
-        kind: kind_of(&view.procedure),
-        held,
+    let job = backout_jobs::busy_with(tx, resource)?;
+    Ok(job.map(|job| Holding {
+        kind: kind_of(&job.procedure),
+        held: job.is_held(),
+        job: job.id,
     }))
 }
 

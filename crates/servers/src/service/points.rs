@@ -8,7 +8,7 @@ use backout_store::Tx;
 use super::lifecycle::identity;
 use super::{
     BACKUP_NAME_MAX_CHARS, Caller, Denied, DiskRef, NAME_MAX_CHARS, NAMED_ALIKE, Proposal, Servers,
-    check_name_of, check_tags, default_name, job_view, not_ambiguous, submit_job,
+    check_name_of, check_tags, default_name, not_ambiguous, submit_job,
 };
 use crate::model::{DiskState, OperationKind, Snapshot, SnapshotKind, SnapshotState, Subject, Tag};
 use crate::persistence::{self, Page, SnapshotFilter};
@@ -64,7 +64,7 @@ impl Servers {
                 for snapshot in snapshots {
                     let percent = match (&snapshot.job, snapshot.state) {
                         (_, SnapshotState::Normal) | (None, _) => 100,
-                        (Some(job), _) => job_view(tx, job)?.percent,
+                        (Some(job), _) => backout_jobs::expect_in(tx, job)?.percent,
                     };
                     out.push((snapshot, percent));
                 }
