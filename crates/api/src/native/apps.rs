@@ -33,7 +33,8 @@ use super::dto::{
     ReleaseAsk, ReplicaChange, ReplicaView, Resource, ScalingRuleView, SecretView, SetConfigMap,
     SetSecret, VersionBrief, Waits, batch_word, why_words,
 };
-use super::{Call, Native, NativeError, PageOf, Result, action, next_offset};
+use super::names::if_there;
+use super::{Call, Native, NativeError, PageOf, Result, action, cut, listed};
 
 /// How often a replica is asked whether it can serve, in milliseconds: a batch
 /// waits for the answer.
@@ -87,18 +88,11 @@ impl Native {
     pub(super) async fn app_resources(
         &self,
         call: &Call,
-        offset: u64,
-        limit: usize,
+        page: Page,
     ) -> Result<(u64, Vec<Resource>)> {
-        let (total, found) = self
-            .parts
-            .apps
-            .list(
-                &call.principal.owner,
-                ApplicationFilter::default(),
-                page_of(offset, limit),
-            )
-            .await?;
+        let (owner, apps) = (&call.principal.owner, &self.parts.apps);
+        let all = ApplicationFilter::default();
+        let (total, found) = apps.list(owner, all, page).await?;
         let items = found.into_iter().map(|a| Resource {
             resource: format!("app/{}", name_in_commands(&a)),
             kind: "app".into(),
@@ -120,22 +114,16 @@ impl Native {
         page: &PageOf,
     ) -> Result<List<App>> {
         self.admit(call, action::DESCRIBE_APPS)?;
-        let (limit, offset) = (page.limit()?, page.offset()?);
+        let page = page.rows()?;
         let owner = &call.principal.owner;
         let filter = ApplicationFilter {
             namespace,
             ..ApplicationFilter::default()
         };
-        let (total, found) = self
-            .parts
-            .apps
-            .list(owner, filter, page_of(offset, limit))
-            .await?;
-        let next = next_offset(offset, found.len(), total);
+        let (total, found) = self.parts.apps.list(owner, filter, page).await?;
         let views = self.parts.apps.views(found).await?;
         let shown = |view| shown_app(view, &self.parts.node);
-        let items = views.into_iter().map(shown).collect();
-        Ok(List { items, next })
+        Ok(listed(page, (total, views), shown))
     }
 
     /// `GET /v1/apps/{app}`.
@@ -266,25 +254,16 @@ impl Native {
     ) -> Result<List<AppVersion>> {
         self.limit(call, action::DESCRIBE_APPS)?;
         let found = self.allowed_app(call, action::DESCRIBE_APPS, app).await?;
-        let (limit, offset) = (page.limit()?, page.offset()?);
+        let page = page.rows()?;
         let (total, versions) = self
             .parts
             .apps
-            .versions(
-                &call.principal.owner,
-                found.id.as_str(),
-                page_of(offset, limit),
-            )
+            .versions(&call.principal.owner, found.id.as_str(), page)
             .await?;
-        let next = next_offset(offset, versions.len(), total);
         let current = found.version.as_ref();
-        Ok(List {
-            items: versions
-                .into_iter()
-                .map(|v| AppVersion::of(v, current))
-                .collect(),
-            next,
-        })
+        Ok(listed(page, (total, versions), |v| {
+            AppVersion::of(v, current)
+        }))
     }
 
     /// `GET /v1/apps/{app}/versions/{version}`.
@@ -338,14 +317,11 @@ impl Native {
         let about = format!("app/{app}: {}", ask.kind);
         self.audited(call, action, &about, async {
             let owner = &call.principal.owner;
-            let (id, resources) = match self.parts.apps.get(owner, app).await {
-                Ok(found) => (found.id.to_string(), spellings(&found)),
+            let (id, resources) = match if_there(self.parts.apps.get(owner, app).await)? {
+                Some(found) => (found.id.to_string(), spellings(&found)),
                 // An earlier call with the same idempotency key may have taken it
                 // away by now. The product knows.
-                Err(Refusal::ApplicationNotFound(_)) => {
-                    (app.to_owned(), vec![format!("app/{app}")])
-                }
-                Err(e) => return Err(e.into()),
+                None => (app.to_owned(), vec![format!("app/{app}")]),
             };
             let caller = Self::asking(call, action, &[resources])?;
             let how = how_of(&ask)?;
@@ -389,10 +365,9 @@ impl Native {
             "deploy" => {
                 let given = ask.release.clone().ok_or_else(|| missing("release"))?;
                 let label = given.label.clone();
-                let base = match self.parts.apps.get(owner, app).await {
-                    Ok(application) => self.present(owner, &application).await?,
-                    Err(Refusal::ApplicationNotFound(_)) => None,
-                    Err(e) => return Err(e.into()),
+                let base = match if_there(self.parts.apps.get(owner, app).await)? {
+                    Some(application) => self.present(owner, &application).await?,
+                    None => None,
                 };
                 Wanted::Deploy {
                     release: Box::new(release(given, base.as_ref())?),
@@ -451,7 +426,7 @@ impl Native {
         wanted: OrdersWanted,
         page: &PageOf,
     ) -> Result<List<super::dto::OrderView>> {
-        let (limit, offset) = (page.limit()?, page.offset()?);
+        let page = page.rows()?;
         let application = match &wanted.app {
             None => {
                 self.admit(call, action::DESCRIBE_APPS)?;
@@ -468,14 +443,12 @@ impl Native {
             ..OrderFilter::default()
         };
         let (owner, apps) = (&call.principal.owner, &self.parts.apps);
-        let (total, found) = apps.orders(owner, filter, page_of(offset, limit)).await?;
-        let next = next_offset(offset, found.len(), total);
-        let mut items = Vec::with_capacity(found.len());
+        let (total, found) = apps.orders(owner, filter, page).await?;
+        let mut views = Vec::with_capacity(found.len());
         for order in found {
-            let view = apps.order_view(owner, order.id.as_str()).await?;
-            items.push(order_dto(&view, None));
+            views.push(apps.order_view(owner, order.id.as_str()).await?);
         }
-        Ok(List { items, next })
+        Ok(listed(page, (total, views), |view| order_dto(&view, None)))
     }
 
     /// `GET /v1/orders/{order}`.
@@ -644,14 +617,13 @@ impl Native {
     ) -> Result<List<ReplicaView>> {
         self.limit(call, action::DESCRIBE_APPS)?;
         let found = self.allowed_app(call, action::DESCRIBE_APPS, app).await?;
-        let (limit, offset) = (page.limit()?, page.offset()?);
+        let page = page.rows()?;
         let (owner, apps) = (&call.principal.owner, &self.parts.apps);
         let replicas = apps.replicas(owner, found.id.as_str()).await?;
-        let total = replicas.len() as u64;
-        let skip = usize::try_from(offset).unwrap_or(usize::MAX);
+        let (total, replicas) = cut(page, replicas);
         let mut briefs: BTreeMap<VersionId, VersionBrief> = BTreeMap::new();
         let mut items = Vec::new();
-        for r in replicas.into_iter().skip(skip).take(limit) {
+        for r in replicas {
             let id = &r.replica.version;
             let brief = match briefs.get(id) {
                 Some(known) => known.clone(),
@@ -670,10 +642,7 @@ impl Native {
             };
             items.push(ReplicaView::of(&r.replica, brief, r.status.as_ref()));
         }
-        Ok(List {
-            next: next_offset(offset, items.len(), total),
-            items,
-        })
+        Ok(listed(page, (total, items), |r| r))
     }
 
     /// `GET /v1/apps/{app}/logs`.
@@ -733,7 +702,7 @@ impl Native {
     ) -> Result<List<AppEvent>> {
         self.limit(call, action::DESCRIBE_APPS)?;
         let found = self.allowed_app(call, action::DESCRIBE_APPS, app).await?;
-        let (limit, offset) = (page.limit()?, page.offset()?);
+        let page = page.rows()?;
         let filter = EventFilter {
             application: Some(found.id),
             warning: warnings.then_some(true),
@@ -742,12 +711,9 @@ impl Native {
         let (total, events) = self
             .parts
             .apps
-            .events(&call.principal.owner, filter, page_of(offset, limit))
+            .events(&call.principal.owner, filter, page)
             .await?;
-        Ok(List {
-            next: next_offset(offset, events.len(), total),
-            items: events.into_iter().map(Into::into).collect(),
-        })
+        Ok(listed(page, (total, events), Into::into))
     }
 
     // ---- namespaces, secrets, config maps ----
@@ -758,16 +724,13 @@ impl Native {
     /// A refusal.
     pub async fn namespaces(&self, call: &Call, page: &PageOf) -> Result<List<NamespaceView>> {
         self.admit(call, action::DESCRIBE_APPS)?;
-        let (limit, offset) = (page.limit()?, page.offset()?);
+        let page = page.rows()?;
         let (total, found) = self
             .parts
             .apps
-            .namespaces(&call.principal.owner, page_of(offset, limit))
+            .namespaces(&call.principal.owner, page)
             .await?;
-        Ok(List {
-            next: next_offset(offset, found.len(), total),
-            items: found.into_iter().map(Into::into).collect(),
-        })
+        Ok(listed(page, (total, found), Into::into))
     }
 
     /// `POST /v1/namespaces`.
@@ -841,23 +804,15 @@ impl Native {
         self.limit(call, action::DESCRIBE_APPS)?;
         let namespace = namespace.unwrap_or(DEFAULT_NAMESPACE);
         Self::in_namespace(call, action::DESCRIBE_APPS, namespace)?;
-        let (limit, offset) = (page.limit()?, page.offset()?);
+        let page = page.rows()?;
         let (owner, apps) = (&call.principal.owner, &self.parts.apps);
-        let (total, found) = apps
-            .secrets(owner, namespace, page_of(offset, limit))
-            .await?;
-        Ok(List {
-            next: next_offset(offset, found.len(), total),
-            items: found
-                .into_iter()
-                .map(|s| SecretView {
-                    name: s.name,
-                    namespace: s.namespace,
-                    revision: s.revision,
-                    updated: s.created.iso8601(),
-                })
-                .collect(),
-        })
+        let (total, found) = apps.secrets(owner, namespace, page).await?;
+        Ok(listed(page, (total, found), |s| SecretView {
+            name: s.name,
+            namespace: s.namespace,
+            revision: s.revision,
+            updated: s.created.iso8601(),
+        }))
     }
 
     /// `PUT /v1/secrets/{secret}`.
@@ -923,15 +878,10 @@ impl Native {
         self.limit(call, action::DESCRIBE_APPS)?;
         let namespace = namespace.unwrap_or(DEFAULT_NAMESPACE);
         Self::in_namespace(call, action::DESCRIBE_APPS, namespace)?;
-        let (limit, offset) = (page.limit()?, page.offset()?);
+        let page = page.rows()?;
         let (owner, apps) = (&call.principal.owner, &self.parts.apps);
-        let (total, found) = apps
-            .config_maps(owner, namespace, page_of(offset, limit))
-            .await?;
-        Ok(List {
-            next: next_offset(offset, found.len(), total),
-            items: found.into_iter().map(Into::into).collect(),
-        })
+        let (total, found) = apps.config_maps(owner, namespace, page).await?;
+        Ok(listed(page, (total, found), Into::into))
     }
 
     /// `GET /v1/config-maps/{number}`.
@@ -1215,18 +1165,8 @@ impl Native {
         action: &str,
         app: &str,
     ) -> Result<Application> {
-        let owner = &call.principal.owner;
-        match self.parts.apps.get(owner, app).await {
-            Ok(found) => {
-                Self::allow(call, action, &[spellings(&found)])?;
-                Ok(found)
-            }
-            Err(e @ Refusal::ApplicationNotFound(_)) => {
-                Self::allow(call, action, &[vec![format!("app/{app}")]])?;
-                Err(e.into())
-            }
-            Err(e) => Err(e.into()),
-        }
+        let found = self.parts.apps.get(&call.principal.owner, app).await;
+        Self::allowed(call, action, found, spellings, format!("app/{app}"))
     }
 
     /// An order of an application of the caller's owner, if its policy allows
@@ -1254,22 +1194,16 @@ impl Native {
         call: &Call,
         id: &ApplicationId,
     ) -> Result<Vec<String>> {
-        let owner = &call.principal.owner;
-        match self.parts.apps.get(owner, id.as_str()).await {
-            Ok(found) => Ok(spellings(&found)),
-            Err(Refusal::ApplicationNotFound(_)) => Ok(vec![backout_apps::model::resource(id)]),
-            Err(e) => Err(e.into()),
-        }
+        let (owner, apps) = (&call.principal.owner, &self.parts.apps);
+        let found = if_there(apps.get(owner, id.as_str()).await)?;
+        let gone = || vec![backout_apps::model::resource(id)];
+        Ok(found.as_ref().map_or_else(gone, spellings))
     }
 
     /// The resource of jobs on an application; it may be gone, its jobs are kept.
     pub(super) async fn app_resource(&self, call: &Call, name: &str) -> Result<String> {
-        let owner = &call.principal.owner;
-        match self.parts.apps.get(owner, name).await {
-            Ok(found) => Ok(found.resource()),
-            Err(Refusal::ApplicationNotFound(_)) => Ok(format!("application/{name}")),
-            Err(e) => Err(e.into()),
-        }
+        let found = if_there(self.parts.apps.get(&call.principal.owner, name).await)?;
+        Ok(found.map_or_else(|| format!("application/{name}"), |a| a.resource()))
     }
 
     fn app_caller(call: &Call) -> Caller {
@@ -1468,13 +1402,6 @@ fn shown_app(view: ApplicationView, node: &str) -> App {
         ready: u32::try_from(ready).ok().filter(|_| here),
         order: view.order.as_ref().map(OrderBrief::from),
         ..App::of(view.application)
-    }
-}
-
-fn page_of(offset: u64, limit: usize) -> Page {
-    Page {
-        offset,
-        limit: u64::try_from(limit).unwrap_or(u64::MAX),
     }
 }
 

@@ -19,8 +19,8 @@ use super::dto::{
     RewindDatabase, RollbackDatabase, RowsPreview, Schema, SchemaTable, TakeBackup, TakenBackup,
     Task, Transactions, table_of, table_text, zone_of,
 };
-use super::names::vendor_spellings;
-use super::{Call, Kind, Native, NativeError, PageOf, Result, action, next_offset};
+use super::names::{if_there, vendor_spellings};
+use super::{Call, Native, NativeError, ONE, PageOf, Result, action, cut, listed, next_offset};
 
 /// How many transactions are shown on each side of an instant when nothing is
 /// said: a screen.
@@ -69,18 +69,11 @@ impl Native {
     pub(super) async fn database_resources(
         &self,
         call: &Call,
-        offset: u64,
-        limit: usize,
+        page: Page,
     ) -> Result<(u64, Vec<Resource>)> {
-        let (total, found) = self
-            .parts
-            .databases
-            .list(
-                &call.principal.owner,
-                InstanceFilter::default(),
-                page_of(offset, limit),
-            )
-            .await?;
+        let (owner, databases) = (&call.principal.owner, &self.parts.databases);
+        let all = InstanceFilter::default();
+        let (total, found) = databases.list(owner, all, page).await?;
         let items = found.into_iter().map(|i| Resource {
             resource: format!("database/{}", i.name),
             kind: "database".into(),
@@ -97,23 +90,15 @@ impl Native {
     /// A refusal.
     pub async fn databases(&self, call: &Call, page: &PageOf) -> Result<List<Database>> {
         self.admit(call, action::DESCRIBE_DATABASES)?;
-        let (limit, offset) = (page.limit()?, page.offset()?);
+        let page = page.rows()?;
         let databases = &self.parts.databases;
         let (total, found) = databases
-            .list(
-                &call.principal.owner,
-                InstanceFilter::default(),
-                page_of(offset, limit),
-            )
+            .list(&call.principal.owner, InstanceFilter::default(), page)
             .await?;
         let ids: Vec<DatabaseId> = found.iter().map(|i| i.id.clone()).collect();
         let holdings = databases.holdings(&ids).await?;
-        let next = next_offset(offset, found.len(), total);
-        let items = found.into_iter().zip(holdings);
-        Ok(List {
-            items: items.map(|(i, h)| Database::of(i, h)).collect(),
-            next,
-        })
+        let found = found.into_iter().zip(holdings).collect();
+        Ok(listed(page, (total, found), |(i, h)| Database::of(i, h)))
     }
 
     /// `GET /v1/databases/{database}`.
@@ -373,17 +358,15 @@ impl Native {
         let known = self
             .allowed_database(call, action::DESCRIBE_DATABASES, database)
             .await?;
-        let (limit, offset) = (page.limit()?, page.offset()?);
+        let page = page.rows()?;
         let owner = &call.principal.owner;
         let found = self
             .parts
             .databases
             .schemas_with_charsets(owner, known.id.as_str())
             .await?;
-        Ok(on_page(found, offset, limit, |(name, charset)| Schema {
-            name,
-            charset,
-        }))
+        let schema = |(name, charset)| Schema { name, charset };
+        Ok(listed(page, cut(page, found), schema))
     }
 
     /// `GET /v1/databases/{database}/schemas/{schema}/tables`.
@@ -401,7 +384,7 @@ impl Native {
         let known = self
             .allowed_database(call, action::DESCRIBE_DATABASES, database)
             .await?;
-        let (limit, offset) = (page.limit()?, page.offset()?);
+        let page = page.rows()?;
         let (owner, databases) = (&call.principal.owner, &self.parts.databases);
         let found = databases.tables(owner, known.id.as_str(), schema).await?;
         if found.is_empty() {
@@ -416,7 +399,7 @@ impl Native {
                 .into());
             }
         }
-        Ok(on_page(found, offset, limit, |name| SchemaTable {
+        Ok(listed(page, cut(page, found), |name: String| SchemaTable {
             table: table_text(&TableName::new(schema, name.as_str())),
             name,
         }))
@@ -436,7 +419,7 @@ impl Native {
         let known = self
             .allowed_database(call, action::DESCRIBE_DATABASES, database)
             .await?;
-        let (limit, offset) = (page.limit()?, page.offset()?);
+        let page = page.rows()?;
         let zone = zone_of(&known);
         let found = self
             .parts
@@ -445,11 +428,11 @@ impl Native {
                 &call.principal.owner,
                 known.id.as_str(),
                 LogFilter::default(),
-                page_of(offset, limit),
+                page,
             )
             .await?;
         Ok(Binlogs {
-            next: next_offset(offset, found.files.len(), found.total),
+            next: next_offset(page, found.files.len(), found.total),
             items: found
                 .files
                 .into_iter()
@@ -470,15 +453,12 @@ impl Native {
             numbers: vec![asked.task],
             ..TaskFilter::default()
         };
-        let (_, found) = databases.tasks(owner, filter, page_of(0, 1)).await?;
+        let (_, found) = databases.tasks(owner, filter, ONE).await?;
         let missing = || Refusal::TaskNotFound(asked.task.to_string());
         let task = found.into_iter().next().ok_or_else(missing)?;
-        let zone = match databases.get(owner, task.instance.as_str()).await {
-            Ok(instance) => zone_of(&instance),
-            // Of a call that is repeated: its instance may be gone by now.
-            Err(Refusal::InstanceNotFound(_)) => Zone::UTC,
-            Err(e) => return Err(e.into()),
-        };
+        // Of a call that is repeated: its instance may be gone by now.
+        let instance = if_there(databases.get(owner, task.instance.as_str()).await)?;
+        let zone = instance.as_ref().map_or(Zone::UTC, zone_of);
         let rollback = Task::of(task, &zone).rollback.ok_or_else(missing)?;
         Ok(AcceptedRollback {
             job: asked.job,
@@ -775,7 +755,7 @@ impl Native {
         let known = self
             .allowed_database(call, action::DESCRIBE_DATABASES, database)
             .await?;
-        let (limit, offset) = (page.limit()?, page.offset()?);
+        let page = page.rows()?;
         let zone = zone_of(&known);
         let filter = TaskFilter {
             instance: Some(known.id),
@@ -784,13 +764,9 @@ impl Native {
         let (total, found) = self
             .parts
             .databases
-            .tasks(&call.principal.owner, filter, page_of(offset, limit))
+            .tasks(&call.principal.owner, filter, page)
             .await?;
-        let next = next_offset(offset, found.len(), total);
-        Ok(List {
-            items: found.into_iter().map(|t| Task::of(t, &zone)).collect(),
-            next,
-        })
+        Ok(listed(page, (total, found), |t| Task::of(t, &zone)))
     }
 
     /// `GET /v1/databases/{database}/tasks/{task}`.
@@ -811,7 +787,7 @@ impl Native {
         let (_, found) = self
             .parts
             .databases
-            .tasks(&call.principal.owner, filter, page_of(0, 1))
+            .tasks(&call.principal.owner, filter, ONE)
             .await?;
         let one = found.into_iter().next();
         let one = one.ok_or_else(|| Refusal::TaskNotFound(task.to_string()))?;
@@ -832,7 +808,7 @@ impl Native {
         let known = self
             .allowed_database(call, action::DESCRIBE_DATABASES, database)
             .await?;
-        let (limit, offset) = (page.limit()?, page.offset()?);
+        let page = page.rows()?;
         let (total, found) = self
             .parts
             .databases
@@ -840,15 +816,11 @@ impl Native {
                 &call.principal.owner,
                 known.id.as_str(),
                 BackupFilter::default(),
-                page_of(offset, limit),
+                page,
             )
             .await?;
-        let next = next_offset(offset, found.len(), total);
         let zone = zone_of(&known);
-        Ok(List {
-            items: found.into_iter().map(|b| Backup::of(b, &zone)).collect(),
-            next,
-        })
+        Ok(listed(page, (total, found), |b| Backup::of(b, &zone)))
     }
 
     /// `POST /v1/databases/{database}/backups`.
@@ -934,29 +906,18 @@ impl Native {
         action: &str,
         database: &str,
     ) -> Result<Instance> {
-        let owner = &call.principal.owner;
-        match self.parts.databases.get(owner, database).await {
-            Ok(instance) => {
-                Self::allow(call, action, &[spellings(&instance)])?;
-                Ok(instance)
-            }
-            Err(e @ Refusal::InstanceNotFound(_)) => {
-                Self::allow(call, action, &[vec![format!("database/{database}")]])?;
-                Err(e.into())
-            }
-            Err(e) => Err(e.into()),
-        }
+        let (owner, databases) = (&call.principal.owner, &self.parts.databases);
+        let found = databases.get(owner, database).await;
+        let given = format!("database/{database}");
+        Self::allowed(call, action, found, spellings, given)
     }
 
     /// The id of an instance; the name itself when there is none: an earlier
     /// call with the same idempotency key may have removed or renamed it by now.
     /// The product knows.
     async fn database_id(&self, call: &Call, action: &str, database: &str) -> Result<String> {
-        match self.allowed_database(call, action, database).await {
-            Ok(found) => Ok(found.id.to_string()),
-            Err(e) if e.kind == Kind::NotFound => Ok(database.to_owned()),
-            Err(e) => Err(e),
-        }
+        let found = if_there(self.allowed_database(call, action, database).await)?;
+        Ok(found.map_or_else(|| database.to_owned(), |d| d.id.to_string()))
     }
 
     /// Every way in which a policy may name an instance; just the id for one
@@ -966,22 +927,17 @@ impl Native {
         call: &Call,
         id: &DatabaseId,
     ) -> Result<Vec<String>> {
-        let owner = &call.principal.owner;
-        match self.parts.databases.get(owner, id.as_str()).await {
-            Ok(instance) => Ok(spellings(&instance)),
-            Err(Refusal::InstanceNotFound(_)) => Ok(vec![backout_databases::model::resource(id)]),
-            Err(e) => Err(e.into()),
-        }
+        let (owner, databases) = (&call.principal.owner, &self.parts.databases);
+        let found = if_there(databases.get(owner, id.as_str()).await)?;
+        let gone = || vec![backout_databases::model::resource(id)];
+        Ok(found.as_ref().map_or_else(gone, spellings))
     }
 
     /// The resource of jobs on an instance; it may be gone, its jobs are kept.
     pub(super) async fn database_resource(&self, call: &Call, name: &str) -> Result<String> {
-        let owner = &call.principal.owner;
-        match self.parts.databases.get(owner, name).await {
-            Ok(instance) => Ok(instance.resource()),
-            Err(Refusal::InstanceNotFound(_)) => Ok(format!("database/{name}")),
-            Err(e) => Err(e.into()),
-        }
+        let (owner, databases) = (&call.principal.owner, &self.parts.databases);
+        let found = if_there(databases.get(owner, name).await)?;
+        Ok(found.map_or_else(|| format!("database/{name}"), |d| d.resource()))
     }
 }
 
@@ -991,24 +947,6 @@ fn spellings(instance: &Instance) -> Vec<String> {
     let mut out = vec![format!("database/{}", instance.name), instance.resource()];
     out.extend(vendor_spellings("cdb", &instance.owner, "instanceId", id));
     out
-}
-
-fn page_of(offset: u64, limit: usize) -> Page {
-    Page {
-        offset,
-        limit: u64::try_from(limit).unwrap_or(u64::MAX),
-    }
-}
-
-/// A page of what is known as a whole.
-fn on_page<T, U>(all: Vec<T>, offset: u64, limit: usize, of: impl Fn(T) -> U) -> List<U> {
-    let total = all.len() as u64;
-    let skip = usize::try_from(offset).unwrap_or(usize::MAX);
-    let items: Vec<U> = all.into_iter().skip(skip).take(limit).map(of).collect();
-    List {
-        next: next_offset(offset, items.len(), total),
-        items,
-    }
 }
 
 fn first(asked: Vec<Asked>) -> Result<AcceptedTask> {

@@ -2,16 +2,16 @@
 
 use std::path::PathBuf;
 
-use backout_servers::model::{ManagedDisk as Found, Usage};
+use backout_servers::model::Usage;
 use backout_servers::persistence::DiskFilter;
 use backout_servers::{NewDisk, Source};
 
 use super::dto::{
     Accepted, AcceptedJobs, AddDisk, AddedDisk, AttachDisks, DetachDisks, List, ManagedDisk,
 };
-use super::names::Touches;
-use super::servers::{accepted_all, driver_of, format_of, page_of};
-use super::{Call, Kind, Native, NativeError, PageOf, Result, action, next_offset};
+use super::names::{Touches, if_there};
+use super::servers::{accepted_all, driver_of, format_of};
+use super::{Call, Native, NativeError, PageOf, Result, action, listed};
 
 /// Which disks to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,7 +34,7 @@ impl Native {
         page: &PageOf,
     ) -> Result<List<ManagedDisk>> {
         self.admit(call, action::DESCRIBE_DISKS)?;
-        let (limit, offset) = (page.limit()?, page.offset()?);
+        let page = page.rows()?;
         let usage = match wanted.usage.as_deref() {
             None => None,
             Some(word) => Some(Usage::parse(word).ok_or_else(|| {
@@ -51,16 +51,8 @@ impl Native {
             servers,
             ..DiskFilter::default()
         };
-        let (total, found) = self
-            .parts
-            .servers
-            .disks(owner, filter, page_of(offset, limit))
-            .await?;
-        let next = next_offset(offset, found.len(), total);
-        Ok(List {
-            items: found.into_iter().map(Into::into).collect(),
-            next,
-        })
+        let (total, found) = self.parts.servers.disks(owner, filter, page).await?;
+        Ok(listed(page, (total, found), Into::into))
     }
 
     /// `GET /v1/disks/{disk}`.
@@ -198,14 +190,10 @@ impl Native {
 
     /// The id of a disk; the name itself when there is none, as with servers.
     async fn disk_id(&self, call: &Call, action: &str, disk: &str) -> Result<String> {
-        let found: Result<Found> = self
+        let found = self
             .allowed_disk(call, action, disk, Touches::ServerToo)
             .await;
-        match found {
-            Ok(found) => Ok(found.volume.id.to_string()),
-            Err(e) if e.kind == Kind::NotFound => Ok(disk.to_owned()),
-            Err(e) => Err(e),
-        }
+        Ok(if_there(found)?.map_or_else(|| disk.to_owned(), |d| d.volume.id.to_string()))
     }
 }
 

@@ -19,8 +19,8 @@ use super::dto::{
     EngineOutput, EngineRecord, List, Note, OrderJudgement, ParameterFate, ParameterView,
     PlannedEngine, Resource,
 };
-use super::names::vendor_spellings;
-use super::{Call, Native, NativeError, PageOf, Result, action, next_offset};
+use super::names::{if_there, vendor_spellings};
+use super::{Call, Native, NativeError, ONE, PageOf, Result, action, cut, listed};
 
 /// The most lines of what an instance wrote in one answer.
 pub const OUTPUT_LINES_MAX: usize = 10_000;
@@ -50,19 +50,11 @@ impl Native {
     pub(super) async fn engine_resources(
         &self,
         call: &Call,
-        offset: u64,
-        limit: usize,
+        page: Page,
     ) -> Result<(u64, Vec<Resource>)> {
-        let (total, found) = self
-            .parts
-            .engines
-            .list(
-                &call.principal.owner,
-                EngineFilter::default(),
-                (EngineOrder::Created, false),
-                page_of(offset, limit),
-            )
-            .await?;
+        let (owner, engines) = (&call.principal.owner, &self.parts.engines);
+        let (all, newest) = (EngineFilter::default(), (EngineOrder::Created, false));
+        let (total, found) = engines.list(owner, all, newest, page).await?;
         let items = found.into_iter().map(|e| Resource {
             resource: format!("engine/{}", e.name),
             kind: "engine".into(),
@@ -84,7 +76,7 @@ impl Native {
         page: &PageOf,
     ) -> Result<List<DataEngine>> {
         self.admit(call, action::DESCRIBE_ENGINES)?;
-        let (limit, offset) = (page.limit()?, page.offset()?);
+        let page = page.rows()?;
         let filter = EngineFilter {
             kinds: kind.map(kind_of).transpose()?.into_iter().collect(),
             ..EngineFilter::default()
@@ -96,15 +88,11 @@ impl Native {
                 &call.principal.owner,
                 filter,
                 (EngineOrder::Created, false),
-                page_of(offset, limit),
+                page,
             )
             .await?;
-        let next = next_offset(offset, found.len(), total);
         let views = self.parts.engines.views(found).await?;
-        Ok(List {
-            items: views.into_iter().map(|v| self.engine_dto(v)).collect(),
-            next,
-        })
+        Ok(listed(page, (total, views), |v| self.engine_dto(v)))
     }
 
     /// `GET /v1/engines/{engine}`.
@@ -246,13 +234,10 @@ impl Native {
         let action = engine_action(&ask.kind)?;
         let about = format!("engine/{engine}: {}", ask.kind);
         self.audited(call, action, &about, async {
-            let id = match self.allowed_engine(call, action, engine).await {
-                Ok(found) => found.id.to_string(),
-                // An earlier call with the same idempotency key may have taken it
-                // away by now. The product knows.
-                Err(e) if e.kind == super::Kind::NotFound => engine.to_owned(),
-                Err(e) => return Err(e),
-            };
+            let found = if_there(self.allowed_engine(call, action, engine).await)?;
+            // An earlier call with the same idempotency key may have taken it away
+            // by now. The product knows.
+            let id = found.map_or_else(|| engine.to_owned(), |e| e.id.to_string());
             let wanted = self.wanted_of_engine(call, &id, ask).await?;
             let caller = Self::caller(call);
             Ok(self
@@ -371,7 +356,7 @@ impl Native {
         let (_, mut found) = self
             .parts
             .engines
-            .configs(owner, filter, order, page_of(0, 1))
+            .configs(owner, filter, order, ONE)
             .await?;
         let found: Option<ConfigOf> = found.pop();
         found
@@ -469,23 +454,17 @@ impl Native {
         let found = self
             .allowed_engine(call, action::DESCRIBE_ENGINES, engine)
             .await?;
-        let (limit, offset) = (page.limit()?, page.offset()?);
+        let page = page.rows()?;
         let (owner, engines) = (&call.principal.owner, &self.parts.engines);
-        let (total, records) = engines
-            .log(owner, found.id.as_str(), page_of(offset, limit))
-            .await?;
+        let (total, records) = engines.log(owner, found.id.as_str(), page).await?;
         let all = engines
             .images(owner, ImageFilter::default(), (ImageOrder::Inserted, true))
             .await?;
         let names: BTreeMap<ImageId, String> = all.into_iter().map(|i| (i.id, i.version)).collect();
         let named = |id: &ImageId| names.get(id).cloned().unwrap_or_else(|| id.to_string());
-        Ok(List {
-            next: next_offset(offset, records.len(), total),
-            items: records
-                .into_iter()
-                .map(|r| EngineRecord::of(r, named))
-                .collect(),
-        })
+        Ok(listed(page, (total, records), |r| {
+            EngineRecord::of(r, named)
+        }))
     }
 
     /// `GET /v1/engines/{engine}/events`.
@@ -502,21 +481,13 @@ impl Native {
         let found = self
             .allowed_engine(call, action::DESCRIBE_ENGINES, engine)
             .await?;
-        let (limit, offset) = (page.limit()?, page.offset()?);
+        let page = page.rows()?;
         let (total, events) = self
             .parts
             .engines
-            .events(
-                &call.principal.owner,
-                found.id.as_str(),
-                (None, None),
-                page_of(offset, limit),
-            )
+            .events(&call.principal.owner, found.id.as_str(), (None, None), page)
             .await?;
-        Ok(List {
-            next: next_offset(offset, events.len(), total),
-            items: events.into_iter().map(Into::into).collect(),
-        })
+        Ok(listed(page, (total, events), Into::into))
     }
 
     /// `GET /v1/engines/{engine}/output`.
@@ -560,7 +531,7 @@ impl Native {
         page: &PageOf,
     ) -> Result<List<EngineImage>> {
         self.admit(call, action::DESCRIBE_ENGINE_IMAGES)?;
-        let (limit, offset) = (page.limit()?, page.offset()?);
+        let page = page.rows()?;
         let level = wanted.level.as_deref().map(|word| {
             Level::parse(word).ok_or_else(|| {
                 NativeError::malformed("list versions at this level: give parent, child or pyspark")
@@ -576,18 +547,7 @@ impl Native {
             .engines
             .images(&call.principal.owner, filter, (ImageOrder::Inserted, true))
             .await?;
-        let total = u64::try_from(found.len()).unwrap_or(u64::MAX);
-        let first = usize::try_from(offset).unwrap_or(usize::MAX);
-        let items: Vec<EngineImage> = found
-            .into_iter()
-            .skip(first)
-            .take(limit)
-            .map(Into::into)
-            .collect();
-        Ok(List {
-            next: next_offset(offset, items.len(), total),
-            items,
-        })
+        Ok(listed(page, cut(page, found), Into::into))
     }
 
     /// `GET /v1/engine-images/{image}`.
@@ -639,44 +599,22 @@ impl Native {
         action: &str,
         engine: &str,
     ) -> Result<Engine> {
-        let owner = &call.principal.owner;
-        match self.parts.engines.get(owner, engine).await {
-            Ok(found) => {
-                Self::allow(call, action, &[spellings(&found)])?;
-                Ok(found)
-            }
-            Err(e @ Refusal::EngineNotFound(_)) => {
-                Self::allow(call, action, &[vec![format!("engine/{engine}")]])?;
-                Err(e.into())
-            }
-            Err(e) => Err(e.into()),
-        }
+        let found = self.parts.engines.get(&call.principal.owner, engine).await;
+        Self::allowed(call, action, found, spellings, format!("engine/{engine}"))
     }
 
     /// Every way in which a policy may name an engine; just the id for one that
     /// is gone.
     pub(super) async fn engine_spellings(&self, call: &Call, id: &str) -> Result<Vec<String>> {
-        match self.parts.engines.get(&call.principal.owner, id).await {
-            Ok(found) => Ok(spellings(&found)),
-            Err(Refusal::EngineNotFound(_)) => Ok(vec![format!("engine/{id}")]),
-            Err(e) => Err(e.into()),
-        }
+        let found = if_there(self.parts.engines.get(&call.principal.owner, id).await)?;
+        let gone = || vec![format!("engine/{id}")];
+        Ok(found.as_ref().map_or_else(gone, spellings))
     }
 
     /// The resource of jobs on an engine; it may be gone, its jobs are kept.
     pub(super) async fn engine_resource(&self, call: &Call, name: &str) -> Result<String> {
-        match self.parts.engines.get(&call.principal.owner, name).await {
-            Ok(found) => Ok(found.resource()),
-            Err(Refusal::EngineNotFound(_)) => Ok(format!("engine/{name}")),
-            Err(e) => Err(e.into()),
-        }
-    }
-}
-
-fn page_of(offset: u64, limit: usize) -> Page {
-    Page {
-        offset,
-        limit: u64::try_from(limit).unwrap_or(u64::MAX),
+        let found = if_there(self.parts.engines.get(&call.principal.owner, name).await)?;
+        Ok(found.map_or_else(|| format!("engine/{name}"), |e| e.resource()))
     }
 }
 

@@ -17,7 +17,7 @@ use backout_wire::{Operation, Service, operations};
 
 use super::dto::{AddFault, ClearedFaults, Fault, List};
 use super::names::spellings;
-use super::{Call, Native, NativeError, PageOf, Result, action, next_offset};
+use super::{Call, Native, NativeError, PageOf, Result, action, listed};
 use crate::front::Front;
 
 /// The resource that a rule names, and every way in which a policy may name it.
@@ -60,14 +60,12 @@ impl Native {
         self.limit(call, action::DESCRIBE_FAULTS)?;
         let faults = self.fault_switch()?;
         Self::allow(call, action::DESCRIBE_FAULTS, &[])?;
-        let (limit, offset) = (page.limit()?, page.offset()?);
-        let (total, rules) = faults.list(&call.principal.owner, offset, limit).await?;
-        let next = next_offset(offset, rules.len(), total);
+        let (limit, page) = (page.limit()?, page.rows()?);
+        let (total, rules) = faults
+            .list(&call.principal.owner, page.offset, limit)
+            .await?;
         let now = self.parts.clock.now();
-        Ok(List {
-            items: rules.into_iter().map(|r| Fault::of(r, now)).collect(),
-            next,
-        })
+        Ok(listed(page, (total, rules), |r| Fault::of(r, now)))
     }
 
     /// `POST /v1/faults`.

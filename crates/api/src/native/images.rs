@@ -6,8 +6,9 @@ use backout_servers::NewBlueprint;
 use backout_servers::persistence::BlueprintFilter;
 
 use super::dto::{Accepted, AddImage, CreateImage, CreatedImage, Image, List, boot_of};
-use super::servers::{format_of, page_of};
-use super::{Call, Kind, Native, PageOf, Result, action, next_offset};
+use super::names::if_there;
+use super::servers::format_of;
+use super::{Call, Native, PageOf, Result, action, listed};
 
 impl Native {
     /// `GET /v1/images`.
@@ -16,21 +17,13 @@ impl Native {
     /// A refusal.
     pub async fn images(&self, call: &Call, page: &PageOf) -> Result<List<Image>> {
         self.admit(call, action::DESCRIBE_IMAGES)?;
-        let (limit, offset) = (page.limit()?, page.offset()?);
+        let page = page.rows()?;
         let (total, found) = self
             .parts
             .servers
-            .blueprints(
-                &call.principal.owner,
-                BlueprintFilter::default(),
-                page_of(offset, limit),
-            )
+            .blueprints(&call.principal.owner, BlueprintFilter::default(), page)
             .await?;
-        let next = next_offset(offset, found.len(), total);
-        Ok(List {
-            items: found.into_iter().map(Into::into).collect(),
-            next,
-        })
+        Ok(listed(page, (total, found), Into::into))
     }
 
     /// `GET /v1/images/{image}`.
@@ -118,12 +111,8 @@ impl Native {
         let about = format!("image/{image}");
         self.audited(call, action::DELETE_IMAGE, &about, async {
             let known = self.allowed_image(call, action::DELETE_IMAGE, image).await;
-            let id = match known {
-                Ok(found) => found.id.to_string(),
-                // As with servers.
-                Err(e) if e.kind == Kind::NotFound => image.to_owned(),
-                Err(e) => return Err(e),
-            };
+            // As with servers.
+            let id = if_there(known)?.map_or_else(|| image.to_owned(), |i| i.id.to_string());
             let job = self
                 .parts
                 .servers

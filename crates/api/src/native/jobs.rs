@@ -4,12 +4,11 @@ use backout_core::code::Code;
 use backout_core::ids::JobId;
 use backout_core::outcome::Outcome;
 use backout_jobs::{CancelAnswer, Filter, JobView, State};
-use backout_servers::Refusal;
 use backout_servers::model::Subject;
 
 use super::dto::{Accepted, Event, Job, List};
-use super::names::{Named, Touches, named};
-use super::{Call, Kind, Native, NativeError, PageOf, Result, action, bad_cursor};
+use super::names::{Named, Touches, if_there, named};
+use super::{Call, Native, NativeError, PageOf, Result, action, bad_cursor};
 
 /// Which jobs to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -82,16 +81,14 @@ impl Native {
     async fn resource_of(&self, call: &Call, text: &str) -> Result<String> {
         let (owner, servers) = (&call.principal.owner, &self.parts.servers);
         match named(text)? {
-            Named::Server(name) => match servers.get(owner, name).await {
-                Ok(server) => Ok(server.resource()),
-                Err(Refusal::ServerNotFound(_)) => Ok(format!("server/{name}")),
-                Err(e) => Err(e.into()),
-            },
-            Named::Disk(name) => match servers.disk(owner, name).await {
-                Ok(disk) => Ok(disk.subject().resource()),
-                Err(Refusal::DiskNotFound(_)) => Ok(format!("disk/{name}")),
-                Err(e) => Err(e.into()),
-            },
+            Named::Server(name) => {
+                let found = if_there(servers.get(owner, name).await)?;
+                Ok(found.map_or_else(|| format!("server/{name}"), |s| s.resource()))
+            }
+            Named::Disk(name) => {
+                let found = if_there(servers.disk(owner, name).await)?;
+                Ok(found.map_or_else(|| format!("disk/{name}"), |d| d.subject().resource()))
+            }
             Named::Database(name) => self.database_resource(call, name).await,
             Named::App(name) => self.app_resource(call, name).await,
             Named::Engine(name) => self.engine_resource(call, name).await,
@@ -188,14 +185,10 @@ impl Native {
             let view = self.allowed_job(call, action::ROLLBACK, job).await?;
             if let Some(Subject::Disk(id)) = subject_of(&view) {
                 // A data disk's server is stopped for it.
-                match self
+                let disk = self
                     .allowed_disk(call, action::ROLLBACK, id.as_str(), Touches::ServerToo)
-                    .await
-                {
-                    Ok(_) => {}
-                    Err(e) if e.kind == Kind::NotFound => {}
-                    Err(e) => return Err(e),
-                }
+                    .await;
+                if_there(disk)?;
             }
             if view.procedure.starts_with("apps.") {
                 return self.undo_app_job(call, &view.id).await;

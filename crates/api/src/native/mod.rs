@@ -42,6 +42,7 @@ use backout_faults::Faults;
 use backout_jobs::{Idempotency, Jobs};
 use backout_servers::{Caller, Servers};
 use backout_store::Store;
+use backout_store::rows::Page;
 
 pub use apps::{LOG_LINES_MAX, LogTails, LogsWanted, OrdersWanted};
 pub use databases::{LifeStep, TransactionsWanted};
@@ -51,7 +52,7 @@ pub use error::{Kind, NativeError};
 pub use jobs::{EventsAfter, JobFilter};
 
 use crate::audit;
-use dto::RequestLine;
+use dto::{List, RequestLine};
 
 /// The longest page of a list.
 pub const PAGE_MAX: usize = 100;
@@ -276,6 +277,14 @@ impl PageOf {
     }
 
     /// For lists that are counted through.
+    fn rows(&self) -> Result<Page> {
+        let limit = self.limit()?;
+        Ok(Page {
+            offset: self.offset()?,
+            limit: u64::try_from(limit).unwrap_or(u64::MAX),
+        })
+    }
+
     fn offset(&self) -> Result<u64> {
         let Some(cursor) = &self.cursor else {
             return Ok(0);
@@ -295,10 +304,34 @@ fn bad_cursor() -> NativeError {
     )
 }
 
-/// The cursor of the page after this one.
-fn next_offset(offset: u64, got: usize, total: u64) -> Option<String> {
-    let next = offset.saturating_add(u64::try_from(got).unwrap_or(u64::MAX));
+/// The first row of what there is.
+const ONE: Page = Page {
+    offset: 0,
+    limit: 1,
+};
+
+/// The cursor of the page after this one, which has `got` items.
+fn next_offset(page: Page, got: usize, total: u64) -> Option<String> {
+    let next = page
+        .offset
+        .saturating_add(u64::try_from(got).unwrap_or(u64::MAX));
     (got > 0 && next < total).then(|| format!("o{next}"))
+}
+
+/// A page of a list, as it is shown: how many there are, and those on the page.
+fn listed<T, U>(page: Page, (total, found): (u64, Vec<T>), of: impl FnMut(T) -> U) -> List<U> {
+    List {
+        next: next_offset(page, found.len(), total),
+        items: found.into_iter().map(of).collect(),
+    }
+}
+
+/// How many there are, and those on a page, of what is known as a whole.
+fn cut<T>(page: Page, all: Vec<T>) -> (u64, Vec<T>) {
+    let size = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+    let total = u64::try_from(all.len()).unwrap_or(u64::MAX);
+    let found = all.into_iter().skip(size(page.offset));
+    (total, found.take(size(page.limit)).collect())
 }
 
 /// What [`RequestLog::find`] returns.
@@ -584,8 +617,23 @@ mod tests {
         ] {
             assert!(page(None, Some(bad)).offset().is_err(), "{bad:?}");
         }
-        assert_eq!(next_offset(0, 50, 51), Some("o50".into()));
-        assert_eq!(next_offset(0, 50, 50), None);
-        assert_eq!(next_offset(100, 0, 200), None);
+        let rows = page(Some(2), Some("o1")).rows().unwrap();
+        assert_eq!((rows.offset, rows.limit), (1, 2));
+        assert_eq!(next_offset(rows, 2, 4), Some("o3".into()));
+        assert_eq!(next_offset(rows, 2, 3), None);
+        assert_eq!(next_offset(rows, 0, 200), None);
+
+        let all = || vec!["a", "b", "c", "d"];
+        assert_eq!(cut(rows, all()), (4, vec!["b", "c"]));
+        let shown = listed(rows, cut(rows, all()), str::to_owned);
+        assert_eq!(
+            (shown.items, shown.next),
+            (vec!["b".into(), "c".into()], Some("o3".into()))
+        );
+        let last = page(None, Some("o3")).rows().unwrap();
+        let shown = listed(last, cut(last, all()), str::to_owned);
+        assert_eq!((shown.items, shown.next), (vec!["d".into()], None));
+        let beyond = page(None, Some("o9")).rows().unwrap();
+        assert_eq!(cut(beyond, all()), (4, Vec::new()));
     }
 }

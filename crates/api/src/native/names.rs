@@ -7,7 +7,7 @@ use backout_core::ids::{AccountId, BackupId};
 use backout_servers::Refusal;
 use backout_servers::model::{Blueprint, ManagedDisk, Server, Snapshot, Subject, Usage};
 
-use super::{Call, Native, NativeError, Result};
+use super::{Call, Kind, Native, NativeError, Result};
 use crate::front::REGIONS;
 
 /// A resource, as calls and commands name it.
@@ -111,7 +111,40 @@ pub(super) enum Touches {
     ServerToo,
 }
 
+/// What was looked for; none when there is none.
+pub(super) fn if_there<T>(
+    found: std::result::Result<T, impl Into<NativeError>>,
+) -> Result<Option<T>> {
+    match found.map_err(Into::into) {
+        Ok(found) => Ok(Some(found)),
+        Err(e) if e.kind == Kind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
 impl Native {
+    /// What was looked for, if the caller's policy allows `action` on it, by all
+    /// its `spellings`. What is not there is judged by `given`, as it was named.
+    pub(super) fn allowed<T>(
+        call: &Call,
+        action: &str,
+        found: std::result::Result<T, impl Into<NativeError>>,
+        spellings: impl FnOnce(&T) -> Vec<String>,
+        given: String,
+    ) -> Result<T> {
+        match found.map_err(Into::into) {
+            Ok(found) => {
+                Self::allow(call, action, &[spellings(&found)])?;
+                Ok(found)
+            }
+            Err(e) if e.kind == Kind::NotFound => {
+                Self::allow(call, action, &[vec![given]])?;
+                Err(e)
+            }
+            Err(e) => Err(e),
+        }
+    }
+
     /// A server of the caller's owner, if its policy allows `action` on it.
     pub(super) async fn allowed_server(
         &self,
@@ -119,17 +152,8 @@ impl Native {
         action: &str,
         server: &str,
     ) -> Result<Server> {
-        match self.parts.servers.get(&call.principal.owner, server).await {
-            Ok(server) => {
-                Self::allow(call, action, &[spellings(&server)])?;
-                Ok(server)
-            }
-            Err(e @ Refusal::ServerNotFound(_)) => {
-                Self::allow(call, action, &[vec![format!("server/{server}")]])?;
-                Err(e.into())
-            }
-            Err(e) => Err(e.into()),
-        }
+        let found = self.parts.servers.get(&call.principal.owner, server).await;
+        Self::allowed(call, action, found, spellings, format!("server/{server}"))
     }
 
     /// A disk of the caller's owner, if its policy allows `action` on it.
@@ -160,22 +184,10 @@ impl Native {
         action: &str,
         image: &str,
     ) -> Result<Blueprint> {
-        match self
-            .parts
-            .servers
-            .blueprint(&call.principal.owner, image)
-            .await
-        {
-            Ok(image) => {
-                Self::allow(call, action, &[image_spellings(&image)])?;
-                Ok(image)
-            }
-            Err(e @ Refusal::BlueprintNotFound(_)) => {
-                Self::allow(call, action, &[vec![format!("image/{image}")]])?;
-                Err(e.into())
-            }
-            Err(e) => Err(e.into()),
-        }
+        let (owner, servers) = (&call.principal.owner, &self.parts.servers);
+        let found = servers.blueprint(owner, image).await;
+        let given = format!("image/{image}");
+        Self::allowed(call, action, found, image_spellings, given)
     }
 
     /// The disk that a resource means, if the caller's policy allows `action`
@@ -244,21 +256,18 @@ impl Native {
         call: &Call,
         subject: &Subject,
     ) -> Result<Vec<String>> {
-        let owner = &call.principal.owner;
+        let (owner, servers) = (&call.principal.owner, &self.parts.servers);
         let found = match subject {
-            Subject::Server(id) => match self.parts.servers.get(owner, id.as_str()).await {
-                Ok(server) => Some(spellings(&server)),
-                Err(Refusal::ServerNotFound(_)) => None,
-                Err(e) => return Err(e.into()),
-            },
-            Subject::Disk(id) => match self.parts.servers.disk(owner, id.as_str()).await {
-                Ok(disk) => self
-                    .all_of_disk(call, &disk, Touches::Disk)
-                    .await?
-                    .into_iter()
-                    .next(),
-                Err(Refusal::DiskNotFound(_)) => None,
-                Err(e) => return Err(e.into()),
+            Subject::Server(id) => {
+                let server = if_there(servers.get(owner, id.as_str()).await)?;
+                server.as_ref().map(spellings)
+            }
+            Subject::Disk(id) => match if_there(servers.disk(owner, id.as_str()).await)? {
+                Some(disk) => {
+                    let all = self.all_of_disk(call, &disk, Touches::Disk).await?;
+                    all.into_iter().next()
+                }
+                None => None,
             },
         };
         Ok(found.unwrap_or_else(|| vec![subject.resource()]))
@@ -274,16 +283,10 @@ impl Native {
     ) -> Result<Vec<Vec<String>>> {
         let host = match &disk.server {
             None => None,
-            Some(id) => match self
-                .parts
-                .servers
-                .get(&call.principal.owner, id.as_str())
-                .await
-            {
-                Ok(server) => Some(server),
-                Err(Refusal::ServerNotFound(_)) => None,
-                Err(e) => return Err(e.into()),
-            },
+            Some(id) => {
+                let (owner, servers) = (&call.principal.owner, &self.parts.servers);
+                if_there(servers.get(owner, id.as_str()).await)?
+            }
         };
         let mut all = vec![disk_spellings(disk, host.as_ref())];
         if touches == Touches::ServerToo && disk.usage == Usage::Data {

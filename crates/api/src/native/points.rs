@@ -9,9 +9,8 @@ use super::dto::{
     Accepted, Checked, CreateSnapshot, CreatedSnapshot, List, OneResource, Planned, Rename,
     RollbackTo, Snapshot,
 };
-use super::names::Touches;
-use super::servers::page_of;
-use super::{Call, Kind, Native, NativeError, PageOf, Result, action, next_offset};
+use super::names::{Touches, if_there};
+use super::{Call, Native, NativeError, ONE, PageOf, Result, action, listed};
 
 impl Native {
     /// `GET /v1/servers/{server}/snapshots`.
@@ -55,7 +54,7 @@ impl Native {
         subject: &Subject,
         page: &PageOf,
     ) -> Result<List<Snapshot>> {
-        let (limit, offset) = (page.limit()?, page.offset()?);
+        let page = page.rows()?;
         let id = match subject {
             Subject::Server(id) => id.to_string(),
             Subject::Disk(id) => id.to_string(),
@@ -71,13 +70,9 @@ impl Native {
         let (total, snapshots) = self
             .parts
             .servers
-            .snapshots(&call.principal.owner, filter, page_of(offset, limit))
+            .snapshots(&call.principal.owner, filter, page)
             .await?;
-        let next = next_offset(offset, snapshots.len(), total);
-        Ok(List {
-            items: snapshots.into_iter().map(Into::into).collect(),
-            next,
-        })
+        Ok(listed(page, (total, snapshots), Into::into))
     }
 
     /// `POST /v1/servers/{server}/snapshots`.
@@ -164,11 +159,7 @@ impl Native {
                 ids: vec![id.clone()],
                 ..SnapshotFilter::default()
             };
-            let (_, found) = self
-                .parts
-                .servers
-                .snapshots(owner, filter, page_of(0, 1))
-                .await?;
+            let (_, found) = self.parts.servers.snapshots(owner, filter, ONE).await?;
             let renamed = found.into_iter().next();
             Ok(renamed.ok_or(Refusal::SnapshotNotFound(id))?.into())
         })
@@ -182,16 +173,12 @@ impl Native {
     pub async fn delete_snapshot(&self, call: &Call, snapshot: &str) -> Result<Accepted> {
         let named = format!("snapshot/{snapshot}");
         self.audited(call, action::DELETE_SNAPSHOT, &named, async {
-            let id = match self
+            let known = self
                 .allowed_point(call, action::DELETE_SNAPSHOT, snapshot)
-                .await
-            {
-                Ok(id) => id,
-                // The job of an earlier call with the same idempotency key may
-                // have deleted it by now: the product knows.
-                Err(e) if e.kind == Kind::NotFound => snapshot.chars().take(80).collect(),
-                Err(e) => return Err(e),
-            };
+                .await;
+            // The job of an earlier call with the same idempotency key may have
+            // deleted it by now: the product knows.
+            let id = if_there(known)?.unwrap_or_else(|| snapshot.chars().take(80).collect());
             let jobs = self
                 .parts
                 .servers

@@ -11,7 +11,8 @@ use super::dto::{
     CreatedServers, IsolateServers, List, OnServers, Planned, ResetServer, Resource, Server,
     ServerSizes, SetSchedule, StopServers,
 };
-use super::{Call, Kind, Native, NativeError, PageOf, Result, action, next_offset};
+use super::names::if_there;
+use super::{Call, Native, NativeError, PageOf, Result, action, listed};
 
 /// How many disks are read at a time to be shown beside their servers.
 const DISKS_PAGE: u64 = 100;
@@ -24,57 +25,48 @@ impl Native {
     /// A refusal.
     pub async fn resources(&self, call: &Call, page: &PageOf) -> Result<List<Resource>> {
         self.admit(call, action::LIST_RESOURCES)?;
-        let (limit, offset) = (page.limit()?, page.offset()?);
-        let owner = &call.principal.owner;
-        let (servers, found) = self
-            .parts
-            .servers
-            .list(owner, ServerFilter::default(), page_of(offset, limit))
-            .await?;
-        let mut items: Vec<Resource> = found
-            .into_iter()
-            .map(|s| Resource {
-                resource: format!("server/{}", s.name),
-                kind: "server".into(),
-                id: s.id.to_string(),
-                name: s.name,
-                state: s.power.as_str().into(),
-            })
-            .collect();
-        // A page that the servers fill still has to know how many disks follow.
-        let room = page_of(offset.saturating_sub(servers), limit - items.len());
+        let page = page.rows()?;
+        let mut all = Joined {
+            page,
+            total: 0,
+            items: Vec::new(),
+        };
+        all.add(self.server_resources(call, all.rest()).await?);
+        all.add(self.disk_resources(call, all.rest()).await?);
+        all.add(self.database_resources(call, all.rest()).await?);
+        all.add(self.app_resources(call, all.rest()).await?);
+        all.add(self.engine_resources(call, all.rest()).await?);
+        Ok(listed(page, (all.total, all.items), |r| r))
+    }
+
+    async fn server_resources(&self, call: &Call, page: Page) -> Result<(u64, Vec<Resource>)> {
+        let (owner, servers) = (&call.principal.owner, &self.parts.servers);
+        let (total, found) = servers.list(owner, ServerFilter::default(), page).await?;
+        let items = found.into_iter().map(|s| Resource {
+            resource: format!("server/{}", s.name),
+            kind: "server".into(),
+            id: s.id.to_string(),
+            name: s.name,
+            state: s.power.as_str().into(),
+        });
+        Ok((total, items.collect()))
+    }
+
+    async fn disk_resources(&self, call: &Call, page: Page) -> Result<(u64, Vec<Resource>)> {
         let data = DiskFilter {
             usage: Some(model::Usage::Data),
             ..DiskFilter::default()
         };
-        let (disks, found) = self.parts.servers.disks(owner, data, room).await?;
-        items.extend(found.into_iter().map(|d| Resource {
+        let (owner, servers) = (&call.principal.owner, &self.parts.servers);
+        let (total, found) = servers.disks(owner, data, page).await?;
+        let items = found.into_iter().map(|d| Resource {
             resource: format!("disk/{}", d.name),
             kind: "disk".into(),
             id: d.volume.id.to_string(),
             name: d.name,
             state: d.state.as_str().into(),
-        }));
-        let (databases, found) = self
-            .database_resources(
-                call,
-                offset.saturating_sub(servers + disks),
-                limit - items.len(),
-            )
-            .await?;
-        items.extend(found);
-        let before = servers + disks + databases;
-        let (apps, found) = self
-            .app_resources(call, offset.saturating_sub(before), limit - items.len())
-            .await?;
-        items.extend(found);
-        let before = before + apps;
-        let (engines, found) = self
-            .engine_resources(call, offset.saturating_sub(before), limit - items.len())
-            .await?;
-        items.extend(found);
-        let next = next_offset(offset, items.len(), before + engines);
-        Ok(List { items, next })
+        });
+        Ok((total, items.collect()))
     }
 
     /// `GET /v1/servers`.
@@ -83,21 +75,14 @@ impl Native {
     /// A refusal.
     pub async fn servers(&self, call: &Call, page: &PageOf) -> Result<List<Server>> {
         self.admit(call, action::DESCRIBE_SERVERS)?;
-        let (limit, offset) = (page.limit()?, page.offset()?);
+        let page = page.rows()?;
         let (total, found) = self
             .parts
             .servers
-            .list(
-                &call.principal.owner,
-                ServerFilter::default(),
-                page_of(offset, limit),
-            )
+            .list(&call.principal.owner, ServerFilter::default(), page)
             .await?;
-        let next = next_offset(offset, found.len(), total);
-        Ok(List {
-            items: self.shown(call, found).await?,
-            next,
-        })
+        let shown = self.shown(call, found).await?;
+        Ok(listed(page, (total, shown), |s| s))
     }
 
     /// `GET /v1/servers/{server}`.
@@ -263,13 +248,9 @@ impl Native {
         let known = self
             .allowed_image(call, action::CREATE_SERVERS, image)
             .await;
-        let blueprint = match known {
-            Ok(image) => image.id.to_string(),
-            // An earlier call with the same idempotency key may have used it
-            // before it was deleted: the product knows.
-            Err(e) if e.kind == Kind::NotFound => image.to_owned(),
-            Err(e) => return Err(e),
-        };
+        // An earlier call with the same idempotency key may have used it before it
+        // was deleted: the product knows.
+        let blueprint = if_there(known)?.map_or_else(|| image.to_owned(), |i| i.id.to_string());
         Ok(NewInstances {
             name: new.name,
             count: new.count,
@@ -402,11 +383,8 @@ impl Native {
     /// name itself when there is none: an earlier call with the same
     /// idempotency key may have removed or renamed it by now. The product knows.
     async fn server_id(&self, call: &Call, action: &str, server: &str) -> Result<String> {
-        match self.allowed_server(call, action, server).await {
-            Ok(found) => Ok(found.id.to_string()),
-            Err(e) if e.kind == Kind::NotFound => Ok(server.to_owned()),
-            Err(e) => Err(e),
-        }
+        let found = if_there(self.allowed_server(call, action, server).await)?;
+        Ok(found.map_or_else(|| server.to_owned(), |s| s.id.to_string()))
     }
 
     /// `POST /v1/servers/{server}/reset`.
@@ -579,11 +557,27 @@ impl Native {
 /// call may make, so what is beyond is refused by the product.
 const SERVERS_JUDGED_MAX: u32 = 101;
 
-/// A page that a list is counted through by.
-pub(super) fn page_of(offset: u64, limit: usize) -> Page {
-    Page {
-        offset,
-        limit: u64::try_from(limit).unwrap_or(u64::MAX),
+/// A page of several lists, one after the other.
+struct Joined {
+    page: Page,
+    total: u64,
+    items: Vec<Resource>,
+}
+
+impl Joined {
+    /// The page of the list that follows; one without room still has to know how
+    /// many there are.
+    fn rest(&self) -> Page {
+        let got = u64::try_from(self.items.len()).unwrap_or(u64::MAX);
+        Page {
+            offset: self.page.offset.saturating_sub(self.total),
+            limit: self.page.limit.saturating_sub(got),
+        }
+    }
+
+    fn add(&mut self, (total, items): (u64, Vec<Resource>)) {
+        self.total += total;
+        self.items.extend(items);
     }
 }
 
