@@ -24,25 +24,9 @@ use backout_core::time::Timestamp;
 use backout_rollout::{
     Event, Gate, Leg, Limits, Plan, Release as Number, Rollout, Scope, Slot, Standing as Stands,
 };
-use backout_store::testing::on_both;
-use backout_store::{Error, Store, Tx};
+use backout_store::testing::{ALL, on_both, write};
+use backout_store::{Error, Tx};
 use backout_workloads::{Ask, Probe, Task};
-
-const ALL: Page = Page {
-    offset: 0,
-    limit: 100,
-};
-
-fn write<T: Send + 'static>(
-    store: &Store,
-    work: impl FnOnce(&mut dyn Tx) -> Result<T, Error> + Send + 'static,
-) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap()
-        .block_on(store.write(work))
-        .unwrap()
-}
 
 fn uuid(kind: u32, n: u64) -> String {
     format!("{kind:08x}-0000-4000-8000-{n:012x}")

@@ -16,27 +16,11 @@ use backout_databases::persistence::{
 };
 use backout_history::{Position, TableName};
 use backout_jobs::NewJob;
-use backout_store::testing::on_both;
-use backout_store::{Error, Migration, Store, Tx, params};
-
-const ALL: Page = Page {
-    offset: 0,
-    limit: 100,
-};
+use backout_store::testing::{ALL, on_both, write};
+use backout_store::{Error, Migration, Tx, params};
 
 fn migrations() -> Vec<Migration> {
     [backout_jobs::MIGRATIONS, persistence::MIGRATIONS].concat()
-}
-
-fn write<T: Send + 'static>(
-    store: &Store,
-    work: impl FnOnce(&mut dyn Tx) -> Result<T, Error> + Send + 'static,
-) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap()
-        .block_on(store.write(work))
-        .unwrap()
 }
 
 fn owner(n: u64) -> AccountId {

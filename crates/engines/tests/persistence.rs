@@ -14,7 +14,7 @@ use backout_engines::persistence::{
 };
 use backout_engines::{Damage, Refusal};
 use backout_rollout::{Gate, Limits, Plan, Release, Rollout, Scope, Standing};
-use backout_store::testing::PrivatePostgres;
+use backout_store::testing::{self, ALL, PrivatePostgres};
 use backout_store::{Store, Tx, params};
 
 /// A case by its name.
@@ -66,20 +66,11 @@ fn what_is_stored_is_found_on_both_databases() {
     }
 }
 
-const ALL: Page = Page {
-    offset: 0,
-    limit: 100,
-};
-
 fn write<T: Send + 'static>(
     store: &Store,
     work: impl FnOnce(&mut dyn Tx) -> Result<T, Refusal> + Send + 'static,
 ) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap()
-        .block_on(store.write(work))
-        .unwrap()
+    testing::write(store, |tx| Ok(work(tx))).unwrap()
 }
 
 fn uuid(kind: u32, n: u64) -> String {

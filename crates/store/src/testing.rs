@@ -5,7 +5,8 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::{Migration, Store};
+use crate::rows::Page;
+use crate::{Error, Migration, Store, Tx};
 
 /// A running PostgreSQL server of this test's own, stopped when dropped.
 #[derive(Debug)]
@@ -105,6 +106,27 @@ pub fn on_both(migrations: &[Migration], test: impl Fn(Store)) {
         Store::open_postgres(&server.database("conformance"), 4, migrations)
             .expect("PostgreSQL opens"),
     );
+}
+
+/// All rows of a list that a test looks at.
+pub const ALL: Page = Page {
+    offset: 0,
+    limit: 100,
+};
+
+/// Runs a unit of work on `store`, for a test without a runtime.
+///
+/// # Panics
+/// When it fails.
+pub fn write<T: Send + 'static>(
+    store: &Store,
+    work: impl FnOnce(&mut dyn Tx) -> Result<T, Error> + Send + 'static,
+) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime")
+        .block_on(store.write(work))
+        .expect("the unit of work is done")
 }
 
 fn as_nobody(program: &Path) -> Command {
