@@ -10,8 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use backout_core::code::Code;
 use backout_core::outcome::Outcome;
-use backout_engines::model::{EngineState, Operation, Wanted};
+use backout_engines::model::{Engine, EngineState, Operation, Wanted};
 use backout_engines::parameters::Fate;
+use backout_engines::service::Asked;
 use backout_engines::{Refusal, Runtime};
 
 use support::{PARAMETERS_ONE, Stage, Sweep, ask, caller, entry, owner, version};
@@ -146,19 +147,25 @@ fn a_version_that_does_not_come_up_changes_nothing() {
         let before = stage.engine().await;
         for image in ["three", "four"] {
             let asked = stage.engines.switch(&caller(), "e", image).await.unwrap();
-            let view = stage.ended(&asked).await;
-            assert_eq!(view.outcome, Some(Outcome::Reverted), "{view:?}");
-            assert_eq!(view.error.unwrap().code, Code::EngineUnhealthy);
-            let after = stage.engine().await;
-            assert_eq!(
-                (after.state, &after.instance),
-                (EngineState::Running, &before.instance)
-            );
-            assert_eq!(version(after.port), "one");
+            went_back(stage, &asked, &before).await;
             assert_eq!(stage.instances(), [before.instance.clone().unwrap()]);
             assert_eq!(stage.log().await.len(), 1);
         }
     });
+}
+
+/// The version that was asked for was not well, and the one before answers, as it
+/// did all the while.
+async fn went_back(stage: &Stage, asked: &Asked, before: &Engine) {
+    let view = stage.ended(asked).await;
+    assert_eq!(view.outcome, Some(Outcome::Reverted), "{view:?}");
+    assert_eq!(view.error.unwrap().code, Code::EngineUnhealthy);
+    let after = stage.engine().await;
+    assert_eq!(
+        (after.state, &after.instance),
+        (EngineState::Running, &before.instance)
+    );
+    assert_eq!(version(after.port), "one");
 }
 
 #[test]
@@ -483,15 +490,7 @@ fn one_that_ends_right_after_it_came_up_gives_way_to_the_old_one() {
             stage.add(&mayfly).await;
             let before = stage.engine().await;
             let asked = stage.engines.switch(&caller(), "e", "three").await.unwrap();
-            let view = stage.ended(&asked).await;
-            assert_eq!(view.outcome, Some(Outcome::Reverted), "{view:?}");
-            assert_eq!(view.error.unwrap().code, Code::EngineUnhealthy);
-            let after = stage.engine().await;
-            assert_eq!(
-                (after.state, &after.instance),
-                (EngineState::Running, &before.instance)
-            );
-            assert_eq!(version(after.port), "one");
+            went_back(stage, &asked, &before).await;
             assert_eq!(stage.log().await.len(), 1);
         },
     );
