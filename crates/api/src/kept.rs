@@ -80,22 +80,48 @@ impl Kept {
 }
 
 impl Kept {
-    /// The answer of a list: one that was kept while the store did not change
-    /// from `version`, which was read before `fresh` reads rows; else that of
-    /// `fresh`.
+    /// For one call: the answers of `version` of the store, which is read before
+    /// any row is. What is kept may be newer than its version, never older.
+    pub const fn at<'a>(&'a self, admitted: &'a Admitted, version: Option<u64>) -> KeptAt<'a> {
+        KeptAt {
+            kept: self,
+            admitted,
+            version,
+        }
+    }
+
+    /// As [`Kept::at`], where an answer depends on the caller's policy: nothing is
+    /// kept of one that has such.
+    pub fn at_unlimited<'a>(&'a self, admitted: &'a Admitted, version: Option<u64>) -> KeptAt<'a> {
+        self.at(
+            admitted,
+            version.filter(|_| !admitted.principal.is_limited()),
+        )
+    }
+}
+
+/// What is kept, for one call.
+#[derive(Clone, Copy, Debug)]
+pub struct KeptAt<'a> {
+    kept: &'a Kept,
+    admitted: &'a Admitted,
+    version: Option<u64>,
+}
+
+impl KeptAt<'_> {
+    /// The answer of a list that tells nothing but what the store holds: one that
+    /// was kept while that did not change, else that of `fresh`.
     pub async fn or<T: Serialize>(
-        &self,
-        admitted: &Admitted,
-        version: Option<u64>,
+        self,
         fresh: impl Future<Output = Result<T, Refused>>,
     ) -> Result<Body, Refused> {
-        let asked = asked(admitted);
-        if let Some(kept) = version.and_then(|version| self.get(&asked, version)) {
+        let asked = asked(self.admitted);
+        if let Some(kept) = self.version.and_then(|at| self.kept.get(&asked, at)) {
             return Ok(kept);
         }
         let body = body(&fresh.await?)?;
-        if let Some(version) = version {
-            self.put(asked, version, &body);
+        if let Some(version) = self.version {
+            self.kept.put(asked, version, &body);
         }
         Ok(body)
     }

@@ -8,7 +8,7 @@ use backout_core::time::Timestamp;
 use backout_databases::model::{Tag, Task};
 use backout_databases::persistence::Page;
 use backout_databases::zone::{Written, Zone};
-use backout_databases::{Asked, Caller, Databases, NAME_MAX_CHARS, Refusal, TABLES_MAX};
+use backout_databases::{Asked, Caller, NAME_MAX_CHARS, Refusal, TABLES_MAX};
 use backout_jobs::Idempotency;
 use backout_wire::Operation;
 use backout_wire::types::cdb as wire;
@@ -95,15 +95,6 @@ impl<'a> Ask<'a> {
         if let Some(first) = asked.into_iter().next() {
             // A call does one thing.
             let _ = self.0.job.set(first.job.clone());
-        }
-    }
-
-    /// The version of the store at which an answer may be kept; none of a caller
-    /// whose policy must be asked about what is found.
-    pub fn version(self, databases: &Databases) -> Option<u64> {
-        match self.0.principal.is_limited() {
-            true => None,
-            false => databases.version(),
         }
     }
 

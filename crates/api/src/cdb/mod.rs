@@ -30,7 +30,6 @@ pub(crate) mod words;
 use backout_core::ids::{AccountId, DatabaseId};
 use backout_databases::Databases;
 use backout_wire::{Call, Fault, Rejection};
-use serde::Serialize;
 use serde_json::Value;
 
 use self::asked::Ask;
@@ -182,30 +181,24 @@ impl Cdb {
     /// The operation's own code, or a common one.
     pub async fn act(&self, admitted: &Admitted) -> Result<Body, Refused> {
         let ask = Ask(admitted);
+        let kept = self.kept.at_unlimited(admitted, self.databases.version());
         match admitted.call.operation.name {
             "CreateBackup" => body(&self.create_backup(ask).await?),
             "CreateCloneInstance" => body(&self.create_clone_instance(ask).await?),
             "CreateDBInstanceHour" => body(&self.create_db_instance_hour(ask).await?),
             "DeleteBackup" => body(&self.delete_backup(ask).await?),
-            "DescribeAsyncRequestInfo" => {
-                self.kept(ask, self.describe_async_request_info(ask)).await
-            }
-            "DescribeBackupConfig" => self.kept(ask, self.describe_backup_config(ask)).await,
-            "DescribeBackups" => self.kept(ask, self.describe_backups(ask)).await,
+            "DescribeAsyncRequestInfo" => kept.or(self.describe_async_request_info(ask)).await,
+            "DescribeBackupConfig" => kept.or(self.describe_backup_config(ask)).await,
+            "DescribeBackups" => kept.or(self.describe_backups(ask)).await,
             "DescribeBinlogs" => body(&self.describe_binlogs(ask).await?),
             "DescribeCloneList" => body(&self.describe_clone_list(ask).await?),
-            "DescribeDBInstances" => self.kept(ask, self.describe_db_instances(ask)).await,
+            "DescribeDBInstances" => kept.or(self.describe_db_instances(ask)).await,
             "DescribeDatabases" => body(&self.describe_databases(ask).await?),
-            "DescribeLocalBinlogConfig" => {
-                self.kept(ask, self.describe_local_binlog_config(ask)).await
-            }
+            "DescribeLocalBinlogConfig" => kept.or(self.describe_local_binlog_config(ask)).await,
             "DescribeRollbackRangeTime" => body(&self.describe_rollback_range_time(ask).await?),
-            "DescribeRollbackTaskDetail" => {
-                self.kept(ask, self.describe_rollback_task_detail(ask))
-                    .await
-            }
+            "DescribeRollbackTaskDetail" => kept.or(self.describe_rollback_task_detail(ask)).await,
             "DescribeTables" => body(&self.describe_tables(ask).await?),
-            "DescribeTasks" => self.kept(ask, self.describe_tasks(ask)).await,
+            "DescribeTasks" => kept.or(self.describe_tasks(ask)).await,
             "IsolateDBInstance" => body(&self.isolate_db_instance(ask).await?),
             "ModifyBackupConfig" => body(&self.modify_backup_config(ask).await?),
             "ModifyLocalBinlogConfig" => body(&self.modify_local_binlog_config(ask).await?),
@@ -215,16 +208,5 @@ impl Cdb {
             "StopRollback" => body(&self.stop_rollback(ask).await?),
             other => Err(Rejection::new(Fault::NotServed, format!("{other} is not served")).into()),
         }
-    }
-
-    /// The answer of a list that tells nothing but what the store holds.
-    async fn kept<T: Serialize>(
-        &self,
-        ask: Ask<'_>,
-        fresh: impl Future<Output = Result<T, Refused>>,
-    ) -> Result<Body, Refused> {
-        self.kept
-            .or(ask.0, ask.version(&self.databases), fresh)
-            .await
     }
 }

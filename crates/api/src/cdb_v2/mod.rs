@@ -15,7 +15,6 @@ mod rollbacks;
 
 use backout_databases::Databases;
 use backout_wire::{Fault, Rejection};
-use serde::Serialize;
 
 use crate::cdb::asked::Ask;
 use crate::front::{Admitted, Refused};
@@ -61,27 +60,17 @@ impl CdbV2 {
     /// The operation's own number, or a common one.
     pub async fn act(&self, admitted: &Admitted) -> Result<Body, Refused> {
         let ask = Ask(admitted);
+        let kept = self.kept.at_unlimited(admitted, self.databases.version());
         match admitted.call.operation.name {
-            "DescribeCdbInstances" => self.kept(ask, self.describe_cdb_instances(ask)).await,
-            "GetCdbJobList" => self.kept(ask, self.get_cdb_job_list(ask)).await,
-            "GetCdbRollbackJob" => self.kept(ask, self.get_cdb_rollback_job(ask)).await,
-            "GetCdbRollbackJobTask" => self.kept(ask, self.get_cdb_rollback_job_task(ask)).await,
+            "DescribeCdbInstances" => kept.or(self.describe_cdb_instances(ask)).await,
+            "GetCdbJobList" => kept.or(self.get_cdb_job_list(ask)).await,
+            "GetCdbRollbackJob" => kept.or(self.get_cdb_rollback_job(ask)).await,
+            "GetCdbRollbackJobTask" => kept.or(self.get_cdb_rollback_job_task(ask)).await,
             "QueryCdbDatabaseTables" => body(&self.query_cdb_database_tables(ask).await?),
             "QueryCdbDatabases" => body(&self.query_cdb_databases(ask).await?),
             "QueryCdbRollbackRangeTime" => body(&self.query_cdb_rollback_range_time(ask).await?),
             "RollbackCdbDatabaseTables" => body(&self.rollback_cdb_database_tables(ask).await?),
             other => Err(Rejection::new(Fault::NotServed, format!("{other} is not served")).into()),
         }
-    }
-
-    /// The answer of a list that tells nothing but what the store holds.
-    async fn kept<T: Serialize>(
-        &self,
-        ask: Ask<'_>,
-        fresh: impl Future<Output = Result<T, Refused>>,
-    ) -> Result<Body, Refused> {
-        self.kept
-            .or(ask.0, ask.version(&self.databases), fresh)
-            .await
     }
 }

@@ -2,9 +2,9 @@
 
 use backout_core::ids::AccountId;
 use backout_core::time::Timestamp;
+use backout_engines::Refusal;
 use backout_engines::persistence::Page;
 use backout_engines::service::{Asked, Caller, NAME_MAX_CHARS};
-use backout_engines::{Engines, Refusal};
 use backout_wire::Operation;
 use serde::de::DeserializeOwned;
 
@@ -64,15 +64,6 @@ impl<'a> Ask<'a> {
         if let Some(first) = asked.into_iter().next() {
             // A call does one thing.
             let _ = self.0.job.set(first.job.clone());
-        }
-    }
-
-    /// The version of the store at which an answer may be kept; none of a caller
-    /// whose policy is shown in it.
-    pub fn version(self, engines: &Engines) -> Option<u64> {
-        match self.0.principal.is_limited() {
-            true => None,
-            false => engines.version(),
         }
     }
 

@@ -76,11 +76,11 @@ impl Dlc {
         check_timing(
             ask,
             asked.crontab_resume_suspend,
-            &[
-                ("MaxConcurrency", asked.max_concurrency, 1),
-                ("TolerableQueueTime", asked.tolerable_queue_time, 0),
-                ("AutoSuspendTime", asked.auto_suspend_time, 0),
-                ("ElasticLimit", asked.elastic_limit, 0),
+            [
+                asked.max_concurrency,
+                asked.tolerable_queue_time,
+                asked.auto_suspend_time,
+                asked.elastic_limit,
             ],
         )?;
         let flavours = [("Standard_CU", ()), ("Memory_CU", ())];
@@ -190,11 +190,11 @@ impl Dlc {
         check_timing(
             ask,
             asked.crontab_resume_suspend,
-            &[
-                ("MaxConcurrency", asked.max_concurrency, 1),
-                ("TolerableQueueTime", asked.tolerable_queue_time, 0),
-                ("AutoSuspendTime", asked.auto_suspend_time, 0),
-                ("ElasticLimit", asked.elastic_limit, 0),
+            [
+                asked.max_concurrency,
+                asked.tolerable_queue_time,
+                asked.auto_suspend_time,
+                asked.elastic_limit,
             ],
         )?;
         for plan in asked
@@ -645,17 +645,26 @@ fn clusters(ask: Ask<'_>, least: Option<i64>, most: Option<i64>) -> Result<(u32,
     }
 }
 
-/// What has no effect here still has its values.
+/// Numbers that have no effect here, and the least that each may be.
+const TIMING: [(&str, i64); 4] = [
+    ("MaxConcurrency", 1),
+    ("TolerableQueueTime", 0),
+    ("AutoSuspendTime", 0),
+    ("ElasticLimit", 0),
+];
+
+/// What has no effect here still has its values: `timing` in the order of
+/// [`TIMING`].
 fn check_timing(
     ask: Ask<'_>,
     crontab: Option<i64>,
-    numbers: &[(&str, Option<i64>, i64)],
+    timing: [Option<i64>; TIMING.len()],
 ) -> Result<(), Refused> {
     if !matches!(crontab, None | Some(0 | 1)) {
         return Err(ask.error(codes::VALUE, "CrontabResumeSuspend takes 0 or 1"));
     }
-    for (parameter, given, least) in numbers {
-        ask.at_least(parameter, *given, *least)?;
+    for ((parameter, least), given) in TIMING.into_iter().zip(timing) {
+        ask.at_least(parameter, given, least)?;
     }
     Ok(())
 }

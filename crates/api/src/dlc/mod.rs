@@ -28,7 +28,6 @@ mod words;
 use backout_core::ids::AccountId;
 use backout_engines::Engines;
 use backout_wire::{Call, Fault, Rejection};
-use serde::Serialize;
 use serde_json::Value;
 
 use self::asked::Ask;
@@ -119,6 +118,7 @@ impl Dlc {
     /// The operation's own code, or a common one.
     pub async fn act(&self, admitted: &Admitted) -> Result<Body, Refused> {
         let ask = Ask(admitted);
+        let kept = self.kept.at_unlimited(admitted, self.engines.version());
         match admitted.call.operation.name {
             "CheckDataEngineConfigPairsValidity" => {
                 body(&self.check_data_engine_config_pairs_validity(ask).await?)
@@ -131,26 +131,22 @@ impl Dlc {
             }
             "CreateDataEngine" => body(&self.create_data_engine(ask).await?),
             "DeleteDataEngine" => body(&self.delete_data_engine(ask).await?),
-            "DescribeDataEngine" => self.kept(ask, self.describe_data_engine(ask)).await,
-            "DescribeDataEngineEvents" => {
-                self.kept(ask, self.describe_data_engine_events(ask)).await
-            }
+            "DescribeDataEngine" => kept.or(self.describe_data_engine(ask)).await,
+            "DescribeDataEngineEvents" => kept.or(self.describe_data_engine_events(ask)).await,
             "DescribeDataEngineImageVersions" => {
-                self.kept(ask, self.describe_data_engine_image_versions(ask))
-                    .await
+                kept.or(self.describe_data_engine_image_versions(ask)).await
             }
             "DescribeDataEnginePythonSparkImages" => {
-                self.kept(ask, self.describe_data_engine_python_spark_images(ask))
+                kept.or(self.describe_data_engine_python_spark_images(ask))
                     .await
             }
             "DescribeDataEngineSessionParameters" => {
-                self.kept(ask, self.describe_data_engine_session_parameters(ask))
+                kept.or(self.describe_data_engine_session_parameters(ask))
                     .await
             }
-            "DescribeDataEngines" => self.kept(ask, self.describe_data_engines(ask)).await,
+            "DescribeDataEngines" => kept.or(self.describe_data_engines(ask)).await,
             "DescribeDataEnginesScaleDetail" => {
-                self.kept(ask, self.describe_data_engines_scale_detail(ask))
-                    .await
+                kept.or(self.describe_data_engines_scale_detail(ask)).await
             }
             "DescribeEngineUsageInfo" => body(&self.describe_engine_usage_info(ask).await?),
             "DescribeSessionImageVersion" => body(&self.describe_session_image_version(ask).await?),
@@ -158,8 +154,7 @@ impl Dlc {
                 body(&self.describe_updatable_data_engines(ask).await?)
             }
             "DescribeUserDataEngineConfig" => {
-                self.kept(ask, self.describe_user_data_engine_config(ask))
-                    .await
+                kept.or(self.describe_user_data_engine_config(ask)).await
             }
             "ModifyDataEngineDescription" => body(&self.modify_data_engine_description(ask).await?),
             "RenewDataEngine" => body(&self.renew_data_engine(ask).await?),
@@ -174,18 +169,6 @@ impl Dlc {
             "UpgradeDataEngineImage" => body(&self.upgrade_data_engine_image(ask).await?),
             other => Err(Rejection::new(Fault::NotServed, format!("{other} is not served")).into()),
         }
-    }
-
-    /// The answer of a list that tells nothing but what the store holds.
-    async fn kept<T: Serialize>(
-        &self,
-        ask: Ask<'_>,
-        fresh: impl Future<Output = Result<T, Refused>>,
-    ) -> Result<Body, Refused> {
-        // Before the rows are read: what is kept may be newer than its version,
-        // never older.
-        let version = ask.version(&self.engines);
-        self.kept.or(ask.0, version, fresh).await
     }
 }
 

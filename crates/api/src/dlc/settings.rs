@@ -1,7 +1,7 @@
 //! Parameters, the settings of sessions, and where results are kept.
 
 use backout_engines::Refusal;
-use backout_engines::catalogue::Level;
+use backout_engines::catalogue::{Image, Level};
 use backout_engines::model::{Config, Engine, Kind, Pairs};
 use backout_engines::parameters::Spec;
 use backout_engines::persistence::{EngineFilter, EngineOrder, Page};
@@ -154,29 +154,32 @@ impl Dlc {
         })
     }
 
+    /// A version that may be absent, which must be at that level of the catalogue.
+    async fn given_version(
+        &self,
+        ask: Ask<'_>,
+        parameter: &str,
+        given: Option<&str>,
+        level: Level,
+    ) -> Result<Option<Image>, Refused> {
+        let Some(text) = filled(given) else {
+            return Ok(None);
+        };
+        let text = ask.image(parameter, text)?;
+        self.version_at(ask, parameter, text, level).await.map(Some)
+    }
+
     pub(super) async fn check_data_engine_config_pairs_validity(
         &self,
         ask: Ask<'_>,
     ) -> Result<wire::CheckDataEngineConfigPairsValidityResponse, Refused> {
         let asked: wire::CheckDataEngineConfigPairsValidityRequest = ask.params()?;
-        let child = filled(asked.child_image_version_id.as_deref());
-        let parent = filled(asked.image_version_id.as_deref());
-        let child = match child {
-            None => None,
-            Some(text) => {
-                let text = ask.image("ChildImageVersionId", text)?;
-                let found = self.version_at(ask, "ChildImageVersionId", text, Level::Child);
-                Some(found.await?)
-            }
-        };
-        let parent = match parent {
-            None => None,
-            Some(text) => {
-                let text = ask.image("ImageVersionId", text)?;
-                let found = self.version_at(ask, "ImageVersionId", text, Level::Parent);
-                Some(found.await?)
-            }
-        };
+        let given = asked.child_image_version_id.as_deref();
+        let child = self.given_version(ask, "ChildImageVersionId", given, Level::Child);
+        let child = child.await?;
+        let given = asked.image_version_id.as_deref();
+        let parent = self.given_version(ask, "ImageVersionId", given, Level::Parent);
+        let parent = parent.await?;
         let image = match (child, parent) {
             (None, None) => {
                 return Err(ask.error(

@@ -22,15 +22,12 @@ mod disks;
 mod instances;
 mod snapshots;
 
-use std::future::Future;
-
 use backout_core::ids::{AccountId, BackupId, BlueprintId, DiskId, InstanceId, SnapshotId};
 use backout_core::time::Timestamp;
 use backout_servers::model::{LatestOperation, OperationKind, OperationState, Tag};
 use backout_servers::{Denied, Servers};
 use backout_wire::types::lighthouse as wire;
 use backout_wire::{Call, Fault, Rejection};
-use serde::Serialize;
 
 use self::asked::Ask;
 use crate::front::{Admitted, Refused, spelled_regions};
@@ -225,6 +222,7 @@ impl Lighthouse {
     /// The operation's own code, or a common one.
     pub async fn act(&self, admitted: &Admitted) -> Result<Body, Refused> {
         let ask = Ask(admitted);
+        let kept = self.kept.at(admitted, self.servers.version());
         match admitted.call.operation.name {
             "ApplyDiskBackup" => body(&self.apply_disk_backup(ask).await?),
             "ApplyInstanceSnapshot" => body(&self.apply_instance_snapshot(ask).await?),
@@ -236,14 +234,13 @@ impl Lighthouse {
             "DeleteDiskBackups" => body(&self.delete_disk_backups(ask).await?),
             "DeleteSnapshots" => body(&self.delete_snapshots(ask).await?),
             // These lists tell nothing but what the store holds.
-            "DescribeBlueprints" => self.kept(ask, self.describe_blueprints(ask)).await,
-            "DescribeDiskBackups" => self.kept(ask, self.describe_disk_backups(ask)).await,
-            "DescribeDisks" => self.kept(ask, self.describe_disks(ask)).await,
-            "DescribeInstances" => self.kept(ask, self.describe_instances(ask)).await,
-            "DescribeSnapshots" => self.kept(ask, self.describe_snapshots(ask)).await,
+            "DescribeBlueprints" => kept.or(self.describe_blueprints(ask)).await,
+            "DescribeDiskBackups" => kept.or(self.describe_disk_backups(ask)).await,
+            "DescribeDisks" => kept.or(self.describe_disks(ask)).await,
+            "DescribeInstances" => kept.or(self.describe_instances(ask)).await,
+            "DescribeSnapshots" => kept.or(self.describe_snapshots(ask)).await,
             "DescribeGeneralResourceQuotas" => {
-                self.kept(ask, self.describe_general_resource_quotas(ask))
-                    .await
+                kept.or(self.describe_general_resource_quotas(ask)).await
             }
             "DescribeBundles" => body(&self.describe_bundles(ask).await?),
             "DescribeDiskBackupsDeniedActions" => {
@@ -270,19 +267,6 @@ impl Lighthouse {
             "TerminateInstances" => body(&self.terminate_instances(ask).await?),
             other => Err(Rejection::new(Fault::NotServed, format!("{other} is not served")).into()),
         }
-    }
-
-    /// The answer of a list: one that was kept while the store did not change,
-    /// else that of `fresh`.
-    async fn kept<T: Serialize>(
-        &self,
-        ask: Ask<'_>,
-        fresh: impl Future<Output = Result<T, Refused>>,
-    ) -> Result<Body, Refused> {
-        // Before the rows are read: what is kept may be newer than its version,
-        // never older.
-        let version = self.servers.version();
-        self.kept.or(ask.0, version, fresh).await
     }
 }
 

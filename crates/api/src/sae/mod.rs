@@ -38,7 +38,6 @@ mod words;
 use backout_apps::Apps;
 use backout_core::ids::AccountId;
 use backout_wire::{Call, Fault, Rejection};
-use serde::Serialize;
 use serde_json::Value;
 
 use self::asked::{Ask, DEFAULT_NAMESPACE};
@@ -187,6 +186,7 @@ impl Sae {
             admitted,
             home: &self.home,
         };
+        let kept = self.kept.at(admitted, self.apps.version());
         match admitted.call.operation.name {
             "AbortAndRollbackChangeOrder" => {
                 body(&self.abort_and_rollback_change_order(ask).await?)
@@ -208,13 +208,9 @@ impl Sae {
             "DeleteInstances" => body(&self.delete_instances(ask).await?),
             "DeleteNamespace" => body(&self.delete_namespace(ask).await?),
             "DeployApplication" => body(&self.deploy_application(ask).await?),
-            "DescribeApplicationConfig" => {
-                self.kept(ask, self.describe_application_config(ask)).await
-            }
+            "DescribeApplicationConfig" => kept.or(self.describe_application_config(ask)).await,
             "DescribeApplicationGroups" => body(&self.describe_application_groups(ask).await?),
-            "DescribeApplicationImage" => {
-                self.kept(ask, self.describe_application_image(ask)).await
-            }
+            "DescribeApplicationImage" => kept.or(self.describe_application_image(ask)).await,
             "DescribeApplicationInstances" => {
                 body(&self.describe_application_instances(ask).await?)
             }
@@ -225,12 +221,12 @@ impl Sae {
                 body(&self.describe_application_scaling_rules(ask).await?)
             }
             "DescribeApplicationStatus" => body(&self.describe_application_status(ask).await?),
-            "DescribeChangeOrder" => self.kept(ask, self.describe_change_order(ask)).await,
+            "DescribeChangeOrder" => kept.or(self.describe_change_order(ask)).await,
             "DescribeNamespace" => body(&self.describe_namespace(ask).await?),
             "DescribeNamespaceList" => body(&self.describe_namespace_list(ask).await?),
             "DescribeNamespaceResources" => body(&self.describe_namespace_resources(ask).await?),
             "DescribeNamespaces" => body(&self.describe_namespaces(ask).await?),
-            "DescribePipeline" => self.kept(ask, self.describe_pipeline(ask)).await,
+            "DescribePipeline" => kept.or(self.describe_pipeline(ask)).await,
             "DescribeRegions" => body(&self.describe_regions()),
             "DisableApplicationScalingRule" => {
                 body(&self.disable_application_scaling_rule(ask).await?)
@@ -240,14 +236,12 @@ impl Sae {
             }
             "GetApplication" => body(&self.get_application(ask).await?),
             "GetChangeOrderMetric" => body(&self.get_change_order_metric(ask).await?),
-            "ListAppEvents" => self.kept(ask, self.list_app_events(ask)).await,
-            "ListAppVersions" => self.kept(ask, self.list_app_versions(ask)).await,
+            "ListAppEvents" => kept.or(self.list_app_events(ask)).await,
+            "ListAppVersions" => kept.or(self.list_app_versions(ask)).await,
             "ListApplications" => body(&self.list_applications(ask).await?),
-            "ListChangeOrders" => self.kept(ask, self.list_change_orders(ask)).await,
-            "ListNamespaceChangeOrders" => {
-                self.kept(ask, self.list_namespace_change_orders(ask)).await
-            }
-            "ListTagResources" => self.kept(ask, self.list_tag_resources(ask)).await,
+            "ListChangeOrders" => kept.or(self.list_change_orders(ask)).await,
+            "ListNamespaceChangeOrders" => kept.or(self.list_namespace_change_orders(ask)).await,
+            "ListTagResources" => kept.or(self.list_tag_resources(ask)).await,
             "QueryResourceStatics" => body(&self.query_resource_statics(ask).await?),
             "ReduceApplicationCapacityByInstanceIds" => body(
                 &self
@@ -275,18 +269,6 @@ impl Sae {
             "UpdateNamespace" => body(&self.update_namespace(ask).await?),
             other => Err(Rejection::new(Fault::NotServed, format!("{other} is not served")).into()),
         }
-    }
-
-    /// The answer of a list that tells nothing but what the store holds.
-    async fn kept<T: Serialize>(
-        &self,
-        ask: Ask<'_>,
-        fresh: impl Future<Output = Result<T, Refused>>,
-    ) -> Result<Body, Refused> {
-        // Before the rows are read: what is kept may be newer than its version,
-        // never older.
-        let version = self.apps.version();
-        self.kept.or(ask.admitted, version, fresh).await
     }
 }
 
