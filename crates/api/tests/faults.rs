@@ -4,7 +4,6 @@
 #[path = "common/mod.rs"]
 mod common;
 
-use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
@@ -22,7 +21,7 @@ use backout_servers::model::PowerCommands;
 use backout_wire::Service;
 use serde_json::{Value, json};
 
-use common::house::{self, House, V3};
+use common::house::{self, House, V3, in_house};
 use common::shape::Contract;
 
 const VERSION: &str = "2020-03-24";
@@ -32,13 +31,7 @@ static CONTRACT: LazyLock<Contract> = LazyLock::new(|| Contract::read("lighthous
 /// A server process without its listener, with the fault switch.
 struct Cloud(House);
 
-impl Deref for Cloud {
-    type Target = House;
-
-    fn deref(&self) -> &House {
-        &self.0
-    }
-}
+in_house!(Cloud, 0);
 
 impl Cloud {
     async fn start() -> Self {

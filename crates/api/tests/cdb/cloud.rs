@@ -1,6 +1,5 @@
 //! A server process without its listener.
 
-use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -23,7 +22,7 @@ use backout_wire::sign::{self, ParamCall};
 use backout_wire::{Service, find};
 use serde_json::{Value, json};
 
-use crate::common::house::{self, Ground, HOST, House, NODE, V3};
+use crate::common::house::{self, Ground, HOST, House, NODE, V3, in_house};
 pub use crate::common::house::{PAUSE, tries};
 use crate::contract;
 
@@ -40,19 +39,7 @@ pub struct Cloud {
     nonce: AtomicU64,
 }
 
-impl Deref for Cloud {
-    type Target = House;
-
-    fn deref(&self) -> &House {
-        &self.house
-    }
-}
-
-impl DerefMut for Cloud {
-    fn deref_mut(&mut self) -> &mut House {
-        &mut self.house
-    }
-}
+in_house!(Cloud, house);
 
 impl Cloud {
     /// One whose jobs stand still.

@@ -30,6 +30,26 @@ use super::shape::Contract;
 pub const NODE: &str = "test";
 pub const HOST: &str = "127.0.0.1:7780";
 
+/// Lets a cloud be used as the house in its field `$house`.
+macro_rules! in_house {
+    ($cloud:ty, $house:tt) => {
+        impl std::ops::Deref for $cloud {
+            type Target = House;
+
+            fn deref(&self) -> &House {
+                &self.$house
+            }
+        }
+
+        impl std::ops::DerefMut for $cloud {
+            fn deref_mut(&mut self) -> &mut House {
+                &mut self.$house
+            }
+        }
+    };
+}
+pub(crate) use in_house;
+
 /// How often is looked whether something came about, and after which pause: two
 /// minutes, for a host with other work.
 const LOOKS: u32 = 2400;

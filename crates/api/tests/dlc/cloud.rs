@@ -1,6 +1,5 @@
 //! A server process without its listener, with small real processes for engines.
 
-use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -20,7 +19,7 @@ use backout_wire::Service;
 use backout_workloads::process::{Config as ProcessesConfig, Processes};
 use serde_json::{Value, json};
 
-use crate::common::house::{self, Ground, House, NODE, V3, tries};
+use crate::common::house::{self, Ground, House, NODE, V3, in_house, tries};
 pub use crate::common::house::{text, with};
 use crate::common::shape::Contract;
 
@@ -49,19 +48,7 @@ pub struct Cloud {
     runtime: Runtime,
 }
 
-impl Deref for Cloud {
-    type Target = House;
-
-    fn deref(&self) -> &House {
-        &self.house
-    }
-}
-
-impl DerefMut for Cloud {
-    fn deref_mut(&mut self) -> &mut House {
-        &mut self.house
-    }
-}
+in_house!(Cloud, house);
 
 /// Two versions, and an engine on record that was moved from the first to the
 /// second; nothing of it runs.

@@ -1,7 +1,6 @@
 //! A server process without its listener.
 
 use std::collections::BTreeSet;
-use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex};
 
@@ -17,7 +16,7 @@ use backout_shim::Shim;
 use backout_wire::Service;
 use serde_json::{Value, json};
 
-use crate::common::house::{self, House, PAUSE, V3, tries};
+use crate::common::house::{self, House, PAUSE, V3, in_house, tries};
 pub use crate::common::house::{HOST, sorted};
 use crate::common::shape::Contract;
 
@@ -37,19 +36,7 @@ pub struct Cloud {
     seen: Mutex<BTreeSet<(String, String)>>,
 }
 
-impl Deref for Cloud {
-    type Target = House;
-
-    fn deref(&self) -> &House {
-        &self.house
-    }
-}
-
-impl DerefMut for Cloud {
-    fn deref_mut(&mut self) -> &mut House {
-        &mut self.house
-    }
-}
+in_house!(Cloud, house);
 
 /// Well-formed ids.
 pub fn many(prefix: &str, count: usize) -> Vec<String> {

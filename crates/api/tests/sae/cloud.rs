@@ -1,6 +1,5 @@
 //! A server process without its listener, with real processes for replicas.
 
-use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +23,7 @@ use backout_workloads::packages::{PackageLimits, Packages};
 use backout_workloads::process::{Config, Processes};
 use serde_json::{Value, json};
 
-use crate::common::house::{self, Ground, HOST, House, NODE};
+use crate::common::house::{self, Ground, HOST, House, NODE, in_house};
 pub use crate::common::house::{PAUSE, text, tries};
 use crate::contract;
 
@@ -61,19 +60,7 @@ pub struct Cloud {
     pub apps: Apps,
 }
 
-impl Deref for Cloud {
-    type Target = House;
-
-    fn deref(&self) -> &House {
-        &self.house
-    }
-}
-
-impl DerefMut for Cloud {
-    fn deref_mut(&mut self) -> &mut House {
-        &mut self.house
-    }
-}
+in_house!(Cloud, house);
 
 impl Cloud {
     /// One whose jobs stand still.
