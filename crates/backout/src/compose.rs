@@ -33,7 +33,7 @@ use backout_workloads::docker::{self, Containers};
 use backout_workloads::process::{self, Processes};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::client::AdminFile;
 use crate::folder::{self, Folder};
@@ -580,6 +580,14 @@ async fn hand_over_admin(
     Ok(())
 }
 
+/// Ticks at once, and then again and again. After a pause of the machine there is
+/// nothing to catch up on.
+fn every(period: Duration) -> Interval {
+    let mut tick = tokio::time::interval(period);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    tick
+}
+
 /// What is done now and then.
 async fn chores(
     store: Store,
@@ -602,8 +610,7 @@ async fn chores(
 
 /// What applications need by themselves: see [`Apps::tend`].
 async fn tend_apps(apps: Apps) {
-    let mut tick = tokio::time::interval(TEND_APPS_EVERY);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut tick = every(TEND_APPS_EVERY);
     loop {
         tick.tick().await;
         match apps.tend().await {
@@ -624,8 +631,7 @@ async fn tend_apps(apps: Apps) {
 
 /// What of applications is kept for a time only: see [`Apps::sweep`].
 async fn sweep_apps(apps: Apps) {
-    let mut tick = tokio::time::interval(SWEEP_APPS_EVERY);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut tick = every(SWEEP_APPS_EVERY);
     loop {
         tick.tick().await;
         match apps.sweep().await {
@@ -645,8 +651,7 @@ async fn sweep_apps(apps: Apps) {
 
 /// What data engines need by themselves: see [`Engines::tend`].
 async fn tend_engines(engines: Engines) {
-    let mut tick = tokio::time::interval(TEND_EVERY);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut tick = every(TEND_EVERY);
     loop {
         tick.tick().await;
         match engines.tend().await {
@@ -667,10 +672,8 @@ async fn tend_engines(engines: Engines) {
 
 /// What databases need by themselves: see [`Databases::tend`].
 async fn tend_databases(databases: Databases) {
-    let mut tick = tokio::time::interval(TEND_EVERY);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut often = tokio::time::interval(FOLLOW_EVERY);
-    often.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut tick = every(TEND_EVERY);
+    let mut often = every(FOLLOW_EVERY);
     loop {
         tokio::select! {
             _ = tick.tick() => {}
@@ -696,9 +699,7 @@ async fn tend_databases(databases: Databases) {
 
 /// What servers need by themselves: see [`Servers::tend`].
 async fn tend(servers: Servers) {
-    let mut tick = tokio::time::interval(TEND_EVERY);
-    // After a pause of the machine there is nothing to catch up on.
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut tick = every(TEND_EVERY);
     loop {
         tick.tick().await;
         match servers.tend().await {
@@ -722,7 +723,7 @@ async fn tend(servers: Servers) {
 
 /// What is kept for a time only.
 async fn sweep(store: Store, clock: Arc<dyn Clock>, faults: Option<Faults>) {
-    let mut tick = tokio::time::interval(AUDIT_RETAIN_EVERY);
+    let mut tick = every(AUDIT_RETAIN_EVERY);
     loop {
         tick.tick().await;
         if let Some(faults) = &faults
