@@ -123,14 +123,17 @@ pub(crate) fn reduce_onward(
         onward,
         has_told: false,
     };
+    // A part is for what is read ahead, and for what an allocator holds beyond what
+    // was asked of it.
+    let (prepared, around) = (memory_bytes / 8, memory_bytes / 4);
     let options = ReaderOptions {
         wanted: Some(names.clone()),
         spill: folder.join("xa"),
-        xa_memory: memory_bytes / 8,
+        xa_memory: prepared,
         lower_case_names: stretch.lower_case_names,
     };
     let mut reader = Reader::new(source, options);
-    let mut reducer = Reducer::new(folder, memory_bytes - memory_bytes / 8, stretch.tables)?;
+    let mut reducer = Reducer::new(folder, memory_bytes - prepared - around, stretch.tables)?;
     if stretch.fuzzy {
         reducer = reducer.keep_touched();
     }

@@ -118,6 +118,21 @@ impl Scratch {
         files::read_ahead(&self.data, free_memory() / 2, cancelled)
     }
 
+    /// Has the server write changed pages from now on while it works, so that few
+    /// are left when tables are exported: for rows that are changed in the order
+    /// of their pages.
+    ///
+    /// # Errors
+    /// As [`Session::open`] and [`Session::exec`].
+    pub fn write_along(&self) -> Result<()> {
+        Session::open(&self.endpoint())?
+            .exec(
+                "have the scratch server write changed pages",
+                "SET GLOBAL innodb_max_dirty_pages_pct=0",
+            )
+            .map(drop)
+    }
+
     /// Whether it runs.
     ///
     /// # Errors
@@ -264,6 +279,7 @@ impl Scratch {
             // Its files are in the kernel's memory, mostly: to ask for each page
             // and be woken for it costs more than the page.
             "--innodb-use-native-aio=0",
+            "--innodb-read-ahead-threshold=0",
             "--innodb-stats-persistent=0",
             "--innodb-adaptive-hash-index=0",
             "--loose-innodb-change-buffering=none",
@@ -272,6 +288,9 @@ impl Scratch {
             "--innodb-max-dirty-pages-pct=90",
             "--innodb-max-dirty-pages-pct-lwm=0",
             "--innodb-io-capacity=10000",
+            // Rows that were deleted are to be gone soon after: see `transport::export`.
+            "--innodb-purge-batch-size=5000",
+            "--loose-innodb-purge-rseg-truncate-frequency=1",
             "--innodb-lock-wait-timeout=600",
             // Names of ours reach it from whoever made the tables.
             "--character-set-server=utf8mb4",

@@ -402,8 +402,13 @@ fn stem(session: &mut Session, table: &TableName) -> Result<String> {
 /// # Errors
 /// [`Error::Interrupted`] when the server has ended before; [`Error::Table`]
 /// when a table has no file of its own; [`Error::Refused`], [`Error::Lost`],
-/// [`Error::Io`].
-pub fn export(scratch: &Scratch, tables: &[TableName], to: &Path) -> Result<Vec<Exported>> {
+/// [`Error::Io`], [`Error::Cancelled`].
+pub fn export(
+    scratch: &Scratch,
+    tables: &[TableName],
+    to: &Path,
+    cancelled: &dyn Fn() -> bool,
+) -> Result<Vec<Exported>> {
     if let Some(done) = exported(to)? {
         scratch.kill()?;
         return Ok(done);
@@ -440,6 +445,7 @@ pub fn export(scratch: &Scratch, tables: &[TableName], to: &Path) -> Result<Vec<
             },
         ));
     }
+    purged(&mut session, cancelled)?;
     let names: Vec<_> = tables.iter().map(quoted).collect();
     session.exec(
         "export tables of the scratch server",
@@ -477,6 +483,31 @@ pub fn export(scratch: &Scratch, tables: &[TableName], to: &Path) -> Result<Vec<
     let all: Vec<_> = all.into_iter().map(|(_, exported)| exported).collect();
     files::write_json(&to.join(EXPORT), &all)?;
     Ok(all)
+}
+
+/// How long a purge is waited for at most, from one that it got on to the next.
+const PURGE: Duration = Duration::from_secs(2);
+
+/// Waits until rows that were deleted are gone for good, as long as that gets on.
+/// Where one is only marked as deleted, a server that takes the table in reads
+/// each index once more, a page at a time, to remove it.
+fn purged(session: &mut Session, cancelled: &dyn Fn() -> bool) -> Result<()> {
+    let (mut least, mut since) = (u64::MAX, Instant::now());
+    loop {
+        let Some(left) = status(session, "INNODB_HISTORY_LIST_LENGTH")? else {
+            return Ok(());
+        };
+        if left < least {
+            (least, since) = (left, Instant::now());
+        }
+        if left == 0 || since.elapsed() > PURGE {
+            return Ok(());
+        }
+        if cancelled() {
+            return Err(Error::Cancelled);
+        }
+        std::thread::sleep(TICK);
+    }
 }
 
 /// What was exported into a folder; `None` when that is not complete.
@@ -806,7 +837,7 @@ fn panicked() -> Error {
 
 fn status(session: &mut Session, name: &str) -> Result<Option<u64>> {
     let value: Option<String> = session.first(
-        "look at the log of the server",
+        "look at the state of the server",
         format!(
             "SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = \
              '{name}'"

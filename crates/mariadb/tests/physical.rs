@@ -78,7 +78,7 @@ fn round(
     let mut session = Session::open(&scratch.0.endpoint()).unwrap();
     change(&mut session);
     let to = folder.join("export");
-    let exported = transport::export(&scratch.0, tables, &to).unwrap();
+    let exported = transport::export(&scratch.0, tables, &to, &|| false).unwrap();
     assert!(!scratch.0.is_on().unwrap());
     (manifest, to, exported)
 }
@@ -585,7 +585,7 @@ fn chosen_tables_come_out_of_a_chain_of_backups() {
     assert_eq!(value("SELECT GROUP_CONCAT(id) FROM a.fresh"), "9");
     assert_eq!(value("SELECT CONCAT(id, x) FROM a.gone"), "44");
     // They can be moved on.
-    let exported = transport::export(&scratch.0, &tables, &at("export")).unwrap();
+    let exported = transport::export(&scratch.0, &tables, &at("export"), &|| false).unwrap();
     assert_eq!(exported.len(), 5);
     // All of it, with the server's own tables.
     backup::extract(&chain[..1], None, &at("all"), &GO_ON).unwrap();
@@ -702,7 +702,10 @@ fn a_scratch_server_that_died_is_not_taken_up_again() {
     again.kill().unwrap();
     let e = scratch.0.start(&SMALL, &|| false).unwrap_err();
     assert!(matches!(e, Error::Interrupted { .. }), "{e}");
-    let e = transport::export(&scratch.0, &tables, &folder.path().join("export")).unwrap_err();
+    let e = transport::export(&scratch.0, &tables, &folder.path().join("export"), &|| {
+        false
+    })
+    .unwrap_err();
     assert!(matches!(e, Error::Interrupted { .. }), "{e}");
     scratch.0.discard().unwrap();
     scratch.0.discard().unwrap();
@@ -710,7 +713,10 @@ fn a_scratch_server_that_died_is_not_taken_up_again() {
     backup::discard(&copy).unwrap();
     backup::tables(&endpoint(&server), &tables, &copy, &GO_ON).unwrap();
     scratch.0.start(&SMALL, &|| false).unwrap();
-    transport::export(&scratch.0, &tables, &folder.path().join("export")).unwrap();
+    transport::export(&scratch.0, &tables, &folder.path().join("export"), &|| {
+        false
+    })
+    .unwrap();
 }
 
 #[test]

@@ -24,6 +24,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// ones than that in all crates together.
 const STATEMENT_CACHE: usize = 256;
 
+/// How much of the file a reader keeps in memory at most, in KiB: the inner pages
+/// of trees of ten million rows, so that finding one reads its leaves only.
+const READER_CACHE_KIB: i64 = 32 << 10;
+
 /// How many idle read connections are kept; more are opened while needed.
 const IDLE_READERS: usize = 8;
 
@@ -201,6 +205,11 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
             .map_err(|e| unavailable(&e))?;
         connection
             .pragma_update(None, "foreign_keys", "ON")
+            .map_err(|e| unavailable(&e))?;
+    } else {
+        connection
+            // Pages when positive, KiB when negative.
+            .pragma_update(None, "cache_size", -READER_CACHE_KIB)
             .map_err(|e| unavailable(&e))?;
     }
     Ok(connection)

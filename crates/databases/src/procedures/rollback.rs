@@ -943,6 +943,9 @@ fn bring(
     if let Some(replay) = &bench.input.replay {
         return replayed(bench, ctx, copied, replay);
     }
+    if bench.input.copying == Copying::Files {
+        bench.scratch().write_along().map_err(database_error)?;
+    }
     loop {
         let done = apply_segment(bench, ctx, &segment)?;
         let Some((schema, statement, next)) = segment.then.clone() else {
@@ -1210,6 +1213,7 @@ fn carry(
         &bench.scratch(),
         &bench.input.names(),
         &bench.export_folder(),
+        &stop,
     )?;
     let mut session = Session::open(endpoint)?;
     let logged = unlogged(&mut session);
