@@ -73,8 +73,10 @@ impl Source {
         }
     }
 
-    /// An instant after all that was done, and before all that comes.
+    /// An instant after all that was done, and before all that comes: below a second,
+    /// by when it was archived.
     fn mark(&self) -> i64 {
+        self.archived();
         let before = now_us();
         while now_us() < before + 2_000 {
             std::hint::spin_loop();
