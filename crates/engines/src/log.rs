@@ -11,7 +11,7 @@
 
 use backout_core::ids::{EngineId, RecordId};
 
-use crate::model::{Operation, Record};
+use crate::model::{Head, Operation};
 use crate::refusal::Refusal;
 
 /// What a rollback would go back to and undo.
@@ -61,7 +61,7 @@ impl NoWayBack {
 ///
 /// # Errors
 /// [`NoWayBack`].
-pub fn way_back(last: Option<&Record>) -> Result<WayBack, NoWayBack> {
+pub fn way_back(last: Option<&Head>) -> Result<WayBack, NoWayBack> {
     let last = last.ok_or(NoWayBack::NoRecord)?;
     match (last.operation, &last.before) {
         (Operation::RollbackImage, _) => Err(NoWayBack::RolledBack),

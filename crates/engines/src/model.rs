@@ -402,6 +402,32 @@ pub struct Record {
     pub at: Timestamp,
 }
 
+impl Record {
+    /// What of it decides about a way back.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        Head {
+            id: self.id.clone(),
+            operation: self.operation,
+            before: self.before.clone(),
+            uses: self.uses.clone(),
+        }
+    }
+}
+
+/// What of a record decides about a way back.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Head {
+    /// Its id.
+    pub id: RecordId,
+    /// What was done.
+    pub operation: Operation,
+    /// The record before it.
+    pub before: Option<RecordId>,
+    /// The versions afterwards.
+    pub uses: Uses,
+}
+
 /// Something that happened to an engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {

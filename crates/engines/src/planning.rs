@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::catalogue::Image;
 use crate::log::{self, WayBack};
 use crate::model::{
-    ChangeKind, Config, Engine, EngineState, Mode, Operation, Record, Setup, Uses, Wanted,
+    ChangeKind, Config, Engine, EngineState, Head, Mode, Operation, Record, Setup, Uses, Wanted,
 };
 use crate::parameters::{self, Fate, Migration, PAIRS_MAX_BYTES};
 use crate::refusal::{Damage, Refusal};
@@ -153,7 +153,7 @@ pub struct RollbackCheck {
 impl RollbackCheck {
     /// By the last record.
     #[must_use]
-    pub fn of(last: Option<&Record>) -> Self {
+    pub fn of(last: Option<&Head>) -> Self {
         match log::way_back(last) {
             Ok(WayBack { from, to }) => Self {
                 possible: true,
@@ -405,7 +405,7 @@ fn course(facts: &Facts<'_>, wanted: &Wanted, out: &mut Proposal) {
             migrate(facts, target, out);
         }
         Wanted::Rollback { from, to } => {
-            let way = match log::way_back(facts.last) {
+            let way = match log::way_back(facts.last.map(Record::head).as_ref()) {
                 Ok(way) => way,
                 Err(no) => {
                     out.blockers.push(no.refusal(&facts.engine.id));

@@ -383,6 +383,9 @@ fn the_log_grows_by_one_a_job_and_its_end_is_found(store: &Store) {
         assert_eq!(rows::last_records(tx, &engine_id(0))?, (None, None));
         for (n, operation) in (1..).zip(Operation::ALL) {
             rows::append_record(tx, record(n, *operation))?;
+            let (last, before) = rows::last_records(tx, &engine_id(0))?;
+            let heads = (last.map(|r| r.head()), before.map(|r| r.head()));
+            assert_eq!(rows::last_heads(tx, &engine_id(0))?, heads);
             // The same job again, as after a crash.
             let again = Record {
                 id: record_id(n + 50),
@@ -425,12 +428,14 @@ fn the_log_grows_by_one_a_job_and_its_end_is_found(store: &Store) {
         let spoil = "UPDATE engine_log SET operation = 'None' WHERE number = $1";
         tx.execute(spoil, params![4_i64])?;
         let last = rows::last_records(tx, &engine_id(0))?;
+        let (head, none) = rows::last_heads(tx, &engine_id(0))?;
+        assert_eq!((head, none), (last.0.as_ref().map(Record::head), None));
         let before = rows::record(tx, &engine_id(0), &record_id(4));
         tx.execute(spoil, params![5_i64])?;
         Ok((
             last,
             before.err(),
-            rows::last_records(tx, &engine_id(0)).err(),
+            rows::last_heads(tx, &engine_id(0)).err(),
         ))
     });
     assert_eq!(read.0, (Some(last), None));

@@ -284,17 +284,17 @@ fn what_can_be_rolled_back_hangs_on_the_last_record() {
     let before = RecordId::random(&OsEntropy);
     for &operation in Operation::ALL {
         let first = record(operation, None);
-        assert!(way_back(Some(&first)).is_err());
-        assert!(!RollbackCheck::of(Some(&first)).possible);
+        assert!(way_back(Some(&first.head())).is_err());
+        assert!(!RollbackCheck::of(Some(&first.head())).possible);
         let later = record(operation, Some(&before));
-        let way = way_back(Some(&later));
+        let way = way_back(Some(&later.head()));
         match operation {
             Operation::InitImage => assert_eq!(way, Err(NoWayBack::First)),
             Operation::RollbackImage => assert_eq!(way, Err(NoWayBack::RolledBack)),
             _ => {
                 let way = way.unwrap();
                 assert_eq!((&way.from, &way.to), (&before, &later.id));
-                let check = RollbackCheck::of(Some(&later));
+                let check = RollbackCheck::of(Some(&later.head()));
                 assert!(check.possible && check.from == Some(way.from));
             }
         }
@@ -749,7 +749,7 @@ mod properties {
                 let before = log.last().map(|r| r.id.clone());
                 log.push(record(Operation::ALL[step], before.as_ref()));
             }
-            let check = RollbackCheck::of(log.last());
+            let check = RollbackCheck::of(log.last().map(Record::head).as_ref());
             let possible = log.len() > 1 && !matches!(
                 log.last().unwrap().operation,
                 Operation::InitImage | Operation::RollbackImage

@@ -239,12 +239,12 @@ async fn fill(
         let i = format!("(i + {from})");
         statements.push(format!(
             "{} INSERT INTO engine_log (id, engine, number, operation, before, restored, uses, config, \
-             size, job, at_ms) SELECT {}, 'DataEngine-' || CAST(10000000 + {i} / {RECORDS} AS TEXT), \
+             size, job, at_ms, recent) SELECT {}, 'DataEngine-' || CAST(10000000 + {i} / {RECORDS} AS TEXT), \
              {i} % {RECORDS} + 1, CASE {i} % {RECORDS} WHEN 0 THEN 'InitImage' ELSE 'SwitchImage' END, \
              CASE {i} % {RECORDS} WHEN 0 THEN NULL ELSE {} END, NULL, \
              '{{\"parent\":\"' || CASE {i} % 2 WHEN 0 THEN '{one}' ELSE '{two}' END || '\",\"child\":null,\"python\":null}}', \
              '{{\"cluster\":{{\"threads\":\"2\"}},\"session\":{{}},\"template\":null}}', 1, \
-             'job_' || substr('0000000000000000' || CAST({i} AS TEXT), -16), 1600000000000 + {i} FROM n",
+             'job_' || substr('0000000000000000' || CAST({i} AS TEXT), -16), 1600000000000 + {i}, {i} % {RECORDS} >= {RECORDS} - 2 FROM n",
             numbers(some),
             record(&i),
             record(&format!("({i} - 1)")),

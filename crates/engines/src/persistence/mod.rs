@@ -26,9 +26,10 @@ pub use images::*;
 pub use records::*;
 
 /// The tables of this crate.
-pub const MIGRATIONS: &[Migration] = &[Migration {
-    name: "engines-0001",
-    sql: "
+pub const MIGRATIONS: &[Migration] = &[
+    Migration {
+        name: "engines-0001",
+        sql: "
 CREATE TABLE engines (
   id TEXT PRIMARY KEY,
   owner TEXT NOT NULL,
@@ -139,7 +140,19 @@ CREATE TABLE engine_numbers (
 );
 INSERT INTO engine_numbers (kind, last) VALUES ('event', 0);
 INSERT INTO engine_numbers (kind, last) VALUES ('image', 0);",
-}];
+    },
+    // The last two records of each engine, with what decides about a way back: a
+    // check reads this only, which stays small however long the log is.
+    Migration {
+        name: "engines-0002",
+        sql: "
+ALTER TABLE engine_log ADD COLUMN recent BIGINT NOT NULL DEFAULT 0;
+UPDATE engine_log SET recent = 1 WHERE number >=
+  (SELECT MAX(l.number) FROM engine_log l WHERE l.engine = engine_log.engine) - 1;
+CREATE INDEX engine_log_recent
+  ON engine_log (engine, number, id, operation, before, uses) WHERE recent = 1;",
+    },
+];
 
 /// From 1 on, each once, in the order of the transactions that draw them.
 fn next_number(tx: &mut dyn Tx, kind: &str) -> Result<u64, Error> {

@@ -6,7 +6,7 @@ use backout_store::rows::{Conditions, Page, json_text, optional, paged, read_jso
 use backout_store::{Error, Row, Tx, params, query_one};
 
 use super::{one, read_u32, read_u64, several};
-use crate::model::{Operation, Record};
+use crate::model::{Head, Operation, Record};
 use crate::refusal::{Damage, Refusal};
 
 const COLUMNS: &str =
@@ -14,6 +14,19 @@ const COLUMNS: &str =
 
 /// A row of the log, whose operation may be none.
 type Read = Result<Record, Damage>;
+
+fn read_head(row: &Row) -> Result<Result<Head, Damage>, Error> {
+    let word = row.text(1)?;
+    let Some(operation) = Operation::parse(word) else {
+        return Ok(Err(Damage::Operation(word.to_owned())));
+    };
+    Ok(Ok(Head {
+        id: row.parse(0, |t| t.parse().ok())?,
+        operation,
+        before: optional(row, 2, |row, at| row.parse(at, |t| t.parse().ok()))?,
+        uses: read_json("uses", row, 3)?,
+    }))
+}
 
 /// The last record of an engine and the one with the number before, found by
 /// index however long the log is.
@@ -29,6 +42,25 @@ pub fn last_records(
     let mut rows = several(tx, &sql, params![engine.as_str()], read_record)?.into_iter();
     let last = whole(engine, rows.next())?;
     // What is wrong with the one before is met by who goes back to it.
+    let before = rows.next().and_then(Result::ok);
+    Ok((last, before))
+}
+
+/// The heads of what [`last_records`] finds, and nothing else: they stand side by
+/// side in an index of their own.
+///
+/// # Errors
+/// As [`last_records`].
+pub fn last_heads(
+    tx: &mut dyn Tx,
+    engine: &EngineId,
+) -> Result<(Option<Head>, Option<Head>), Refusal> {
+    // In the words of the index, which has all that is asked.
+    let sql = "SELECT id, operation, before, uses FROM engine_log \
+               WHERE engine = $1 AND recent = 1 ORDER BY number DESC LIMIT 2";
+    let mut rows = several(tx, sql, params![engine.as_str()], read_head)?.into_iter();
+    let last = rows.next().transpose();
+    let last = last.map_err(|damage| damaged(engine, damage))?;
     let before = rows.next().and_then(Result::ok);
     Ok((last, before))
 }
@@ -83,15 +115,19 @@ pub fn append_record(tx: &mut dyn Tx, mut record: Record) -> Result<(), Error> {
         record.before = Some(last.parse(0, |t| t.parse().ok())?);
         record.number = read_u64(&last, 1)? + 1;
     }
-    insert_record(tx, &record)
+    insert_record(tx, &record)?;
+    tx.execute(
+        "UPDATE engine_log SET recent = 0 WHERE engine = $1 AND recent = 1 AND number < $2",
+        params![record.engine.as_str(), record.number.cast_signed() - 1],
+    )?;
+    Ok(())
 }
 
-/// Adds a record as it is.
-pub fn insert_record(tx: &mut dyn Tx, record: &Record) -> Result<(), Error> {
+fn insert_record(tx: &mut dyn Tx, record: &Record) -> Result<(), Error> {
     tx.execute(
         &format!(
-            "INSERT INTO engine_log ({COLUMNS}) VALUES \
-             ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+            "INSERT INTO engine_log ({COLUMNS}, recent) VALUES \
+             ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1)"
         ),
         params![
             record.id.as_str(),

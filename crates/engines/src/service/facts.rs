@@ -188,15 +188,22 @@ pub(crate) fn check_rollback(
 ) -> Result<RollbackCheck, Refusal> {
     let engine = engine_of(tx, owner, wanted)?;
     persistence::uses(tx, &engine.id)?;
-    let (last, before) = persistence::last_records(tx, &engine.id)?;
+    let (last, before) = persistence::last_heads(tx, &engine.id)?;
     let mut check = RollbackCheck::of(last.as_ref());
     if let Err(e) = planning::has_versions(&engine) {
         return Ok(RollbackCheck::no(&e.to_string()));
     }
     if log::way_back(last.as_ref()).is_ok() {
-        match restored(tx, &engine, last.as_ref(), before)? {
-            Some(Restored { target, .. }) => {
-                if let Some(refusal) = planning::fits(&engine, &target.image) {
+        let wanted = last.and_then(|last| last.before);
+        let uses = match (wanted, before) {
+            (Some(wanted), Some(before)) if before.id == wanted => Some(before.uses),
+            (Some(wanted), _) => persistence::record(tx, &engine.id, &wanted)?.map(|r| r.uses),
+            (None, _) => None,
+        };
+        match uses {
+            Some(uses) => {
+                let image = image_by_id(tx, &engine.owner, uses.runs())?;
+                if let Some(refusal) = planning::fits(&engine, &image) {
                     return Err(refusal);
                 }
             }
