@@ -150,7 +150,7 @@ ALTER TABLE engine_log ADD COLUMN recent BIGINT NOT NULL DEFAULT 0;
 UPDATE engine_log SET recent = 1 WHERE number >=
   (SELECT MAX(l.number) FROM engine_log l WHERE l.engine = engine_log.engine) - 1;
 CREATE INDEX engine_log_recent
-  ON engine_log (engine, number, id, operation, before, uses) WHERE recent = 1;",
+  ON engine_log (engine, recent, number, id, operation, before, uses) WHERE recent = 1;",
     },
 ];
 

@@ -12,6 +12,10 @@ use crate::refusal::{Damage, Refusal};
 const COLUMNS: &str =
     "id, engine, number, operation, before, restored, uses, config, size, job, at_ms";
 
+/// In the words of the index, which has all that is asked.
+const HEADS: &str = "SELECT id, operation, before, uses FROM engine_log \
+                     WHERE engine = $1 AND recent = 1 ORDER BY number DESC LIMIT 2";
+
 /// A row of the log, whose operation may be none.
 type Read = Result<Record, Damage>;
 
@@ -55,10 +59,7 @@ pub fn last_heads(
     tx: &mut dyn Tx,
     engine: &EngineId,
 ) -> Result<(Option<Head>, Option<Head>), Refusal> {
-    // In the words of the index, which has all that is asked.
-    let sql = "SELECT id, operation, before, uses FROM engine_log \
-               WHERE engine = $1 AND recent = 1 ORDER BY number DESC LIMIT 2";
-    let mut rows = several(tx, sql, params![engine.as_str()], read_head)?.into_iter();
+    let mut rows = several(tx, HEADS, params![engine.as_str()], read_head)?.into_iter();
     let last = rows.next().transpose();
     let last = last.map_err(|damage| damaged(engine, damage))?;
     let before = rows.next().and_then(Result::ok);
@@ -175,4 +176,27 @@ fn read_record(row: &Row) -> Result<Read, Error> {
         job: row.parse(9, |t| t.parse().ok())?,
         at: Timestamp(row.get(10)?),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use backout_store::Store;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_index_of_heads_is_all_that_is_read_for_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let store =
+            Store::open_sqlite(&folder.path().join("state.db"), super::super::MIGRATIONS).unwrap();
+        let plan = store
+            .read(|tx| tx.query(&format!("EXPLAIN QUERY PLAN {HEADS}"), params!["engine"]))
+            .await
+            .unwrap();
+        let [step] = plan.as_slice() else {
+            unreachable!("{plan:?}");
+        };
+        let said = step.text(3).unwrap();
+        assert!(said.contains("COVERING INDEX engine_log_recent"), "{said}");
+    }
 }
