@@ -26,7 +26,7 @@ const STATEMENT_CACHE: usize = 256;
 
 /// How much of the file a reader keeps in memory at most, in KiB: the inner pages
 /// of trees of ten million rows, so that finding one reads its leaves only.
-const READER_CACHE_KIB: i64 = 64 << 10;
+const READER_CACHE_KIB: i64 = 32 << 10;
 
 /// How many idle read connections are kept; more are opened while needed.
 const IDLE_READERS: usize = 8;
