@@ -342,7 +342,6 @@ async fn what_would_not_be_exact_or_is_not_there_is_refused() {
     stage.back_up(&server.url()).await;
     server.script("INSERT INTO shop.parent VALUES (5, 'five')");
     let fine = source.mark();
-    source.archived();
     let refusal = source.refused(clone_of(at(early), "copy")).await;
     assert_eq!(refusal.code(), Code::HistoryGap, "{refusal}");
     let future = now_us() + 3_600_000_000;
@@ -365,7 +364,6 @@ async fn what_would_not_be_exact_or_is_not_there_is_refused() {
         "SET SESSION binlog_format = 'STATEMENT'; UPDATE shop.parent SET v = 'all' WHERE id > 2",
     );
     let text = source.mark();
-    source.archived();
     let refusal = source.refused(clone_of(at(text), "copy")).await;
     assert_eq!(refusal.code(), Code::TableUnsupported, "{refusal}");
     assert!(

@@ -435,11 +435,12 @@ fn the_log_grows_by_one_a_job_and_its_end_is_found(store: &Store) {
         Ok((
             last,
             before.err(),
+            rows::last_records(tx, &engine_id(0)).err(),
             rows::last_heads(tx, &engine_id(0)).err(),
         ))
     });
     assert_eq!(read.0, (Some(last), None));
-    for refusal in [read.1, read.2] {
+    for refusal in [read.1, read.2, read.3] {
         let Some(Refusal::Record { damage, .. }) = refusal else {
             unreachable!("{refusal:?}");
         };

@@ -19,19 +19,6 @@ const HEADS: &str = "SELECT id, operation, before, uses FROM engine_log \
 /// A row of the log, whose operation may be none.
 type Read = Result<Record, Damage>;
 
-fn read_head(row: &Row) -> Result<Result<Head, Damage>, Error> {
-    let word = row.text(1)?;
-    let Some(operation) = Operation::parse(word) else {
-        return Ok(Err(Damage::Operation(word.to_owned())));
-    };
-    Ok(Ok(Head {
-        id: row.parse(0, |t| t.parse().ok())?,
-        operation,
-        before: optional(row, 2, |row, at| row.parse(at, |t| t.parse().ok()))?,
-        uses: read_json("uses", row, 3)?,
-    }))
-}
-
 /// The last record of an engine and the one with the number before, found by
 /// index however long the log is.
 ///
@@ -156,6 +143,19 @@ fn damaged(engine: &EngineId, damage: Damage) -> Refusal {
         engine: engine.clone(),
         damage,
     }
+}
+
+fn read_head(row: &Row) -> Result<Result<Head, Damage>, Error> {
+    let word = row.text(1)?;
+    let Some(operation) = Operation::parse(word) else {
+        return Ok(Err(Damage::Operation(word.to_owned())));
+    };
+    Ok(Ok(Head {
+        id: row.parse(0, |t| t.parse().ok())?,
+        operation,
+        before: optional(row, 2, |row, at| row.parse(at, |t| t.parse().ok()))?,
+        uses: read_json("uses", row, 3)?,
+    }))
 }
 
 fn read_record(row: &Row) -> Result<Read, Error> {
