@@ -35,6 +35,11 @@ pub const LEASE_MS: i64 = 15_000;
 /// How many renewals fit into a lease: two may fail before it is lost.
 const BEATS_IN_A_LEASE: i64 = 3;
 
+/// How many leases long the lease of a worker without jobs is. Nobody waits for
+/// what it has, and taking a job makes it as short as it should be: so an idle
+/// server writes next to nothing.
+const IDLE_LEASES: u32 = 40;
+
 /// How many jobs are taken in one transaction. Larger ones make others wait for
 /// the only writer of SQLite; the loop goes on at once when there are more.
 const CLAIM_BATCH: usize = 256;
@@ -71,7 +76,7 @@ pub struct WorkerConfig {
     pub node: String,
     /// How many jobs run at once.
     pub concurrency: usize,
-    /// How long a lease lasts; renewed three times in it.
+    /// How long a lease lasts while there are jobs; renewed three times in it.
     pub lease_ms: i64,
     /// How often other processes' doings are looked for.
     pub poll: Duration,
@@ -107,6 +112,12 @@ impl WorkerConfig {
             keep_ms: Some(KEEP_MS),
             probe: Arc::new(NoProbe),
         }
+    }
+
+    /// How often the lease is renewed.
+    fn beat_every(&self) -> Duration {
+        let ms = u64::try_from(self.lease_ms / BEATS_IN_A_LEASE).unwrap_or(1);
+        Duration::from_millis(ms.max(1))
     }
 }
 
@@ -261,16 +272,12 @@ impl Drop for Worker {
 /// The worker's loop.
 async fn work(shared: Arc<Shared>) {
     let flusher = tokio::spawn(progress::flush_now_and_then(Arc::clone(&shared)));
-    let beat_every = Duration::from_millis(
-        u64::try_from(shared.config.lease_ms / BEATS_IN_A_LEASE).unwrap_or(1),
-    )
-    .max(Duration::from_millis(1));
+    let beat_every = shared.config.beat_every();
     let mut polls = tokio::time::interval(shared.config.poll.min(beat_every));
     polls.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut wakes = shared.jobs.wakes();
     let mut turn = Turn {
-        beat_every,
-        beaten: Instant::now(),
+        beat_due: Instant::now() + beat_every * IDLE_LEASES,
         retained: None,
         polled: true,
     };
@@ -315,11 +322,17 @@ async fn work(shared: Arc<Shared>) {
 
 /// What the loop remembers from turn to turn.
 struct Turn {
-    beat_every: Duration,
-    beaten: Instant,
+    /// When the lease is renewed, at the latest.
+    beat_due: Instant,
     retained: Option<Instant>,
     /// Whether it is time to look what others have done.
     polled: bool,
+}
+
+impl Turn {
+    fn beat_within(&mut self, span: Duration) {
+        self.beat_due = self.beat_due.min(Instant::now() + span);
+    }
 }
 
 impl Shared {
@@ -380,9 +393,8 @@ impl Shared {
 
     /// One round of everything. Returns how many jobs it took.
     async fn turn(self: &Arc<Self>, turn: &mut Turn) -> Result<usize, StoreError> {
-        if turn.beaten.elapsed() >= turn.beat_every {
-            self.beat().await?;
-            turn.beaten = Instant::now();
+        if Instant::now() >= turn.beat_due {
+            self.beat(turn).await?;
         }
         self.give_back().await?;
         if self.strays.load(Ordering::SeqCst) {
@@ -398,7 +410,7 @@ impl Shared {
         if self.is_stopping() {
             return Ok(0);
         }
-        self.take_jobs().await
+        self.take_jobs(turn).await
     }
 
     /// Removes a batch of old jobs, if it is time.
@@ -418,10 +430,10 @@ impl Shared {
         turn.retained = Some(Instant::now());
     }
 
-    /// Writes who this worker is.
+    /// Writes who this worker is, which has no jobs yet.
     async fn register(&self) -> Result<(), StoreError> {
         let me = self.identity();
-        let until = self.now().plus_ms(self.config.lease_ms);
+        let until = self.lease_until(IDLE_LEASES);
         self.store()
             .write::<_, StoreError>(move |tx| {
                 tx.execute(
@@ -443,18 +455,25 @@ impl Shared {
         Ok(())
     }
 
+    fn lease_until(&self, leases: u32) -> Timestamp {
+        self.now().plus_ms(i64::from(leases) * self.config.lease_ms)
+    }
+
     /// Renews the lease of all jobs at once.
-    async fn beat(&self) -> Result<(), StoreError> {
+    async fn beat(&self, turn: &mut Turn) -> Result<(), StoreError> {
         let owner = self.identity().owner;
-        let until = self.now().plus_ms(self.config.lease_ms);
+        let idle = self.lock_running().is_empty() && !self.strays.load(Ordering::SeqCst);
+        let leases = if idle { IDLE_LEASES } else { 1 };
+        let until = self.lease_until(leases);
         let renewed = self
             .store()
             .write::<_, StoreError>(move |tx| renew(tx, &owner, until))
             .await?;
-        if renewed {
-            return Ok(());
+        if !renewed {
+            return self.lost_everything().await;
         }
-        self.lost_everything().await
+        turn.beat_due = Instant::now() + self.config.beat_every() * leases;
+        Ok(())
     }
 
     /// Another worker has found our lease run out and has put our jobs back to
@@ -652,7 +671,7 @@ impl Shared {
     }
 
     /// Takes as many jobs as there is room for, and starts them.
-    async fn take_jobs(self: &Arc<Self>) -> Result<usize, StoreError> {
+    async fn take_jobs(self: &Arc<Self>, turn: &mut Turn) -> Result<usize, StoreError> {
         let room = self.room();
         if room == 0 || self.names.is_empty() {
             return Ok(0);
@@ -663,10 +682,12 @@ impl Shared {
         }
         let me = self.identity();
         let now = self.now();
-        let until = now.plus_ms(self.config.lease_ms);
+        let until = self.lease_until(1);
         let limit = room.min(CLAIM_BATCH);
         let names = self.names.clone();
         let owner = me.owner.clone();
+        // Taking jobs makes the lease short, whether or not we learn of it.
+        turn.beat_within(self.config.beat_every());
         let claimed = self
             .store()
             .write::<_, StoreError>(move |tx| claim(tx, &me, now, until, limit, &names))

@@ -21,7 +21,7 @@ use backout_jobs::{
     StepState, SubmitError, WorkerConfig,
 };
 use backout_store::testing::on_both;
-use backout_store::{Error as StoreError, Store, params};
+use backout_store::{Error as StoreError, Store, params, query_one};
 use common::*;
 
 #[test]
@@ -66,6 +66,7 @@ fn lasting() {
             jobs_of_unknown_procedures_wait(&store).await;
             pauses_follow_the_clock(&store).await;
             a_lost_lease_changes_nothing(&store).await;
+            a_lease_is_long_while_there_are_no_jobs(&store).await;
             stopping_hands_over(&store).await;
             stopping_asks_long_steps(&store).await;
             steps_that_never_end_are_given_up(&store).await;
@@ -1109,6 +1110,47 @@ async fn a_lost_lease_changes_nothing(store: &Store) {
     assert_eq!(done(&jobs, &other).await.outcome, Some(Outcome::Applied));
     assert_ne!(first.owner(), name);
     first.stop().await;
+}
+
+async fn a_lease_is_long_while_there_are_no_jobs(store: &Store) {
+    const NOW_MS: i64 = 1_900_000_000_000;
+    let jobs = jobs_with(store, Arc::new(ManualClock::at(Timestamp(NOW_MS))));
+    let script = Scripted::new();
+    let quick = WorkerConfig {
+        lease_ms: 300,
+        ..config("idle")
+    };
+    let w = backout_jobs::Worker::start(&jobs, script.registry(), quick)
+        .await
+        .unwrap();
+    let left = async || {
+        let owner = w.owner();
+        let sql = "SELECT lease_until_ms FROM job_workers WHERE owner = $1";
+        let row = store
+            .read::<_, StoreError>(move |tx| query_one(tx, sql, params![owner]))
+            .await
+            .unwrap();
+        row.unwrap().get::<i64>(0).unwrap() - NOW_MS
+    };
+    until("the lease is long", async || left().await > 300).await;
+    let told = Told {
+        wait_deaf: "b".into(),
+        ..Told::default()
+    };
+    let id = jobs
+        .submit(script.job(&jobs, "idle", &["idle/a"], &told))
+        .await
+        .unwrap()
+        .id;
+    until("the step runs", async || {
+        script.log_of(&id).contains(&"do b".into())
+    })
+    .await;
+    assert_eq!(left().await, 300, "others go on soon if this one dies");
+    script.open.store(true, Ordering::SeqCst);
+    assert_eq!(done(&jobs, &id).await.outcome, Some(Outcome::Applied));
+    until("the lease is long again", async || left().await > 300).await;
+    w.stop().await;
 }
 
 async fn stopping_hands_over(store: &Store) {

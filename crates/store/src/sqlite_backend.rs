@@ -2,9 +2,11 @@
 //! own thread.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
@@ -24,9 +26,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// ones than that in all crates together.
 const STATEMENT_CACHE: usize = 256;
 
-/// How much of the file a reader keeps in memory at most, in KiB: the inner pages
-/// of trees of ten million rows, so that finding one reads its leaves only.
-const READER_CACHE_KIB: i64 = 32 << 10;
+/// How much of the file a reader keeps in memory at most, in KiB, until somebody
+/// commits: what is asked again and again of a hundred thousand resources. A
+/// small store takes what it has.
+const READER_CACHE_KIB: i64 = 96 << 10;
 
 /// How many idle read connections are kept; more are opened while needed.
 const IDLE_READERS: usize = 8;
@@ -34,7 +37,10 @@ const IDLE_READERS: usize = 8;
 pub(crate) struct Sqlite {
     path: PathBuf,
     writes: mpsc::Sender<(Work, Done)>,
-    idle_readers: Mutex<Vec<Connection>>,
+    /// By the order in which they were opened: the first one free is taken, so
+    /// that a few have what is asked in their caches.
+    idle_readers: Mutex<BTreeMap<u64, Connection>>,
+    readers: AtomicU64,
     /// Never writes, so that it sees every commit as another's.
     watcher: Mutex<Connection>,
 }
@@ -56,21 +62,22 @@ impl Sqlite {
         Ok(Self {
             path: path.to_owned(),
             writes,
-            idle_readers: Mutex::new(Vec::new()),
+            idle_readers: Mutex::default(),
+            readers: AtomicU64::new(0),
             watcher: Mutex::new(connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?),
         })
     }
 
-    fn reader(&self) -> Result<Connection, Error> {
-        let idle = self
-            .idle_readers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
-        match idle {
-            Some(connection) => Ok(connection),
-            None => connect(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY),
+    fn idle(&self) -> MutexGuard<'_, BTreeMap<u64, Connection>> {
+        (self.idle_readers.lock()).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reader(&self) -> Result<(u64, Connection), Error> {
+        if let Some(first) = self.idle().pop_first() {
+            return Ok(first);
         }
+        let fresh = connect(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        Ok((self.readers.fetch_add(1, Ordering::Relaxed), fresh))
     }
 }
 
@@ -88,18 +95,16 @@ impl Backend for Sqlite {
     fn read(&self, work: Work, done: Done) {
         // WAL readers wait for nobody and pages come from memory, so the
         // caller's thread is the cheapest place to run this.
-        let fate = self.reader().and_then(|mut connection| {
+        let fate = self.reader().and_then(|(number, mut connection)| {
             let fate = in_transaction(&mut connection, "BEGIN DEFERRED", |tx| {
                 work(tx);
                 Ok(())
             });
             if fate.is_ok() {
-                let mut idle = self
-                    .idle_readers
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner);
-                if idle.len() < IDLE_READERS {
-                    idle.push(connection);
+                let mut idle = self.idle();
+                idle.insert(number, connection);
+                if idle.len() > IDLE_READERS {
+                    idle.pop_last();
                 }
             }
             fate

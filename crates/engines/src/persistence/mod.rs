@@ -152,6 +152,13 @@ UPDATE engine_log SET recent = 1 WHERE number >=
 CREATE INDEX engine_log_recent
   ON engine_log (engine, recent, number, id, operation, before, uses) WHERE recent = 1;",
     },
+    // All that is asked of the versions that an engine uses.
+    Migration {
+        name: "engines-0003",
+        sql: "
+DROP INDEX engine_uses_of_engine;
+CREATE INDEX engine_uses_of_engine ON engine_uses (engine, type, image);",
+    },
 ];
 
 /// From 1 on, each once, in the order of the transactions that draw them.
