@@ -75,9 +75,13 @@ const HEAR_MS: u64 = 1000;
 /// long it waits, in milliseconds.
 const AFTER_START_MS: u64 = 24 * 3600 * 1000;
 
-/// How often a container is made anew whose name another has: one of ours, whose
-/// maker died before it was done.
-const CREATE_TRIES: u32 = 5;
+/// How long a name is waited for that another container has: one of ours, whose
+/// maker died before it was done. A busy engine keeps the name for seconds before
+/// it shows the container.
+const NAME_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often it is tried meanwhile.
+const NAME_TICK: Duration = Duration::from_millis(100);
 
 /// Where the driver works, and with what.
 #[derive(Clone, Debug)]
@@ -186,13 +190,13 @@ impl Containers {
         let id = &wanted.spec.id;
         let archive = body::archive(&wanted.spec.files)
             .map_err(|e| Error::io("pack the mounted files for", &self.root.home(id), e))?;
-        let mut tries = 1;
+        let began = Instant::now();
         let container = loop {
             match client.create(&self.name(id), body::container(wanted)).await {
                 // What a worker that was killed had asked for is done now.
-                Err(Error::Engine { status: 409, .. }) if tries < CREATE_TRIES => {
+                Err(Error::Engine { status: 409, .. }) if began.elapsed() < NAME_PATIENCE => {
                     self.remove_container(client, id).await?;
-                    tries += 1;
+                    tokio::time::sleep(NAME_TICK).await;
                 }
                 other => break other?,
             }
