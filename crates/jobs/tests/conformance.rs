@@ -1053,14 +1053,28 @@ async fn pauses_follow_the_clock(store: &Store) {
     w.stop().await;
 }
 
-async fn a_lost_lease_changes_nothing(store: &Store) {
-    let clock = ManualClock::at(Timestamp(1_900_000_000_000));
-    let jobs = jobs_with(store, Arc::new(clock.clone()));
-    let script = Scripted::new();
+/// A job in its step b, which hears of nothing.
+async fn in_step_b(jobs: &Jobs, script: &Scripted, name: &str) -> JobId {
     let told = Told {
         wait_deaf: "b".into(),
         ..Told::default()
     };
+    let id = jobs
+        .submit(script.job(jobs, name, &[&format!("{name}/a")], &told))
+        .await
+        .unwrap()
+        .id;
+    until("the step runs", async || {
+        script.log_of(&id).contains(&"do b".into())
+    })
+    .await;
+    id
+}
+
+async fn a_lost_lease_changes_nothing(store: &Store) {
+    let clock = ManualClock::at(Timestamp(1_900_000_000_000));
+    let jobs = jobs_with(store, Arc::new(clock.clone()));
+    let script = Scripted::new();
     // Its heartbeat would come in real time, far too late to save it here.
     let slow = WorkerConfig {
         lease_ms: 3_600_000,
@@ -1071,15 +1085,7 @@ async fn a_lost_lease_changes_nothing(store: &Store) {
     let first = backout_jobs::Worker::start(&jobs, script.registry(), slow)
         .await
         .unwrap();
-    let id = jobs
-        .submit(script.job(&jobs, "lease", &["lease/a"], &told))
-        .await
-        .unwrap()
-        .id;
-    until("the step runs", async || {
-        script.log_of(&id).contains(&"do b".into())
-    })
-    .await;
+    let id = in_step_b(&jobs, &script, "lease").await;
     let name = first.owner();
     clock.advance_ms(3_600_001);
     let next = Scripted::new();
@@ -1133,19 +1139,7 @@ async fn a_lease_is_long_while_there_are_no_jobs(store: &Store) {
         row.unwrap().get::<i64>(0).unwrap() - NOW_MS
     };
     until("the lease is long", async || left().await > 300).await;
-    let told = Told {
-        wait_deaf: "b".into(),
-        ..Told::default()
-    };
-    let id = jobs
-        .submit(script.job(&jobs, "idle", &["idle/a"], &told))
-        .await
-        .unwrap()
-        .id;
-    until("the step runs", async || {
-        script.log_of(&id).contains(&"do b".into())
-    })
-    .await;
+    let id = in_step_b(&jobs, &script, "idle").await;
     assert_eq!(left().await, 300, "others go on soon if this one dies");
     script.open.store(true, Ordering::SeqCst);
     assert_eq!(done(&jobs, &id).await.outcome, Some(Outcome::Applied));
@@ -1157,19 +1151,7 @@ async fn stopping_hands_over(store: &Store) {
     let jobs = jobs_on(store);
     let script = Scripted::new();
     let first = worker(&jobs, script.registry(), "stop").await;
-    let told = Told {
-        wait_deaf: "b".into(),
-        ..Told::default()
-    };
-    let id = jobs
-        .submit(script.job(&jobs, "stop", &["stop/a"], &told))
-        .await
-        .unwrap()
-        .id;
-    until("the step runs", async || {
-        script.log_of(&id).contains(&"do b".into())
-    })
-    .await;
+    let id = in_step_b(&jobs, &script, "stop").await;
     let stopping = tokio::spawn(first.stop());
     // It takes no more, and ends the step that it is in.
     let other = jobs
