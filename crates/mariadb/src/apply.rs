@@ -26,6 +26,7 @@ use backout_history::{Direction, NetFiles, NetRows, Phase, Synth, SynthOptions, 
 use crate::catalog::TableDef;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result, number};
+use crate::others::Others;
 use crate::session::{Session, quoted};
 
 /// What is applied to which table.
@@ -45,19 +46,22 @@ pub struct Work<'a> {
 
 /// How it is applied.
 #[derive(Clone, Debug)]
-pub struct ApplyOptions {
+pub struct ApplyOptions<'a> {
     /// How many sessions work at a time, each on ranges of keys of its own.
     pub sessions: usize,
     /// Statements that each session runs first, e.g. `SET SESSION
     /// sql_log_bin=0` in a server of our own.
     pub setup: Vec<String>,
+    /// Those for whom each session makes way.
+    pub beside: Option<&'a Others>,
 }
 
-impl Default for ApplyOptions {
+impl Default for ApplyOptions<'_> {
     fn default() -> Self {
         Self {
             sessions: 2,
             setup: Vec::new(),
+            beside: None,
         }
     }
 }
@@ -87,7 +91,7 @@ const TICK: Duration = Duration::from_millis(100);
 pub fn events(
     endpoint: &Endpoint,
     work: &Work<'_>,
-    options: &ApplyOptions,
+    options: &ApplyOptions<'_>,
     progress: &mut dyn FnMut(u64),
     cancelled: &dyn Fn() -> bool,
 ) -> Result<u64> {
@@ -142,7 +146,7 @@ pub fn events(
 pub fn upserts(
     endpoint: &Endpoint,
     work: &Work<'_>,
-    options: &ApplyOptions,
+    options: &ApplyOptions<'_>,
     progress: &mut dyn FnMut(u64),
     cancelled: &dyn Fn() -> bool,
 ) -> Result<u64> {
@@ -340,7 +344,7 @@ fn again<T>(mut run: impl FnMut() -> Result<T>) -> Result<T> {
 fn parallel(
     endpoint: &Endpoint,
     work: &Work<'_>,
-    options: &ApplyOptions,
+    options: &ApplyOptions<'_>,
     progress: &mut dyn FnMut(u64),
     cancelled: &dyn Fn() -> bool,
     begin: impl Fn(&mut Session) -> Result<()> + Sync,
@@ -359,6 +363,9 @@ fn parallel(
         let report = |rows: u64| -> Result<()> {
             // Whoever listens ends only after us.
             let _ = reports.send(Report::Rows(rows));
+            if let Some(others) = options.beside {
+                others.make_way(&|| stop.load(Ordering::Relaxed));
+            }
             if stop.load(Ordering::Relaxed) {
                 return Err(Error::Cancelled);
             }

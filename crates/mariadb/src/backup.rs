@@ -34,6 +34,7 @@ use sha2::{Digest as _, Sha256};
 use crate::catalog::{self, Reference};
 use crate::error::{Error, Result};
 use crate::files;
+use crate::others::Others;
 use crate::scratch::free_memory;
 use crate::session::{self, Session};
 use crate::stream::{self, Piece};
@@ -77,6 +78,8 @@ const PREPARE_BYTES: std::ops::RangeInclusive<u64> = 128 << 20..=512 << 20;
 pub struct Options<'a> {
     /// Threads that copy, at least 1.
     pub threads: usize,
+    /// Those for whom copying and making ready make way.
+    pub beside: Option<&'a Others>,
     /// Whether it is not wanted any longer.
     pub cancelled: &'a dyn Fn() -> bool,
 }
@@ -427,7 +430,11 @@ pub fn tables(
     args.push(format!("--parallel={}", options.threads.max(1)));
     args.push(format!("--tables-file={}", to.join(LIST).display()));
     args.push(format!("--target-dir={}", data.display()));
-    Tool::start(TOOL, "copy tables", &args, &log, false)?.wait(options.cancelled)?;
+    Tool::start(TOOL, "copy tables", &args, &log, false)?.wait_beside(
+        options.beside,
+        may_stand,
+        options.cancelled,
+    )?;
     files::remove_file(&to.join(CLIENT))?;
     let facts = Facts::of(to, |name| std::fs::read_to_string(data.join(name)).ok())?;
     // The tool asks the kernel to forget what it wrote.
@@ -453,6 +460,12 @@ pub fn tables(
     };
     finish(to, &manifest)?;
     Ok(manifest)
+}
+
+/// Whether the tool, which says this so far, may stand still: it copies pages
+/// then, and holds nothing that commits wait for.
+fn may_stand(said: &str) -> bool {
+    said.contains("BACKUP STAGE START") && !said.contains("BACKUP STAGE FLUSH")
 }
 
 /// Takes some tables (`None`: all) out of a chain of base backups, a full one
@@ -595,7 +608,11 @@ fn prepare(data: &Path, changes: Option<&Path>, log: &Path, options: &Options<'_
     if let Some(changes) = changes {
         args.push(format!("--incremental-dir={}", changes.display()));
     }
-    Tool::start(TOOL, "make the backup ready", &args, log, false)?.wait(options.cancelled)
+    Tool::start(TOOL, "make the backup ready", &args, log, false)?.wait_beside(
+        options.beside,
+        |_| true,
+        options.cancelled,
+    )
 }
 
 /// Does something while the kernel reads the files of tables into memory, where

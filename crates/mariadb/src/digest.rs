@@ -16,6 +16,7 @@ use crate::apply::rows::{Image, check};
 use crate::catalog::TableDef;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
+use crate::others::{self, REST};
 use crate::session::{Session, ident, quoted};
 
 /// The most sessions at a time: hashing is the server's work, one core each.
@@ -30,12 +31,8 @@ const PART_ROWS: u64 = 25_000;
 /// for the last one. A server reads pages ahead only of long stretches.
 const PARTS_AT_ONCE: usize = 10;
 
-/// How much longer than it worked a session rests beside the work of others: of
-/// two cores it then takes a fourteenth.
-const REST: u32 = 6;
-
-/// How often a rest asks whether to go on.
-const REST_TICK: Duration = Duration::from_millis(20);
+/// How long a session that has nothing to do beside others waits.
+const WAIT: Duration = Duration::from_millis(120);
 
 /// The most parts: keys with wide gaps make many of them empty, at no cost.
 const PARTS_MAX: u64 = 4096;
@@ -195,13 +192,13 @@ impl Queue<'_> {
         cancelled: &(dyn Fn() -> bool + Sync),
     ) -> Result<()> {
         loop {
-            let busy = self.pace == Pace::Beside && self.others_work(session, doing)?;
+            let busy = self.pace == Pace::Beside && self.others_work(session)?;
             if busy && !first {
                 // The first does it alone for now.
                 if self.next.load(Ordering::Relaxed) >= self.parts.len() {
                     return Ok(());
                 }
-                self.rest(REST_TICK * REST, cancelled)?;
+                self.rest(WAIT, cancelled)?;
                 continue;
             }
             let began = Instant::now();
@@ -223,31 +220,17 @@ impl Queue<'_> {
     }
 
     /// Whether others have statements running.
-    fn others_work(&self, session: &mut Session, doing: &str) -> Result<bool> {
-        let ours: Vec<String> = locked(&self.ours).iter().map(u32::to_string).collect();
-        let running: Option<u64> = session.first(
-            doing,
-            format!(
-                "SELECT COUNT(*) FROM information_schema.PROCESSLIST \
-                 WHERE COMMAND IN ('Query', 'Execute') AND ID NOT IN ({})",
-                ours.join(",")
-            ),
-        )?;
-        Ok(running.unwrap_or(0) > 0)
+    fn others_work(&self, session: &mut Session) -> Result<bool> {
+        let ours = locked(&self.ours).clone();
+        others::busy_but(session, &ours)
     }
 
     fn rest(&self, span: Duration, cancelled: &(dyn Fn() -> bool + Sync)) -> Result<()> {
-        let until = Instant::now() + span;
-        loop {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() || self.failed.load(Ordering::Relaxed) {
-                return Ok(());
-            }
-            if cancelled() {
-                return Err(Error::Cancelled);
-            }
-            std::thread::sleep(left.min(REST_TICK));
+        others::rest(span, &|| self.failed.load(Ordering::Relaxed) || cancelled());
+        if cancelled() && !self.failed.load(Ordering::Relaxed) {
+            return Err(Error::Cancelled);
         }
+        Ok(())
     }
 
     /// Does that many of the next parts; `false` when none is left.

@@ -25,6 +25,7 @@
 //!   are quoted, never pasted.
 
 pub mod apply;
+
 pub mod catalog;
 pub mod copy;
 pub mod definitions;
@@ -33,6 +34,7 @@ pub mod doctor;
 pub mod endpoint;
 pub mod error;
 pub mod guard;
+pub mod others;
 
 pub use catalog::TableDef;
 pub use endpoint::{Endpoint, Password, Tls};

@@ -6,10 +6,13 @@ use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::error::{Error, Result};
 use crate::files;
+use crate::others::{self, Others, PIECE, PIECE_MAX, REST};
 use crate::process::{Account, program};
 
 /// How often it is looked at.
@@ -105,6 +108,40 @@ impl<'a> Tool<'a> {
         let _ = self.child.wait();
     }
 
+    /// As [`Tool::wait`], making way for others: it stands still now and then,
+    /// while `may_stand` says so of its log.
+    ///
+    /// # Errors
+    /// As [`Tool::wait`].
+    pub(crate) fn wait_beside(
+        &mut self,
+        others: Option<&Others>,
+        may_stand: fn(&str) -> bool,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<()> {
+        if let Some(others) = others {
+            let log = self.log;
+            let may = || std::fs::read_to_string(log).is_ok_and(|said| may_stand(&said));
+            let pid = Pid::from_child(&self.child);
+            let mut worked = Instant::now();
+            while matches!(self.child.try_wait(), Ok(None)) && !cancelled() {
+                std::thread::sleep(TICK);
+                if worked.elapsed() < PIECE || !others.are_at_work() || !may() {
+                    continue;
+                }
+                let span = worked.elapsed().min(PIECE_MAX) * REST;
+                let standing = Standing::still(pid);
+                // It may have gone on just before.
+                if may() {
+                    others::rest(span, cancelled);
+                }
+                drop(standing);
+                worked = Instant::now();
+            }
+        }
+        self.wait(cancelled)
+    }
+
     fn failed(&self, why: String) -> Error {
         Error::Tool {
             tool: self.name,
@@ -155,6 +192,23 @@ impl<'a> Tool<'a> {
         } else {
             format!("{said} ({status}); see {}", self.log.display())
         })
+    }
+}
+
+/// A process that stands still until this is dropped.
+struct Standing(Pid);
+
+impl Standing {
+    fn still(pid: Pid) -> Self {
+        // One that has ended does not mind.
+        let _ = kill_process(pid, Signal::STOP);
+        Self(pid)
+    }
+}
+
+impl Drop for Standing {
+    fn drop(&mut self) {
+        let _ = kill_process(self.0, Signal::CONT);
     }
 }
 

@@ -65,6 +65,7 @@ fn events_bring_a_table_back_and_forth_by_any_number_of_sessions() {
         let options = ApplyOptions {
             sessions,
             setup: vec!["SET SESSION sql_log_bin=0".to_owned()],
+            beside: None,
         };
         let work = Work {
             net: &net,

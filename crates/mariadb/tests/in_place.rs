@@ -296,6 +296,7 @@ fn with_writers_the_result_is_that_of_a_serial_order() {
             let options = ApplyOptions {
                 sessions: 1,
                 setup: vec!["SET sql_log_bin=0".to_owned()],
+                beside: None,
             };
             events(&endpoint(&server), &work, &options, &mut |_| (), &NEVER).unwrap();
         };

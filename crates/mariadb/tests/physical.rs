@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use backout_history::TableName;
 use backout_mariadb::backup::{self, Manifest, Options};
+use backout_mariadb::others::Others;
 use backout_mariadb::scratch::{self, Scratch};
 use backout_mariadb::testing::{PATIENCE, PrivateServer, shim};
 use backout_mariadb::transport::{self, Exported, Live, Place};
@@ -17,6 +18,7 @@ use tempfile::TempDir;
 
 const GO_ON: Options<'static> = Options {
     threads: 2,
+    beside: None,
     cancelled: &|| false,
 };
 
@@ -71,7 +73,12 @@ fn round(
     change: impl FnOnce(&mut Session),
 ) -> (Manifest, PathBuf, Vec<Exported>) {
     let copy = folder.join("copy");
-    let manifest = backup::tables(&endpoint(server), tables, &copy, &GO_ON).unwrap();
+    let others = Others::of(endpoint(server));
+    let options = Options {
+        beside: Some(&others),
+        ..GO_ON
+    };
+    let manifest = backup::tables(&endpoint(server), tables, &copy, &options).unwrap();
     let scratch = scratch_on(folder, &copy);
     scratch.0.start(&SMALL, &|| false).unwrap();
     transport::make_ready(&scratch.0, tables).unwrap();
@@ -635,6 +642,7 @@ fn a_backup_that_is_not_wanted_leaves_no_process_and_is_made_anew() {
     let calls = AtomicU64::new(0);
     let few = Options {
         threads: 1,
+        beside: None,
         cancelled: &|| calls.fetch_add(1, Ordering::Relaxed) >= 2,
     };
     for (part, which) in [("base", 0), ("copy", 1)] {

@@ -52,6 +52,7 @@ impl Taken {
         let backup = folder.path().join("base");
         let options = backup::Options {
             threads: 1,
+            beside: None,
             cancelled: &|| false,
         };
         let manifest = backup::full(&endpoint(server), &backup, &options).unwrap();
@@ -83,6 +84,7 @@ impl Taken {
         let copy = self.folder.path().join(name);
         let options = backup::Options {
             threads: 1,
+            beside: None,
             cancelled: &|| false,
         };
         backup::extract(std::slice::from_ref(&self.backup), None, &copy, &options).unwrap();
@@ -332,6 +334,7 @@ fn some_tables_are_brought_forward_alone() {
     let copy = taken.folder.path().join("some");
     let options = backup::Options {
         threads: 1,
+        beside: None,
         cancelled: &|| false,
     };
     backup::extract(

@@ -178,6 +178,7 @@ async fn take(procedure: &TakeBackup, ctx: &StepContext) -> Result<Done, StepErr
             let cancelled = || ctx.cancel.requested();
             let options = Options {
                 threads: THREADS,
+                beside: None,
                 cancelled: &cancelled,
             };
             match (row.method, &base) {
@@ -224,6 +225,7 @@ async fn verify(procedure: &TakeBackup, ctx: &StepContext) -> Result<Done, StepE
         let cancelled = || ctx.cancel.requested();
         let options = Options {
             threads: THREADS,
+            beside: None,
             cancelled: &cancelled,
         };
         backup::verify(&row.folder, &options).map_err(database_error)

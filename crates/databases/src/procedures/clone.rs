@@ -210,6 +210,7 @@ fn extract(bench: &Bench, ctx: &StepContext) -> Result<Option<Position>, StepErr
     let cancelled = || ctx.cancel.requested();
     let options = backup::Options {
         threads: SESSIONS,
+        beside: None,
         cancelled: &cancelled,
     };
     backup::extract(&bench.input.base, None, &bench.copy(), &options)

@@ -33,6 +33,7 @@ use backout_mariadb::catalog::{self, TableDef};
 use backout_mariadb::definitions::KeyClause;
 use backout_mariadb::digest::{self, Pace};
 use backout_mariadb::error::number;
+use backout_mariadb::others::Others;
 use backout_mariadb::scratch::{Options as ScratchOptions, Scratch, free_memory};
 use backout_mariadb::session::{ident, quoted, text};
 use backout_mariadb::transport::{self, Live, Place};
@@ -306,9 +307,22 @@ struct Bench {
     instance: Instance,
     input: RollbackInput,
     folder: PathBuf,
+    /// Those whom the instance is there for, where we work beside it.
+    others: Option<Others>,
 }
 
 impl Bench {
+    /// Whether a step is not wanted any longer, asked by what makes way for others.
+    fn stop(&self, ctx: &StepContext) -> impl Fn() -> bool + Sync {
+        let cancelled = cancelled(ctx);
+        move || {
+            if let Some(others) = &self.others {
+                others.make_way(&cancelled);
+            }
+            cancelled()
+        }
+    }
+
     fn copy_folder(&self) -> PathBuf {
         self.folder.join("copy")
     }
@@ -400,11 +414,17 @@ async fn at_work<T: Send + 'static>(
     let runtime = procedure.0.clone();
     let folder = runtime.job_folder(&input.instance, &ctx.job);
     let id = input.instance.clone();
+    let others = match input.copying {
+        Copying::Files => runtime.endpoint(&instance).ok().map(Others::of),
+        // Our sessions are like those of others there.
+        Copying::Rows => None,
+    };
     let bench = Bench {
         runtime: runtime.clone(),
         instance,
         input,
         folder,
+        others,
     };
     under_lock(ctx, &runtime, &id, move |ctx| {
         yielding(|| work(&bench, ctx))
@@ -426,6 +446,7 @@ fn make_copy(bench: &Bench, ctx: &StepContext) -> Result<Copied, StepError> {
     let stop = cancelled(ctx);
     let options = backup::Options {
         threads: SESSIONS,
+        beside: bench.others.as_ref(),
         cancelled: &stop,
     };
     let to = bench.copy_folder();
@@ -797,7 +818,7 @@ fn segment(
         files::remove_folder(&folder)?;
     }
     let archive = bench.archive()?;
-    let stop = cancelled(ctx);
+    let stop = bench.stop(ctx);
     let stretch = Stretch {
         from,
         to,
@@ -1106,6 +1127,7 @@ fn apply_segment(
         let options = ApplyOptions {
             sessions: SESSIONS,
             setup: Vec::new(),
+            beside: bench.others.as_ref(),
         };
         let stop = cancelled(ctx);
         let mut told = |rows: u64| {

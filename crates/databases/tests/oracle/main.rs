@@ -217,6 +217,7 @@ impl Oracle {
         let manifest = tokio::task::spawn_blocking(move || {
             let options = backup::Options {
                 threads: 2,
+                beside: None,
                 cancelled: &|| false,
             };
             backup::full(&endpoint, &to, &options).unwrap()

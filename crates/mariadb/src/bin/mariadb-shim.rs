@@ -16,6 +16,7 @@ fn main() -> ExitCode {
             let copied = Endpoint::parse(url).and_then(|endpoint| {
                 let options = backup::Options {
                     threads: 1,
+                    beside: None,
                     cancelled: &|| false,
                 };
                 let table = TableName::new(*schema, *table);

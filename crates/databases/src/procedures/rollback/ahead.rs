@@ -19,7 +19,7 @@ use backout_mariadb::catalog::{self, TableDef};
 use backout_mariadb::digest;
 use serde::{Deserialize, Serialize};
 
-use super::{Bench, cancelled, definition, net_table};
+use super::{Bench, definition, net_table};
 use crate::files;
 use crate::procedures::{database_error, history_error};
 use crate::reduction::{self, Stretch};
@@ -90,7 +90,7 @@ pub(super) fn beside<T>(
     let archive = bench.archive()?;
     let folder = bench.net_folder(0);
     files::remove_folder(&folder)?;
-    let stop = cancelled(ctx);
+    let stop = bench.stop(ctx);
     let (tell, told) = sync_channel(1);
     let (archive, folder, stop, defs) = (&archive, &*folder, &stop, &defs);
     let (copied, ahead) = std::thread::scope(|scope| {
